@@ -1,0 +1,79 @@
+/* os.h - the world below Kiln: a struct of functions and a context.
+ *
+ * Memory is in one of four states, page by page (a page here is a hardware page, phys_bytes):
+ *
+ *            reserve               commit                discard
+ *    None -----------> Reserved ------------> Ready --------------> Prepared
+ *      ^ \                |  ^                 | ^                      |
+ *      |  \--- direct ----|--|-----------------|-+------- commit -------+
+ *      |                  |  +---- decommit ---+------- decommit -------+
+ *      +---- release -----+        (from Ready or Prepared)
+ *
+ *    None      not ours; may be somebody else's
+ *    Reserved  ours, no memory behind it; touching it faults
+ *    Prepared  ours, its bytes were given up; must be committed again before it is touched
+ *    Ready     ours, readable and writable; zero when it became Ready from any other state
+ *
+ * Every other arrow is a bug of the caller: the check backend stops the program for it.
+ * A reservation may also be *unreserved* (reserve answers with *out_reserved false): the address
+ * space is believed to be free, nothing is held, and commit must not clobber. Then its state stays
+ * None until commit makes it Ready or answers KILN_OS_ELSEWHERE.
+ *
+ * Units    addresses and sizes are bytes, multiples of phys_bytes.
+ * Errors   an answer, never errno: 0 for no address, false or a kiln_os_answer_t for the rest.
+ *          A refused call changes nothing.
+ * Threads  a backend is called with the lock of its arena or heap held; linux needs none.
+ * Owner    the struct and its ctx outlive every arena and heap made on them. */
+#ifndef KILN_ALLOCATOR_OS_OS_H
+#define KILN_ALLOCATOR_OS_OS_H
+
+#include "allocator/base/lock.h"
+#include "allocator/base/units.h"
+
+/* What memory is for. Traces name it; a kernel that can name mappings may show it. */
+typedef enum kiln_os_use {
+    KILN_OS_HEAP,  /* bytes that programs get */
+    KILN_OS_BITS,  /* the arena's bitmap */
+    KILN_OS_SPANS, /* the arena's span table */
+    KILN_OS_META,  /* the heap's own records */
+} kiln_os_use_t;
+
+typedef enum kiln_os_answer {
+    KILN_OS_OK,
+    KILN_OS_FAIL,      /* no memory; nothing changed */
+    KILN_OS_ELSEWHERE, /* the address was taken; what landed elsewhere has been given back */
+} kiln_os_answer_t;
+
+typedef enum kiln_os_access { KILN_OS_NO_ACCESS, KILN_OS_READ_ONLY, KILN_OS_READ_WRITE } kiln_os_access_t;
+
+typedef struct kiln_os {
+    void *ctx;           /* the backend's own; first argument of every call */
+    uint64_t phys_bytes; /* hardware page, a power of two */
+    unsigned addr_bits;  /* width of an address: 32 or 64; fakes go down to a few bits */
+
+    /* reserve takes `bytes` of address space: at `hint` if that is free and the backend is willing,
+     * else anywhere. It answers 0 when there is none, and for `bytes` == 0. */
+    kiln_addr_t (*reserve)(void *ctx, kiln_addr_t hint, uint64_t bytes, bool *out_reserved);
+
+    /* commit makes [addr, addr+bytes) Ready. `reserved` tells whether the range was really
+     * reserved (then whatever mapping is there is replaced) or only believed free. */
+    kiln_os_answer_t (*commit)(void *ctx, kiln_addr_t addr, uint64_t bytes, bool reserved,
+                               kiln_os_use_t use);
+
+    void (*discard)(void *ctx, kiln_addr_t addr, uint64_t bytes);  /* Ready -> Prepared */
+    void (*decommit)(void *ctx, kiln_addr_t addr, uint64_t bytes); /* Ready, Prepared -> Reserved */
+
+    /* protect changes how Ready memory may be touched. False: no map entries, nothing changed. */
+    bool (*protect)(void *ctx, kiln_addr_t addr, uint64_t bytes, kiln_os_access_t access);
+
+    /* release gives any part of what reserve or direct gave back. It cannot fail. */
+    void (*release)(void *ctx, kiln_addr_t addr, uint64_t bytes);
+
+    /* direct gives `bytes` of Ready memory anywhere, or 0: the small fallback of the arena, and
+     * the heap's own records. */
+    kiln_addr_t (*direct)(void *ctx, uint64_t bytes, kiln_os_use_t use);
+
+    kiln_parker_t parker; /* how locks sleep here; empty: they spin */
+} kiln_os_t;
+
+#endif
