@@ -1,0 +1,143 @@
+/* heap.h - a heap: blocks of any size on one arena.
+ *
+ *   malloc(n) -> size class -> thread cache --(empty)--> central list --(empty)--> span from the
+ *   page heap --(empty)--> kiln_arena_grow
+ *   free(p) -> page index -> span table -> span -> slot state -> cache
+ *
+ * Nothing that decides is stored in or between blocks: a program that writes where it should not
+ * cannot steer the heap. All state is in the kiln_heap_t and in records that it takes from the OS.
+ *
+ * The heap never prints and never stops the program for what a program did wrong: it answers, and
+ * the layer above (allocator/api) reports. errno is the layer above's as well.
+ *
+ * Units    bytes. Blocks are aligned to KILN_HEAP_ALIGN_MIN bytes, or as asked.
+ * Threads  every function may be called by any thread at any time, unless it says otherwise; a
+ *          cache belongs to one thread at a time. Locks are taken in the order: cache list, size
+ *          class (ascending), page heap (which covers the arena and the records).
+ * Owner    os, watcher and log outlive the heap. */
+#ifndef KILN_ALLOCATOR_HEAP_HEAP_H
+#define KILN_ALLOCATOR_HEAP_HEAP_H
+
+#include "allocator/arena/arena.h"
+#include "allocator/heap/central.h"
+#include "allocator/heap/page_heap.h"
+#include "allocator/heap/size_class.h"
+#include "allocator/heap/thread_cache.h"
+#include "allocator/os/os.h"
+#include "sanitizer/publish.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { KILN_HEAP_ALIGN_MIN = 16 };
+
+/* What a program did wrong with a pointer. */
+typedef enum kiln_misuse {
+    KILN_MISUSE_NONE,
+    KILN_MISUSE_DOUBLE_FREE, /* the start of a block that is not live */
+    KILN_MISUSE_INTERIOR,    /* inside a live or freed block, but not its start */
+    KILN_MISUSE_FOREIGN,     /* never was memory of this heap */
+    KILN_MISUSE_SIZE,        /* free_sized: not the size that was asked for could give this block */
+    KILN_MISUSE_ALIGNMENT,   /* free_aligned_sized: the block cannot have come from that alignment */
+} kiln_misuse_t;
+
+/* What the heap knows about an address; for reports and tests. Sizes are 0 where unknown. */
+typedef struct kiln_heap_about {
+    bool heap;          /* in a span of this heap that is in use */
+    bool live;          /* in a block that belongs to the program */
+    kiln_addr_t block;  /* start of the block around the address */
+    size_t slot_bytes;  /* what malloc_usable_size says */
+} kiln_heap_about_t;
+
+typedef struct kiln_heap_stats {
+    uint64_t arena_bytes;    /* taken from the arena: everything below is a part of it */
+    uint64_t live_bytes;     /* slots that belong to programs or lie in thread caches */
+    uint64_t cached_bytes;   /* of these, those in thread caches */
+    uint64_t free_bytes;     /* free slots in spans of size classes */
+    uint64_t idle_bytes;     /* Ready pages of the page heap that no span uses */
+    uint64_t discarded_bytes; /* pages whose bytes were given back to the OS */
+    uint64_t large_bytes;    /* part of live_bytes: blocks of whole pages */
+    uint64_t large_count;
+    uint64_t idle_count;     /* free runs in the page heap */
+    uint64_t meta_bytes;     /* the heap's own records, side tables not included */
+    uint64_t peak_bytes;     /* highest arena_bytes - discarded_bytes so far */
+} kiln_heap_stats_t;
+
+typedef struct kiln_heap_config {
+    const kiln_os_t *os;             /* for the heap's own records and idle pages */
+    const kiln_os_t *arena_os;       /* for the arena; the same one, or a recorder around it */
+    const kiln_watcher_t *watcher;   /* may be NULL */
+    const kiln_arena_log_t *log;     /* may be NULL */
+    kiln_arena_config_t arena;       /* page_bytes is 8 KiB; has the span table */
+    kiln_addr_t image_end, brk;      /* see kiln_arena_start */
+    uint64_t idle_bytes_max;         /* more idle Ready memory than this is discarded */
+} kiln_heap_config_t;
+
+typedef struct kiln_heap kiln_heap_t; /* defined at the end of this file */
+
+/* kiln_heap_init makes a heap in `*heap` (any memory, zeroed). Returns NULL or why it cannot be;
+ * then the heap must not be used and holds nothing. */
+const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config);
+
+/* kiln_heap_destroy gives every byte back to the OS. No other thread uses the heap any more. */
+void kiln_heap_destroy(kiln_heap_t *heap);
+
+/* A thread's cache. `kiln_heap_attach` gives a new one, or NULL when there is no memory: every
+ * function below takes NULL and then works on the central lists alone. `kiln_heap_detach` gives all
+ * that is in the cache back, and the cache itself. */
+kiln_thread_cache_t *kiln_heap_attach(kiln_heap_t *heap);
+void kiln_heap_detach(kiln_heap_t *heap, kiln_thread_cache_t *cache);
+
+/* kiln_heap_malloc gives a block of at least `bytes` (0 counts as 1) bytes, or NULL: no memory, or
+ * `bytes` above PTRDIFF_MAX. kiln_heap_calloc gives zeroed bytes and checks count * bytes.
+ * kiln_heap_aligned wants `align` to be a power of two, or answers NULL. */
+void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes);
+void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t count, size_t bytes);
+void *kiln_heap_aligned(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t align, size_t bytes);
+
+/* kiln_heap_realloc changes the size of the live block `block` (not NULL) to `bytes` (not 0),
+ * in place where it can. `*out_misuse` tells what was wrong with `block`: then NULL is returned and
+ * nothing changed. NULL with KILN_MISUSE_NONE: no memory; the block is as it was. */
+void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block, size_t bytes,
+                        kiln_misuse_t *out_misuse);
+
+/* kiln_heap_free gives a live block (not NULL) back, or says what is wrong and changes nothing.
+ * Two threads that free the same block at once: exactly one of them is told of the double free. */
+kiln_misuse_t kiln_heap_free(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block);
+
+/* The same, and the block must be one that kiln_heap_malloc(bytes), or kiln_heap_aligned(align,
+ * bytes) when `align` is not 0, could have given. */
+kiln_misuse_t kiln_heap_free_sized(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block,
+                                   size_t align, size_t bytes);
+
+/* kiln_heap_usable gives the bytes of the live block that starts at `block`, or 0 and the misuse. */
+size_t kiln_heap_usable(kiln_heap_t *heap, const void *block, kiln_misuse_t *out_misuse);
+
+/* kiln_heap_about never faults, whatever `address` is. */
+kiln_heap_about_t kiln_heap_about(kiln_heap_t *heap, const void *address);
+
+/* kiln_heap_trim discards idle pages but `keep_bytes` of them; true when any were. */
+bool kiln_heap_trim(kiln_heap_t *heap, uint64_t keep_bytes);
+
+kiln_heap_stats_t kiln_heap_stats(kiln_heap_t *heap);
+
+/* Around fork: before it, in the parent after it, in the child after it. In the child, the caches
+ * of threads other than `mine` (the forking thread's; may be NULL) are given back: those threads
+ * do not exist there. */
+void kiln_heap_fork_prepare(kiln_heap_t *heap);
+void kiln_heap_fork_parent(kiln_heap_t *heap);
+void kiln_heap_fork_child(kiln_heap_t *heap, kiln_thread_cache_t *mine);
+
+/* kiln_heap_broken_rule names the first law that does not hold, walking everything. Other threads
+ * must not be inside the heap. */
+const char *kiln_heap_broken_rule(kiln_heap_t *heap);
+
+struct kiln_heap {
+    kiln_heap_config_t config;
+    kiln_arena_t arena;
+    kiln_page_heap_t pages;
+    kiln_central_t central[KILN_SIZE_CLASSES];
+    kiln_thread_cache_list_t caches;
+};
+
+#endif
