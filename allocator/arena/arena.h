@@ -76,7 +76,8 @@ typedef struct kiln_arena_result {
  * of a replay and the recorder of real runs are made from it. */
 typedef struct kiln_arena_log {
     void *ctx;
-    void (*bound)(void *ctx, kiln_addr_t old_used, kiln_addr_t new_used); /* just before the store */
+    void (*bound)(void *ctx, kiln_addr_t old_used,
+                  kiln_addr_t new_used);          /* just before the store */
     void (*outside)(void *ctx, kiln_addr_t addr); /* the fallback's memory is out of range */
     void (*returned)(void *ctx, uint64_t bytes, const kiln_arena_result_t *result);
 } kiln_arena_log_t;
@@ -106,12 +107,12 @@ typedef struct kiln_arena {
     const kiln_watcher_t *watcher; /* NULL: nobody watches */
     const kiln_arena_log_t *log;   /* NULL: nobody listens */
 
-    kiln_addr_t arena_start;         /* constant after start-up; base of all table indices */
-    _Atomic kiln_addr_t arena_used;  /* see kiln_arena_publish in arena.c for the protocol */
-    kiln_addr_t arena_alloc;         /* next address of the current block; page aligned */
-    kiln_addr_t arena_end;           /* end of the current block; phys aligned only */
-    bool arena_reserved;             /* of the current block */
-    uint64_t heap_sys_bytes;         /* heap bytes mapped, and the fallback's with their slack */
+    kiln_addr_t arena_start;        /* constant after start-up; base of all table indices */
+    _Atomic kiln_addr_t arena_used; /* see kiln_arena_publish in arena.c for the protocol */
+    kiln_addr_t arena_alloc;        /* next address of the current block; page aligned */
+    kiln_addr_t arena_end;          /* end of the current block; phys aligned only */
+    bool arena_reserved;            /* of the current block */
+    uint64_t heap_sys_bytes;        /* heap bytes mapped, and the fallback's with their slack */
     kiln_arena_table_t tables[KILN_ARENA_TABLES];
 
     /* `kiln` only: remainders of earlier blocks, disjoint, by ascending address. */
@@ -144,9 +145,9 @@ void kiln_arena_place(kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t used, 
                       kiln_addr_t end, bool reserved);
 
 /* kiln_arena_publish_start maps the tables for what lies below arena_used at start-up and publishes
- * the bound without telling the watcher: go19's repair of weakness W1. Under `kiln` nothing below is
- * heap yet, so no table is mapped. kiln_arena_start calls it under go19 and kiln. Returns NULL or a
- * throw reason. */
+ * the bound without telling the watcher: go19's repair of weakness W1. Under `kiln` nothing below
+ * is heap yet, so no table is mapped. kiln_arena_start calls it under go19 and kiln. Returns NULL
+ * or a throw reason. */
 const char *kiln_arena_publish_start(kiln_arena_t *arena);
 
 typedef enum kiln_arena_arch {

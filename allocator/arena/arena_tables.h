@@ -4,12 +4,13 @@
  *   spans  one word a page: what a pointer is looked up in
  *
  * Address space for a whole table is reserved once; its pages are mapped as the heap grows. Under
- * `seed` and `go19` a table is mapped from its first byte without holes up to what arena_used needs,
- * so one counter says it all. Under `kiln` table pages are mapped only for pages that are heap, and
- * `present` holds a bit for every hardware page of the table, read by threads without a lock.
+ * `seed` and `go19` a table is mapped from its first byte without holes up to what arena_used
+ * needs, so one counter says it all. Under `kiln` table pages are mapped only for pages that are
+ * heap, and `present` holds a bit for every hardware page of the table, read by threads without a
+ * lock.
  *
- * Offsets count from the entry of arena_start. The seed's bitmap grows downwards from its end: there
- * the entry at offset 0 is the last byte of the table (`grows_down`). */
+ * Offsets count from the entry of arena_start. The seed's bitmap grows downwards from its end:
+ * there the entry at offset 0 is the last byte of the table (`grows_down`). */
 #ifndef KILN_ALLOCATOR_ARENA_ARENA_TABLES_H
 #define KILN_ALLOCATOR_ARENA_ARENA_TABLES_H
 
@@ -27,16 +28,16 @@ typedef enum kiln_arena_table_id {
 } kiln_arena_table_id_t;
 
 typedef struct kiln_arena_table {
-    bool used;             /* false: this arena has no such table */
-    bool grows_down;       /* see above */
-    kiln_os_use_t use;     /* what the OS is told */
-    kiln_addr_t base;      /* lowest address of the table */
-    uint64_t heap_bytes;   /* heap that one entry stands for; a power of two */
-    uint64_t entry_bytes;  /* a power of two */
-    uint64_t round_bytes;  /* needs are rounded up to this, then to phys_bytes */
+    bool used;            /* false: this arena has no such table */
+    bool grows_down;      /* see above */
+    kiln_os_use_t use;    /* what the OS is told */
+    kiln_addr_t base;     /* lowest address of the table */
+    uint64_t heap_bytes;  /* heap that one entry stands for; a power of two */
+    uint64_t entry_bytes; /* a power of two */
+    uint64_t round_bytes; /* needs are rounded up to this, then to phys_bytes */
     uint64_t phys_bytes;
-    uint64_t bytes_max;    /* whole table */
-    uint64_t mapped_bytes; /* now mapped; under seed and go19 from offset 0 without a hole */
+    uint64_t bytes_max;        /* whole table */
+    uint64_t mapped_bytes;     /* now mapped; under seed and go19 from offset 0 without a hole */
     _Atomic uint64_t *present; /* `kiln`: bit i says that hardware page i is mapped; else NULL */
 } kiln_arena_table_t;
 

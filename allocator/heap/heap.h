@@ -38,39 +38,39 @@ typedef enum kiln_misuse {
     KILN_MISUSE_INTERIOR,    /* inside a live or freed block, but not its start */
     KILN_MISUSE_FOREIGN,     /* never was memory of this heap */
     KILN_MISUSE_SIZE,        /* free_sized: not the size that was asked for could give this block */
-    KILN_MISUSE_ALIGNMENT,   /* free_aligned_sized: the block cannot have come from that alignment */
+    KILN_MISUSE_ALIGNMENT, /* free_aligned_sized: the block cannot have come from that alignment */
 } kiln_misuse_t;
 
 /* What the heap knows about an address; for reports and tests. Sizes are 0 where unknown. */
 typedef struct kiln_heap_about {
-    bool heap;          /* in a span of this heap that is in use */
-    bool live;          /* in a block that belongs to the program */
-    kiln_addr_t block;  /* start of the block around the address */
-    size_t slot_bytes;  /* what malloc_usable_size says */
+    bool heap;         /* in a span of this heap that is in use */
+    bool live;         /* in a block that belongs to the program */
+    kiln_addr_t block; /* start of the block around the address */
+    size_t slot_bytes; /* what malloc_usable_size says */
 } kiln_heap_about_t;
 
 typedef struct kiln_heap_stats {
-    uint64_t arena_bytes;    /* taken from the arena: everything below is a part of it */
-    uint64_t live_bytes;     /* slots that belong to programs or lie in thread caches */
-    uint64_t cached_bytes;   /* of these, those in thread caches */
-    uint64_t free_bytes;     /* free slots in spans of size classes */
-    uint64_t idle_bytes;     /* Ready pages of the page heap that no span uses */
+    uint64_t arena_bytes;     /* taken from the arena: everything below is a part of it */
+    uint64_t live_bytes;      /* slots that belong to programs or lie in thread caches */
+    uint64_t cached_bytes;    /* of these, those in thread caches */
+    uint64_t free_bytes;      /* free slots in spans of size classes */
+    uint64_t idle_bytes;      /* Ready pages of the page heap that no span uses */
     uint64_t discarded_bytes; /* pages whose bytes were given back to the OS */
-    uint64_t large_bytes;    /* part of live_bytes: blocks of whole pages */
+    uint64_t large_bytes;     /* part of live_bytes: blocks of whole pages */
     uint64_t large_count;
-    uint64_t idle_count;     /* free runs in the page heap */
-    uint64_t meta_bytes;     /* the heap's own records, side tables not included */
-    uint64_t peak_bytes;     /* highest arena_bytes - discarded_bytes so far */
+    uint64_t idle_count; /* free runs in the page heap */
+    uint64_t meta_bytes; /* the heap's own records, side tables not included */
+    uint64_t peak_bytes; /* highest arena_bytes - discarded_bytes so far */
 } kiln_heap_stats_t;
 
 typedef struct kiln_heap_config {
-    const kiln_os_t *os;             /* for the heap's own records and idle pages */
-    const kiln_os_t *arena_os;       /* for the arena; the same one, or a recorder around it */
-    const kiln_watcher_t *watcher;   /* may be NULL */
-    const kiln_arena_log_t *log;     /* may be NULL */
-    kiln_arena_config_t arena;       /* page_bytes is 8 KiB; has the span table */
-    kiln_addr_t image_end, brk;      /* see kiln_arena_start */
-    uint64_t idle_bytes_max;         /* more idle Ready memory than this is discarded */
+    const kiln_os_t *os;           /* for the heap's own records and idle pages */
+    const kiln_os_t *arena_os;     /* for the arena; the same one, or a recorder around it */
+    const kiln_watcher_t *watcher; /* may be NULL */
+    const kiln_arena_log_t *log;   /* may be NULL */
+    kiln_arena_config_t arena;     /* page_bytes is 8 KiB; has the span table */
+    kiln_addr_t image_end, brk;    /* see kiln_arena_start */
+    uint64_t idle_bytes_max;       /* more idle Ready memory than this is discarded */
 } kiln_heap_config_t;
 
 typedef struct kiln_heap kiln_heap_t; /* defined at the end of this file */
@@ -110,7 +110,8 @@ kiln_misuse_t kiln_heap_free(kiln_heap_t *heap, kiln_thread_cache_t *cache, void
 kiln_misuse_t kiln_heap_free_sized(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block,
                                    size_t align, size_t bytes);
 
-/* kiln_heap_usable gives the bytes of the live block that starts at `block`, or 0 and the misuse. */
+/* kiln_heap_usable gives the bytes of the live block that starts at `block`, or 0 and the misuse.
+ */
 size_t kiln_heap_usable(kiln_heap_t *heap, const void *block, kiln_misuse_t *out_misuse);
 
 /* kiln_heap_about never faults, whatever `address` is. */

@@ -44,7 +44,11 @@ typedef enum kiln_os_answer {
     KILN_OS_ELSEWHERE, /* the address was taken; what landed elsewhere has been given back */
 } kiln_os_answer_t;
 
-typedef enum kiln_os_access { KILN_OS_NO_ACCESS, KILN_OS_READ_ONLY, KILN_OS_READ_WRITE } kiln_os_access_t;
+typedef enum kiln_os_access {
+    KILN_OS_NO_ACCESS,
+    KILN_OS_READ_ONLY,
+    KILN_OS_READ_WRITE
+} kiln_os_access_t;
 
 typedef struct kiln_os {
     void *ctx;           /* the backend's own; first argument of every call */
