@@ -112,6 +112,7 @@ typedef struct kiln_arena {
     kiln_addr_t arena_alloc;        /* next address of the current block; page aligned */
     kiln_addr_t arena_end;          /* end of the current block; phys aligned only */
     bool arena_reserved;            /* of the current block */
+    bool tables_reserved;           /* of the tables; seed and go19 go by arena_reserved instead */
     uint64_t heap_sys_bytes;        /* heap bytes mapped, and the fallback's with their slack */
     kiln_arena_table_t tables[KILN_ARENA_TABLES];
 
@@ -134,15 +135,17 @@ size_t kiln_arena_present_words(const kiln_arena_config_t *config);
 /* kiln_arena_init makes an arena without a single byte of address space: all addresses are 0, and
  * `arena_reserved` is true. `present` is kiln_arena_present_words(config) words, zeroed; it, `os`,
  * `watcher` and `log` (both may be NULL) outlive the arena. Returns NULL, or what is wrong with the
- * configuration or why the watcher cannot be honoured: a watcher that needs one upward growing
- * range is refused under `kiln` unless the arena starts with kiln_arena_start and grows never. */
+ * configuration. */
 const char *kiln_arena_init(kiln_arena_t *arena, const kiln_arena_config_t *config,
                             const kiln_os_t *os, const kiln_watcher_t *watcher,
                             const kiln_arena_log_t *log, uint64_t *present);
 
-/* kiln_arena_place sets the addresses by hand, as a trace does; call it once, after init. */
-void kiln_arena_place(kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t used, kiln_addr_t alloc,
-                      kiln_addr_t end, bool reserved);
+/* kiln_arena_place sets the addresses by hand, as a trace does; call it once, after init. Returns
+ * NULL, or under `kiln` why such an arena cannot be: `kiln` wants page-aligned addresses in order,
+ * and a watcher that needs one upward growing range is refused, because blocks may come anywhere.
+ */
+const char *kiln_arena_place(kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t used,
+                             kiln_addr_t alloc, kiln_addr_t end, bool reserved);
 
 /* kiln_arena_publish_start maps the tables for what lies below arena_used at start-up and publishes
  * the bound without telling the watcher: go19's repair of weakness W1. Under `kiln` nothing below
@@ -165,7 +168,8 @@ typedef struct kiln_arena_layout {
 /* kiln_arena_start reserves tables and a first stretch of heap in one piece. 64 bits: up to 128
  * attempts at the whole possible arena. 32 bits, or when those failed: two blocks (512 MiB), one,
  * half a block, and at last none, beyond the program's image (`image_end`) and break (`brk`).
- * Call it once, after init and instead of kiln_arena_place. Returns NULL or a throw reason. */
+ * Call it once, after init and instead of kiln_arena_place. Returns NULL or a throw reason; under
+ * `kiln` also why the watcher cannot be honoured, and then nothing is held. */
 const char *kiln_arena_start(kiln_arena_t *arena, kiln_arena_arch_t arch, kiln_addr_t image_end,
                              kiln_addr_t brk, kiln_arena_layout_t *out_layout);
 

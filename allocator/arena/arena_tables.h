@@ -51,10 +51,14 @@ kiln_os_answer_t kiln_arena_table_extend(kiln_arena_table_t *table, const kiln_o
                                          uint64_t heap_bytes, bool reserved);
 
 /* kiln_arena_table_add maps the pages that the entries of heap [offset, offset+bytes) lie on and
- * that are not mapped yet (kiln). On failure the table is as it was. `*out_pages` counts the
- * pages that were mapped now. Readers see the pages after kiln_arena_table_show. */
+ * that are not mapped yet (kiln). On failure the table is as it was. Readers see the pages, and
+ * mapped_bytes counts them, after kiln_arena_table_show. */
 kiln_os_answer_t kiln_arena_table_add(kiln_arena_table_t *table, const kiln_os_t *os,
                                       uint64_t offset, uint64_t bytes, bool reserved);
+
+/* kiln_arena_table_offset gives back the offset, from the entry of arena_start, of a piece that the
+ * OS was asked to map for this table. */
+uint64_t kiln_arena_table_offset(const kiln_arena_table_t *table, kiln_addr_t addr, uint64_t bytes);
 
 /* kiln_arena_table_show makes the pages of a successful add visible to readers;
  * kiln_arena_table_drop takes that add back instead. Same arguments as the add. */

@@ -70,11 +70,13 @@ typedef struct kiln_os {
     /* protect changes how Ready memory may be touched. False: no map entries, nothing changed. */
     bool (*protect)(void *ctx, kiln_addr_t addr, uint64_t bytes, kiln_os_access_t access);
 
-    /* release gives any part of what reserve or direct gave back. It cannot fail. */
+    /* release gives any part of what reserve or direct gave back, whatever its state. It cannot
+     * fail. Where reserve answered "unreserved" nothing is held and nothing happens. */
     void (*release)(void *ctx, kiln_addr_t addr, uint64_t bytes);
 
     /* direct gives `bytes` of Ready memory anywhere, or 0: the small fallback of the arena, and
-     * the heap's own records. */
+     * the heap's own records. Here `bytes` may be any number: it is rounded up to phys_bytes, and
+     * so is a release of exactly what direct gave. */
     kiln_addr_t (*direct)(void *ctx, uint64_t bytes, kiln_os_use_t use);
 
     kiln_parker_t parker; /* how locks sleep here; empty: they spin */

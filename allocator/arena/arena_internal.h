@@ -1,0 +1,55 @@
+/* arena_internal.h - what the files of the arena share; nobody else includes it. */
+#ifndef KILN_ALLOCATOR_ARENA_ARENA_INTERNAL_H
+#define KILN_ALLOCATOR_ARENA_ARENA_INTERNAL_H
+
+#include "allocator/arena/arena.h"
+
+/* The reasons for which `seed` and `go19` stop the program. */
+#define KILN_THROW_NO_MEMORY "out of memory while mapping"
+#define KILN_THROW_CONFLICT "mapping landed elsewhere: address space conflict"
+#define KILN_THROW_NOT_HONOURED "mapping landed elsewhere: reserved range not honoured"
+#define KILN_THROW_MISALIGNED "result is not page aligned"
+#define KILN_THROW_SPANS_FULL "span table capacity exceeded"
+#define KILN_THROW_NO_START "no initial reservation possible"
+
+/* Sums and differences of addresses wrap at the width of the machine. */
+static inline kiln_addr_t kiln_arena_add(const kiln_arena_t *arena, kiln_addr_t a, uint64_t b)
+{
+    return (a + b) & arena->mask;
+}
+
+static inline uint64_t kiln_arena_sub(const kiln_arena_t *arena, kiln_addr_t a, kiln_addr_t b)
+{
+    return (a - b) & arena->mask;
+}
+
+static inline uint64_t kiln_arena_up(const kiln_arena_t *arena, uint64_t n, uint64_t unit)
+{
+    return kiln_round_up(n, unit) & arena->mask;
+}
+
+static inline uint64_t kiln_arena_left(const kiln_arena_t *arena)
+{
+    return kiln_arena_sub(arena, arena->arena_end, arena->arena_alloc);
+}
+
+static inline bool kiln_arena_has_fallback(const kiln_arena_t *arena)
+{
+    return arena->config.addr_bits <= 32;
+}
+
+/* kiln_arena_store_used raises arena_used to `new_used`, the last step of a publication. */
+void kiln_arena_store_used(kiln_arena_t *arena, kiln_addr_t new_used);
+
+/* kiln_arena_raise_used publishes the bound `new_used` the way seed and go19 do: tables without
+ * holes, the watcher told of the step of arena_used when `watched`. Returns NULL or a throw reason.
+ */
+const char *kiln_arena_raise_used(kiln_arena_t *arena, kiln_addr_t new_used, bool watched);
+
+kiln_arena_result_t kiln_arena_alloc_seed(kiln_arena_t *arena, uint64_t bytes);
+kiln_arena_result_t kiln_arena_alloc_kiln(kiln_arena_t *arena, uint64_t bytes);
+
+/* kiln_arena_kept_broken_rule names the broken rule of the remainders that `kiln` keeps. */
+const char *kiln_arena_kept_broken_rule(const kiln_arena_t *arena);
+
+#endif

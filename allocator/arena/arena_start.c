@@ -1,0 +1,161 @@
+/* Start-up: one reservation that holds the tables and a first stretch of heap, in the order spans,
+ * bits, heap. */
+#include "allocator/arena/arena_internal.h"
+
+enum {
+    KILN_ARENA_HINTS = 128,     /* attempts at the big reservation */
+    KILN_ARENA_HINT_SHIFT = 40, /* hint i is i << 40 | base */
+    KILN_ARENA_ATTEMPTS = 4,    /* two blocks, one, a half, none */
+};
+
+static const kiln_addr_t hint_bases[] = {
+    [KILN_ARENA_AMD64] = UINT64_C(0x00c0) << 32,
+    [KILN_ARENA_ARM64] = UINT64_C(0x0040) << 32, /* 39-bit address spaces */
+    [KILN_ARENA_DARWIN_ARM64] = UINT64_C(0x0013) << 28,
+};
+
+typedef struct reservation {
+    kiln_addr_t start; /* 0: refused */
+    uint64_t bytes;
+    bool reserved;
+} reservation_t;
+
+static uint64_t tables_bytes(const kiln_arena_t *arena)
+{
+    return arena->tables[KILN_ARENA_SPANS].bytes_max + arena->tables[KILN_ARENA_BITS].bytes_max;
+}
+
+/* reserve_at asks for tables, `heap_bytes` and a page for rounding. Under `kiln` an answer that
+ * leaves the address space is a refusal, and the page that ends at its top is given back. */
+static reservation_t reserve_at(kiln_arena_t *arena, kiln_addr_t hint, uint64_t heap_bytes)
+{
+    const kiln_os_t *os = arena->os;
+    uint64_t page_bytes = arena->config.page_bytes;
+    uint64_t unit = page_bytes > arena->config.phys_bytes ? page_bytes : arena->config.phys_bytes;
+    reservation_t got = {.bytes = tables_bytes(arena) + heap_bytes + page_bytes};
+
+    if (arena->config.follow == KILN_FOLLOW_KILN)
+        got.bytes = kiln_round_up(got.bytes, arena->config.phys_bytes);
+    got.bytes &= arena->mask;
+    got.start = os->reserve(os->ctx, hint, got.bytes, &got.reserved);
+    if (arena->config.follow != KILN_FOLLOW_KILN || got.start == 0) return got;
+
+    kiln_addr_t last = got.start + (got.bytes - 1);
+    if (got.start > arena->mask || last > arena->mask || last < got.start ||
+        !kiln_is_aligned(got.start, arena->config.phys_bytes)) {
+        got.start = 0;
+    } else if (last == arena->mask) {
+        got.bytes -= unit;
+        if (got.reserved) os->release(os->ctx, got.start + got.bytes, unit);
+    }
+    return got;
+}
+
+static reservation_t reserve_big(kiln_arena_t *arena, kiln_arena_arch_t arch)
+{
+    uint64_t heap_bytes = kiln_round_up(arena->config.addr_max + 1, arena->config.page_bytes);
+    reservation_t got = {.start = 0};
+
+    for (uint64_t i = 0; i < KILN_ARENA_HINTS && got.start == 0; i++)
+        got = reserve_at(arena, i << KILN_ARENA_HINT_SHIFT | hint_bases[arch], heap_bytes);
+    return got;
+}
+
+static reservation_t reserve_blocks(kiln_arena_t *arena, kiln_addr_t image_end, kiln_addr_t brk)
+{
+    reservation_t got = {.start = 0};
+
+    for (unsigned attempt = 0; attempt < KILN_ARENA_ATTEMPTS && got.start == 0; attempt++) {
+        uint64_t heap_bytes = attempt == KILN_ARENA_ATTEMPTS - 1
+                                  ? 0
+                                  : kiln_round_down(arena->config.block_bytes * 2 >> attempt,
+                                                    arena->config.page_bytes);
+        uint64_t bytes = tables_bytes(arena) + heap_bytes + arena->config.page_bytes;
+        kiln_addr_t hint = kiln_arena_up(arena, image_end + KILN_KIB(256), KILN_MIB(1));
+        if (hint <= brk && brk < kiln_arena_add(arena, hint, bytes))
+            hint = kiln_arena_up(arena, brk + KILN_MIB(1), KILN_MIB(1));
+        got = reserve_at(arena, hint, heap_bytes);
+    }
+    return got;
+}
+
+/* watcher_refusal says why the watcher cannot follow an arena that may put heap anywhere in
+ * [first, last], or returns NULL. */
+static const char *watcher_refusal(const kiln_arena_t *arena, kiln_addr_t first, kiln_addr_t last,
+                                   bool by_blocks)
+{
+    const kiln_watcher_t *watcher = arena->watcher;
+
+    if (!watcher || arena->config.follow != KILN_FOLLOW_KILN) return NULL;
+    if (watcher->upward_only && by_blocks)
+        return "the watcher needs one range that grows upwards, and this arena grows by blocks "
+               "that may lie anywhere";
+    if (watcher->range_last != 0 && (first < watcher->range_start || last > watcher->range_last))
+        return "the arena's possible range lies outside the range that the watcher can follow";
+    return NULL;
+}
+
+const char *kiln_arena_place(kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t used,
+                             kiln_addr_t alloc, kiln_addr_t end, bool reserved)
+{
+    arena->arena_start = start;
+    arena->arena_alloc = alloc;
+    arena->arena_end = end;
+    arena->arena_reserved = reserved;
+    arena->tables_reserved = reserved;
+    atomic_store_explicit(&arena->arena_used, used, memory_order_release);
+    if (arena->config.follow != KILN_FOLLOW_KILN) return NULL;
+    if (!kiln_is_aligned(start, arena->config.page_bytes)) return "arena_start is page aligned";
+    const char *rule = kiln_arena_broken_rule(arena);
+    return rule ? rule : watcher_refusal(arena, start, start + arena->config.addr_max, true);
+}
+
+const char *kiln_arena_start(kiln_arena_t *arena, kiln_arena_arch_t arch, kiln_addr_t image_end,
+                             kiln_addr_t brk, kiln_arena_layout_t *out_layout)
+{
+    const kiln_arena_config_t *config = &arena->config;
+    bool wide = config->addr_bits > 32;
+    bool kiln = config->follow == KILN_FOLLOW_KILN;
+    reservation_t got = {.start = 0};
+
+    if (wide) got = reserve_big(arena, arch);
+    bool by_blocks = got.start == 0;
+    if (by_blocks) got = reserve_blocks(arena, image_end, brk);
+    if (got.start == 0) return KILN_THROW_NO_START;
+
+    uint64_t table_unit = config->page_bytes;
+    if (kiln && config->phys_bytes > table_unit) table_unit = config->phys_bytes;
+    kiln_addr_t spans_start = kiln_arena_up(arena, got.start, table_unit);
+    kiln_addr_t bits_start =
+        kiln_arena_add(arena, spans_start, arena->tables[KILN_ARENA_SPANS].bytes_max);
+    kiln_addr_t heap_start =
+        kiln_arena_add(arena, bits_start, arena->tables[KILN_ARENA_BITS].bytes_max);
+    kiln_addr_t end = kiln_arena_add(arena, got.start, got.bytes);
+
+    /* At 32 bits the tables cover the whole address space, so that a block may lie anywhere. */
+    kiln_addr_t start = wide ? heap_start : 0;
+    const char *refusal = watcher_refusal(arena, start, start + config->addr_max, by_blocks);
+    if (refusal) {
+        if (got.reserved) arena->os->release(arena->os->ctx, got.start, got.bytes);
+        return refusal;
+    }
+    /* The page for rounding must not become heap that no table covers. */
+    if (kiln && end - 1 - start > config->addr_max) end = start + config->addr_max + 1;
+
+    arena->tables[KILN_ARENA_SPANS].base = spans_start;
+    arena->tables[KILN_ARENA_BITS].base = bits_start;
+    arena->tables_reserved = got.reserved;
+    arena->arena_start = start;
+    arena->arena_alloc = heap_start;
+    arena->arena_end = end;
+    arena->arena_reserved = got.reserved;
+    atomic_store_explicit(&arena->arena_used, heap_start, memory_order_release);
+    *out_layout = (kiln_arena_layout_t){
+        .spans_start = spans_start,
+        .spans_end = bits_start,
+        .bitmap_start = bits_start,
+        .bitmap_end = heap_start,
+        .by_blocks = by_blocks,
+    };
+    return config->follow == KILN_FOLLOW_SEED ? NULL : kiln_arena_publish_start(arena);
+}
