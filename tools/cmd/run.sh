@@ -1,0 +1,75 @@
+#!/bin/bash
+# kiln run - runs a program on Kiln
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
+source "$KILN_ROOT/tools/lib/library.sh"
+
+usage() {
+    cat <<'END'
+Usage: kiln run [--record FILE] [--] PROGRAM ARGS...
+
+Runs PROGRAM with every malloc, free, new and delete in it, and in the programs it starts, served
+by Kiln (libkiln.so in LD_PRELOAD). Installs compiler and build tool and builds libkiln.so first,
+if that has not been done.
+
+  --record FILE   writes what the operating system answered and what the arena did to FILE;
+                  `kiln replay FILE` replays it. An old FILE is replaced.
+
+PROGRAM is a 64-bit program that uses its C library as a shared library. The exit status is that
+of PROGRAM; 127 if there is no such program, 126 if it cannot be executed, 2 for a wrong option.
+The environment's KILN_OPTIONS is passed on.
+END
+}
+
+record=''
+while [[ $# -gt 0 ]]; do
+    case $1 in
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    --record)
+        [[ $# -gt 1 && $2 != -- ]] || kiln_usage "--record needs a file: kiln run --record FILE -- PROGRAM"
+        record=$2
+        shift
+        ;;
+    --record=*) record=${1#--record=} ;;
+    --)
+        shift
+        break
+        ;;
+    -*) kiln_bad_option run "$1" --record --help ;;
+    *) break ;;
+    esac
+    shift
+done
+[[ $# -gt 0 ]] || kiln_usage "no program to run: kiln run -- PROGRAM ARGS..."
+
+program=$(type -P -- "$1") || {
+    if [[ $1 == */* && -e $1 ]]; then
+        kiln_say "'$1' is not an executable file"
+        exit 126
+    fi
+    kiln_say "there is no program '$1'; looked in ${PATH:-an empty PATH}"
+    exit 127
+}
+
+if [[ -n $record ]]; then
+    [[ $record == /* ]] || record=$PWD/$record
+    [[ $record != *:* ]] || kiln_usage "a record's path cannot have a colon: '$record'"
+    [[ ! -d $record ]] || kiln_usage "'$record' is a folder; --record takes a file"
+    [[ -d ${record%/*}/ && -w ${record%/*}/ ]] ||
+        kiln_usage "the record '$record' cannot be written: ${record%/*} is no folder, or not yours to write"
+    rm -f -- "$record"
+    export KILN_OPTIONS=${KILN_OPTIONS:+$KILN_OPTIONS:}record=$record
+fi
+
+if ! kiln_library_fresh; then
+    kiln_need build
+    kiln_library_build
+fi
+
+unset KILN_ROOT KILN_OUT
+export LD_PRELOAD=$KILN_LIBRARY${LD_PRELOAD:+:$LD_PRELOAD}
+name=$1
+shift
+exec -a "$name" -- "$program" "$@"
