@@ -130,7 +130,9 @@ const char *kiln_arena_start(kiln_arena_t *arena, kiln_arena_arch_t arch, kiln_a
         kiln_arena_add(arena, spans_start, arena->tables[KILN_ARENA_SPANS].bytes_max);
     kiln_addr_t heap_start =
         kiln_arena_add(arena, bits_start, arena->tables[KILN_ARENA_BITS].bytes_max);
-    kiln_addr_t end = kiln_arena_add(arena, got.start, got.bytes);
+    /* Rounding the start up is paid for at the end, with the page that was reserved for it. */
+    uint64_t rounding = kiln_arena_sub(arena, spans_start, got.start);
+    kiln_addr_t end = kiln_arena_add(arena, got.start, got.bytes - rounding);
 
     /* At 32 bits the tables cover the whole address space, so that a block may lie anywhere. */
     kiln_addr_t start = wide ? heap_start : 0;
