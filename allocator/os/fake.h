@@ -28,6 +28,8 @@
 
 #include <stddef.h>
 
+enum { KILN_OS_FAKE_RANGES_MIN = 16 };
+
 /* Where a reserve or direct lands. Each policy wishes for one address. When the range there is not
  * free, the lowest gap above the wish is taken, then the lowest gap of all, unless a policy says
  * otherwise; when there is no gap the call is refused. `direct` has no hint. */

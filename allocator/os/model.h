@@ -53,6 +53,11 @@ void kiln_os_model_init(kiln_os_model_t *model, kiln_os_range_t *items, unsigned
 const char *kiln_os_model_rule(const kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t addr,
                                uint64_t bytes, bool reserved);
 
+/* kiln_os_model_range_rule is the part of it that looks at the arguments alone. A release may have
+ * any size: it is rounded up to whole pages. */
+const char *kiln_os_model_range_rule(const kiln_os_model_t *model, kiln_os_call_t call,
+                                     kiln_addr_t addr, uint64_t bytes);
+
 /* kiln_os_model_set records that [addr, addr+bytes), which is not empty and does not pass the mask,
  * has the tag from now on. False, with nothing changed: the array is full. */
 bool kiln_os_model_set(kiln_os_model_t *model, kiln_addr_t addr, uint64_t bytes, kiln_os_tag_t tag);
@@ -68,6 +73,9 @@ bool kiln_os_model_do(kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t a
 
 /* kiln_os_model_tag gives what the page of `addr` is. */
 kiln_os_tag_t kiln_os_model_tag(const kiln_os_model_t *model, kiln_addr_t addr);
+
+/* kiln_os_model_next gives the next range that is ours, or NULL; `*io_idx` starts at 0. */
+const kiln_os_range_t *kiln_os_model_next(const kiln_os_model_t *model, unsigned *io_idx);
 
 const char *kiln_os_model_broken_rule(const kiln_os_model_t *model);
 

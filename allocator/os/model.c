@@ -1,0 +1,190 @@
+#include "allocator/os/model.h"
+
+#include <stddef.h>
+
+void kiln_os_model_init(kiln_os_model_t *model, kiln_os_range_t *items, unsigned items_max,
+                        uint64_t phys_bytes, unsigned addr_bits)
+{
+    model->ranges = (kiln_ranges_t){.items = items, .count = 0, .max = items_max};
+    model->phys_bytes = phys_bytes;
+    model->mask = kiln_width_mask(addr_bits);
+    for (unsigned i = 0; i < KILN_OS_STATES; i++) model->state_bytes[i] = 0;
+}
+
+/* Which states there are in [first, last], as a bit set of 1u << state, and two bits more: memory
+ * of ours that was granted over what had been answered as unreserved, and memory of ours that was
+ * not.
+ */
+enum {
+    OURS = 1u << 8,
+    OVER_PROMISE = 1u << 9,
+    EXTRA = OURS | OVER_PROMISE,
+};
+
+static bool is_ours(kiln_os_tag_t tag)
+{
+    return tag.state >= KILN_OS_RESERVED && tag.state <= KILN_OS_READY;
+}
+
+static unsigned states_of(const kiln_os_model_t *model, kiln_addr_t first, kiln_addr_t last)
+{
+    const kiln_ranges_t *ranges = &model->ranges;
+    unsigned states = 0;
+    kiln_addr_t next = first; /* first address that was not looked at */
+    for (unsigned i = kiln_ranges_find(ranges, first); i < ranges->count; i++) {
+        const kiln_os_range_t *item = &ranges->items[i];
+        if (item->first > last) break;
+        if (item->first > next) states |= 1u << KILN_OS_NONE;
+        states |= 1u << item->tag.state;
+        if (is_ours(item->tag)) states |= item->tag.over_promise ? OVER_PROMISE : OURS;
+        if (item->last >= last) return states;
+        next = item->last + 1;
+    }
+    return states | 1u << KILN_OS_NONE;
+}
+
+const char *kiln_os_model_range_rule(const kiln_os_model_t *model, kiln_os_call_t call,
+                                     kiln_addr_t addr, uint64_t bytes)
+{
+    if (bytes == 0) return KILN_OS_RULE_EMPTY;
+    if (!kiln_is_aligned(addr, model->phys_bytes)) return KILN_OS_RULE_ALIGN;
+    if (call != KILN_OS_CALL_RELEASE && !kiln_is_aligned(bytes, model->phys_bytes))
+        return KILN_OS_RULE_ALIGN;
+    if (addr > model->mask || bytes - 1 > model->mask - addr) return KILN_OS_RULE_SPACE;
+    return NULL;
+}
+
+static const char *commit_rule(unsigned states, bool reserved)
+{
+    if (!reserved) return states & OURS ? KILN_OS_RULE_FLAG : NULL;
+    if (states & 1u << KILN_OS_FOREIGN) return KILN_OS_RULE_CLOBBER;
+    if (states & 1u << KILN_OS_READY) return KILN_OS_RULE_RECOMMIT;
+    if (states & (1u << KILN_OS_NONE | 1u << KILN_OS_UNRESERVED)) return KILN_OS_RULE_COMMIT;
+    return NULL;
+}
+
+const char *kiln_os_model_rule(const kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t addr,
+                               uint64_t bytes, bool reserved)
+{
+    const char *rule = kiln_os_model_range_rule(model, call, addr, bytes);
+    if (rule) return rule;
+
+    unsigned states = states_of(model, addr, addr + (bytes - 1));
+    unsigned ready = 1u << KILN_OS_READY, prepared = 1u << KILN_OS_PREPARED;
+    switch (call) {
+    case KILN_OS_CALL_COMMIT:
+        return commit_rule(states, reserved);
+    case KILN_OS_CALL_PROTECT:
+        return states & ~(ready | EXTRA) ? KILN_OS_RULE_PROTECT : NULL;
+    case KILN_OS_CALL_DISCARD:
+        return states & ~(ready | EXTRA) ? KILN_OS_RULE_DISCARD : NULL;
+    case KILN_OS_CALL_DECOMMIT:
+        return states & ~(ready | prepared | EXTRA) ? KILN_OS_RULE_DECOMMIT : NULL;
+    case KILN_OS_CALL_RELEASE:
+        return states & (1u << KILN_OS_NONE | 1u << KILN_OS_FOREIGN) ? KILN_OS_RULE_RELEASE : NULL;
+    default:
+        return NULL;
+    }
+}
+
+bool kiln_os_model_set(kiln_os_model_t *model, kiln_addr_t addr, uint64_t bytes, kiln_os_tag_t tag)
+{
+    kiln_ranges_t *ranges = &model->ranges;
+    kiln_addr_t last = addr + (bytes - 1);
+    uint64_t lost[KILN_OS_STATES] = {0};
+    for (unsigned i = kiln_ranges_find(ranges, addr);
+         i < ranges->count && ranges->items[i].first <= last; i++) {
+        const kiln_os_range_t *item = &ranges->items[i];
+        kiln_addr_t from = item->first > addr ? item->first : addr;
+        kiln_addr_t to = item->last < last ? item->last : last;
+        lost[item->tag.state] += to - from + 1;
+    }
+    if (!kiln_ranges_set(ranges, addr, last, tag)) return false;
+    for (unsigned i = 0; i < KILN_OS_STATES; i++) model->state_bytes[i] -= lost[i];
+    if (tag.state != KILN_OS_NONE) model->state_bytes[tag.state] += bytes;
+    return true;
+}
+
+bool kiln_os_model_grant(kiln_os_model_t *model, kiln_addr_t addr, uint64_t bytes,
+                         kiln_os_state_t state, kiln_os_use_t use)
+{
+    unsigned old = states_of(model, addr, addr + (bytes - 1));
+    kiln_os_tag_t tag = {.state = (uint8_t)state};
+    tag.over_promise = state != KILN_OS_UNRESERVED && (old & 1u << KILN_OS_UNRESERVED) != 0;
+    if (state == KILN_OS_READY) {
+        tag.use = (uint8_t)use;
+        tag.access = KILN_OS_READ_WRITE;
+    }
+    return kiln_os_model_set(model, addr, bytes, tag);
+}
+
+/* protect keeps everything but the access, and a range may hold memory of several uses. */
+static bool set_access(kiln_os_model_t *model, kiln_addr_t addr, uint64_t bytes,
+                       kiln_os_access_t access)
+{
+    kiln_addr_t last = addr + (bytes - 1);
+    for (;;) {
+        unsigned i = kiln_ranges_find(&model->ranges, addr);
+        kiln_os_range_t item = model->ranges.items[i];
+        kiln_addr_t item_last = item.last < last ? item.last : last;
+        item.tag.access = (uint8_t)access;
+        if (!kiln_os_model_set(model, addr, item_last - addr + 1, item.tag)) return false;
+        if (item_last == last) return true;
+        addr = item_last + 1;
+    }
+}
+
+bool kiln_os_model_do(kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t addr, uint64_t bytes,
+                      kiln_os_use_t use, kiln_os_access_t access)
+{
+    kiln_os_tag_t tag = {.state = KILN_OS_NONE};
+    bytes = kiln_round_up(bytes, model->phys_bytes);
+    if (call == KILN_OS_CALL_PROTECT) return set_access(model, addr, bytes, access);
+    if (call == KILN_OS_CALL_COMMIT) {
+        tag.state = KILN_OS_READY;
+        tag.access = KILN_OS_READ_WRITE;
+        tag.use = (uint8_t)use;
+    }
+    if (call == KILN_OS_CALL_DISCARD) tag.state = KILN_OS_PREPARED;
+    if (call == KILN_OS_CALL_DECOMMIT) tag.state = KILN_OS_RESERVED;
+    if (call != KILN_OS_CALL_RELEASE)
+        tag.over_promise = (states_of(model, addr, addr + (bytes - 1)) & OVER_PROMISE) != 0;
+    return kiln_os_model_set(model, addr, bytes, tag);
+}
+
+kiln_os_tag_t kiln_os_model_tag(const kiln_os_model_t *model, kiln_addr_t addr)
+{
+    unsigned i = kiln_ranges_find(&model->ranges, addr);
+    if (i < model->ranges.count && model->ranges.items[i].first <= addr)
+        return model->ranges.items[i].tag;
+    return (kiln_os_tag_t){.state = KILN_OS_NONE};
+}
+
+const kiln_os_range_t *kiln_os_model_next(const kiln_os_model_t *model, unsigned *io_idx)
+{
+    while (*io_idx < model->ranges.count) {
+        const kiln_os_range_t *item = &model->ranges.items[(*io_idx)++];
+        if (is_ours(item->tag)) return item;
+    }
+    return NULL;
+}
+
+const char *kiln_os_model_broken_rule(const kiln_os_model_t *model)
+{
+    const char *rule = kiln_ranges_broken_rule(&model->ranges);
+    if (rule) return rule;
+    uint64_t bytes[KILN_OS_STATES] = {0};
+    for (unsigned i = 0; i < model->ranges.count; i++) {
+        const kiln_os_range_t *item = &model->ranges.items[i];
+        if (item->last > model->mask) return "os model: a range lies in the address space";
+        if (!kiln_is_aligned(item->first, model->phys_bytes) ||
+            !kiln_is_aligned(item->last + 1, model->phys_bytes))
+            return "os model: ranges are whole pages";
+        if (item->tag.state != KILN_OS_READY && item->tag.access != 0)
+            return "os model: only Ready memory has access rights";
+        bytes[item->tag.state] += item->last - item->first + 1;
+    }
+    for (unsigned i = 0; i < KILN_OS_STATES; i++)
+        if (bytes[i] != model->state_bytes[i]) return "os model: the sums are those of the ranges";
+    return NULL;
+}
