@@ -1,0 +1,189 @@
+#!/bin/bash
+# kiln test - builds and runs every test, in every way Kiln is built
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
+
+# The phases, in order: NAME KIND WHAT. `bazel` runs the tests with --config=NAME. `check` runs the
+# script WHAT, which ends with a line "N passed, N failed". `all` is a check for --all only.
+PHASES='
+default    bazel  clang-19, 64 bits, assertions on
+release    bazel  as programs run on it; with the real programs
+i386       bazel  clang-19, 32 bits
+gcc        bazel  gcc-12, 64 bits
+gcc-i386   bazel  gcc-12, 32 bits
+asan       bazel  AddressSanitizer
+ubsan      bazel  UndefinedBehaviorSanitizer
+msan       bazel  MemorySanitizer
+tsan       bazel  ThreadSanitizer
+format     check  tools/check/format.sh
+lint       check  tools/check/lint.sh
+layers     check  tools/check/layers.sh
+cli        check  tests/cli/cli_test.sh
+checks     check  tests/cli/checks_test.sh
+readme     check  tests/cli/readme_test.sh
+newcomer   all    tests/newcomer/newcomer_test.sh
+'
+QUICK=(default format lint layers)
+
+phase_names() {
+    awk 'NF { print $1 }' <<<"$PHASES"
+}
+
+usage() {
+    cat <<'END'
+Usage: kiln test [--all | --quick] [PHASE...] [FILTER...]
+
+Installs what is missing, then builds and runs the tests, phase by phase, and ends with a table and
+the line "N passed, N failed". The exit status is 0 only when none failed, 1 otherwise, 2 for a
+wrong argument.
+
+  PHASE     only this phase (see below)
+  FILTER    only tests whose Bazel label contains this word, or is it; in the phases default and
+            release unless others are named
+  --quick   only the phases that a change must pass before anything else
+  --all     also the newcomer's test, which sets Kiln up on a minimal Debian in a folder, and the
+            commands of README.md that take minutes
+
+Phases:
+END
+    awk 'NF { name = $1; $1 = ""; sub(/^ bazel /, ""); sub(/^ check /, ""); sub(/^ all /, "(with --all) ");
+              printf "  %-9s %s\n", name, $0 }' <<<"$PHASES"
+}
+
+extent=usual
+phases=()
+filters=()
+for arg; do
+    case $arg in
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    --all | --quick)
+        [[ $extent == usual || $extent == "${arg#--}" ]] || kiln_usage "--all and --quick exclude each other"
+        extent=${arg#--}
+        ;;
+    -*) kiln_bad_option test "$arg" --all --quick --help ;;
+    '') kiln_usage "an empty FILTER matches nothing; leave it out to run every test" ;;
+    *) if phase_names | grep -qxF -e "$arg"; then phases+=("$arg"); else filters+=("$arg"); fi ;;
+    esac
+done
+
+if [[ ${#phases[@]} -gt 0 ]]; then
+    :
+elif [[ ${#filters[@]} -gt 0 ]]; then
+    phases=(default release)
+elif [[ $extent == quick ]]; then
+    phases=("${QUICK[@]}")
+elif [[ $extent == all ]]; then
+    mapfile -t phases < <(phase_names)
+else
+    mapfile -t phases < <(awk 'NF && $2 != "all" { print $1 }' <<<"$PHASES")
+fi
+
+logs=$KILN_OUT/test
+mkdir -p "$logs"
+exec 9>"$KILN_OUT/test.lock"
+flock -n 9 || {
+    kiln_say "waiting for another kiln test in this checkout"
+    flock 9
+}
+started=$SECONDS
+sets=(build test)
+[[ " ${phases[*]} " != *' release '* ]] || sets+=(real)
+[[ ! -f $KILN_ROOT/fuzz/BUILD ]] || sets+=(fuzz)
+[[ " ${phases[*]} " != *' newcomer '* ]] || sets+=(newcomer)
+kiln_need "${sets[@]}"
+
+# The labels that the filters mean, or everything.
+targets=(//...)
+if [[ ${#filters[@]} -gt 0 ]]; then
+    known=$(kiln_bazel query --noshow_progress 'tests(//...)' 2>"$logs/query.log" 9>&-) || {
+        cat "$logs/query.log"
+        kiln_die "Bazel cannot list the tests; what it said is above"
+    }
+    targets=()
+    for filter in "${filters[@]}"; do
+        mapfile -t found < <(if [[ $filter == //* ]]; then grep -xF -e "$filter" <<<"$known"; else grep -F -e "$filter" <<<"$known"; fi)
+        [[ ${#found[@]} -gt 0 ]] || kiln_usage "'$filter' is no phase and no test's label has it; the nearest are" \
+            "the phase '$(kiln_nearest "$filter" $(phase_names))' and the test '$(kiln_nearest "$filter" ${known//*:/})'"
+        targets+=("${found[@]}")
+    done
+fi
+
+# verdicts EVENTS prints "STATUS LABEL" for each test in a file of Bazel's build events.
+verdicts() {
+    sed -n -e '/^{"id":{"testSummary":/s/.*"label":"\([^"]*\)".*"overallStatus":"\([A-Z_]*\)".*/\2 \1/p' \
+        -e '/"success":true/d' -e 's/^{"id":{"targetCompleted":{"label":"\([^"]*\)".*/FAILED_TO_BUILD \1/p' "$1"
+}
+
+# bazel_phase NAME LOG sets passed and failed, and prints what a failure needs.
+bazel_phase() {
+    local name=$1 log=$2 events=$logs/$1.events status=0 verdict label
+    local -a config=()
+    [[ $name == default ]] || config=("--config=$name")
+    : >"$events"
+    kiln_watch "$log" kiln_bazel test --keep_going --noshow_progress --color=no \
+        --curses=no "${config[@]}" "--build_event_json_file=$events" -- "${targets[@]}" 9>&- || status=$?
+    while read -r verdict label; do
+        if [[ $verdict == PASSED ]]; then
+            passed=$((passed + 1))
+        else
+            failed=$((failed + 1))
+            echo "$verdict $label; again alone: ./kiln test $name $label"
+        fi
+    done < <(verdicts "$events")
+    # 4: no test is meant for this config, by its tags; else the tree as a whole could not be built.
+    [[ $status == 0 || $status == 4 || $failed -gt 0 ]] || failed=1
+    [[ $failed == 0 ]] || awk '!/^(INFO|Loading|Analyzing): /' "$log"
+}
+
+# check_phase NAME LOG SCRIPT sets passed and failed.
+check_phase() {
+    local name=$1 log=$2 status=0 closing
+    local -a arguments=()
+    [[ $extent != all ]] || arguments=(--all)
+    kiln_watch "$log" bash "$KILN_ROOT/$3" "${arguments[@]}" 9>&- || status=$?
+    closing=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1 || true)
+    read -r passed _ failed _ <<<"${closing:-0 passed, 0 failed}"
+    [[ $status == 0 || $failed -gt 0 ]] || failed=1
+    if [[ $failed -gt 0 ]]; then
+        cat "$log"
+        echo "again alone: ./kiln test $name"
+    fi
+}
+
+summary=''
+passed_all=0
+failed_all=0
+for i in "${!phases[@]}"; do
+    name=${phases[i]}
+    phase_started=$SECONDS
+    passed=0
+    failed=0
+    read -r kind what <<<"$(awk -v name="$name" '$1 == name { $1 = ""; print }' <<<"$PHASES")"
+    printf '[%d/%d] %-9s ' $((i + 1)) ${#phases[@]} "$name"
+    [[ ! -t 1 ]] || echo
+    case $kind in
+    bazel) bazel_phase "$name" "$logs/$name.log" >"$logs/$name.shown" ;;
+    *) check_phase "$name" "$logs/$name.log" "$what" >"$logs/$name.shown" ;;
+    esac
+    if ((passed + failed == 0)) && [[ ${#filters[@]} == 0 ]]; then
+        failed=1
+        echo "$name ran nothing, which is a failure; its log is $logs/$name.log" >>"$logs/$name.shown"
+    fi
+    printf '%d passed, %d failed, %d s\n' "$passed" "$failed" $((SECONDS - phase_started))
+    cat "$logs/$name.shown"
+    summary+=$(printf '%-9s %7d %7d %8d' "$name" "$passed" "$failed" $((SECONDS - phase_started)))$'\n'
+    passed_all=$((passed_all + passed))
+    failed_all=$((failed_all + failed))
+done
+if ((passed_all + failed_all == 0)); then
+    failed_all=1
+    echo "no phase has a test for: ${filters[*]}"
+fi
+
+[[ -z ${CI:-} ]] || kiln_bazel shutdown
+printf '\n%-9s %7s %7s %8s\n%s' phase passed failed seconds "$summary"
+printf '%-9s %7d %7d %8d\n' all "$passed_all" "$failed_all" $((SECONDS - started))
+echo "$passed_all passed, $failed_all failed"
+((failed_all == 0))
