@@ -30,7 +30,8 @@ static bool map_tables(kiln_arena_t *arena, kiln_addr_t addr, uint64_t bytes)
             continue;
         while (id-- > 0)
             if (arena->tables[id].used)
-                kiln_arena_table_drop(&arena->tables[id], arena->os, offset, bytes);
+                kiln_arena_table_drop(&arena->tables[id], arena->os, offset, bytes,
+                                      arena->tables_reserved);
         return false;
     }
     return true;

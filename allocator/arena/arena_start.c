@@ -25,8 +25,26 @@ static uint64_t tables_bytes(const kiln_arena_t *arena)
     return arena->tables[KILN_ARENA_SPANS].bytes_max + arena->tables[KILN_ARENA_BITS].bytes_max;
 }
 
+/* table_unit gives what the tables' start is rounded up to. */
+static uint64_t table_unit(const kiln_arena_t *arena)
+{
+    const kiln_arena_config_t *config = &arena->config;
+    bool by_phys = config->follow == KILN_FOLLOW_KILN && config->phys_bytes > config->page_bytes;
+    return by_phys ? config->phys_bytes : config->page_bytes;
+}
+
+/* holds_start: is there room for the tables in what was reserved, and does the heap behind them
+ * begin in the possible range? At 32 bits that range is fixed, wherever the OS puts things. */
+static bool holds_start(const kiln_arena_t *arena, const reservation_t *got)
+{
+    kiln_addr_t heap_start = kiln_round_up(got->start, table_unit(arena)) + tables_bytes(arena);
+    return heap_start <= got->start + got->bytes &&
+           (arena->config.addr_bits > 32 || heap_start <= arena->config.addr_max);
+}
+
 /* reserve_at asks for tables, `heap_bytes` and a page for rounding. Under `kiln` an answer that
- * leaves the address space is a refusal, and the page that ends at its top is given back. */
+ * leaves the address space, or that is of no use, is a refusal; and the page that ends at the top
+ * of the address space is given back. */
 static reservation_t reserve_at(kiln_arena_t *arena, kiln_addr_t hint, uint64_t heap_bytes)
 {
     const kiln_os_t *os = arena->os;
@@ -44,9 +62,15 @@ static reservation_t reserve_at(kiln_arena_t *arena, kiln_addr_t hint, uint64_t 
     if (got.start > arena->mask || last > arena->mask || last < got.start ||
         !kiln_is_aligned(got.start, arena->config.phys_bytes)) {
         got.start = 0;
-    } else if (last == arena->mask) {
+        return got;
+    }
+    if (last == arena->mask) {
         got.bytes -= unit;
         if (got.reserved) os->release(os->ctx, got.start + got.bytes, unit);
+    }
+    if (!holds_start(arena, &got)) {
+        if (got.reserved && got.bytes != 0) os->release(os->ctx, got.start, got.bytes);
+        got.start = 0;
     }
     return got;
 }
@@ -123,9 +147,7 @@ const char *kiln_arena_start(kiln_arena_t *arena, kiln_arena_arch_t arch, kiln_a
     if (by_blocks) got = reserve_blocks(arena, image_end, brk);
     if (got.start == 0) return KILN_THROW_NO_START;
 
-    uint64_t table_unit = config->page_bytes;
-    if (kiln && config->phys_bytes > table_unit) table_unit = config->phys_bytes;
-    kiln_addr_t spans_start = kiln_arena_up(arena, got.start, table_unit);
+    kiln_addr_t spans_start = kiln_arena_up(arena, got.start, table_unit(arena));
     kiln_addr_t bits_start =
         kiln_arena_add(arena, spans_start, arena->tables[KILN_ARENA_SPANS].bytes_max);
     kiln_addr_t heap_start =

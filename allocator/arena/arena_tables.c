@@ -58,11 +58,18 @@ static bool next_run(const kiln_arena_table_t *table, pages_t *run)
     return true;
 }
 
-static void drop_pages(const kiln_arena_table_t *table, const kiln_os_t *os, pages_t pages)
+/* Where nothing was reserved, nothing may stay behind: what lies there is not ours to hold. */
+static void drop_pages(const kiln_arena_table_t *table, const kiln_os_t *os, pages_t pages,
+                       bool reserved)
 {
-    for (pages_t run = pages; next_run(table, &run); run = (pages_t){run.end, pages.end})
-        os->decommit(os->ctx, table->base + run.first * table->phys_bytes,
-                     (run.end - run.first) * table->phys_bytes);
+    for (pages_t run = pages; next_run(table, &run); run = (pages_t){run.end, pages.end}) {
+        kiln_addr_t addr = table->base + run.first * table->phys_bytes;
+        uint64_t bytes = (run.end - run.first) * table->phys_bytes;
+        if (reserved)
+            os->decommit(os->ctx, addr, bytes);
+        else
+            os->release(os->ctx, addr, bytes);
+    }
 }
 
 kiln_os_answer_t kiln_arena_table_add(kiln_arena_table_t *table, const kiln_os_t *os,
@@ -74,7 +81,7 @@ kiln_os_answer_t kiln_arena_table_add(kiln_arena_table_t *table, const kiln_os_t
             os->commit(os->ctx, table->base + run.first * table->phys_bytes,
                        (run.end - run.first) * table->phys_bytes, reserved, table->use);
         if (answer != KILN_OS_OK) {
-            drop_pages(table, os, (pages_t){pages.first, run.first});
+            drop_pages(table, os, (pages_t){pages.first, run.first}, reserved);
             return answer;
         }
     }
@@ -82,9 +89,9 @@ kiln_os_answer_t kiln_arena_table_add(kiln_arena_table_t *table, const kiln_os_t
 }
 
 void kiln_arena_table_drop(kiln_arena_table_t *table, const kiln_os_t *os, uint64_t offset,
-                           uint64_t bytes)
+                           uint64_t bytes, bool reserved)
 {
-    drop_pages(table, os, pages_of(table, offset, bytes));
+    drop_pages(table, os, pages_of(table, offset, bytes), reserved);
 }
 
 void kiln_arena_table_show(kiln_arena_table_t *table, uint64_t offset, uint64_t bytes)

@@ -64,7 +64,7 @@ uint64_t kiln_arena_table_offset(const kiln_arena_table_t *table, kiln_addr_t ad
  * kiln_arena_table_drop takes that add back instead. Same arguments as the add. */
 void kiln_arena_table_show(kiln_arena_table_t *table, uint64_t offset, uint64_t bytes);
 void kiln_arena_table_drop(kiln_arena_table_t *table, const kiln_os_t *os, uint64_t offset,
-                           uint64_t bytes);
+                           uint64_t bytes, bool reserved);
 
 /* kiln_arena_table_has: may the entry of the heap byte at `offset` be read? Any thread. */
 static inline bool kiln_arena_table_has(const kiln_arena_table_t *table, uint64_t offset)

@@ -1,0 +1,51 @@
+/* target.c - one input, and what is written when it breaks a law (target.h). */
+#include "fuzz/target.h"
+
+#include "allocator/base/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+bool kiln_fuzz_tracing;
+
+static const uint8_t *input_data; /* of the input that runs now */
+static size_t input_size;
+static bool stopping;
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    input_data = data;
+    input_size = size;
+    kiln_fuzz_one(data, size);
+    return 0;
+}
+
+static void print_input(void)
+{
+    static char text[64 * KILN_FUZZ_INPUT_BYTES_MAX / KILN_FUZZ_RECORD_BYTES];
+    size_t length = kiln_fuzz_text_of(&kiln_fuzz_words, input_data, input_size, text, sizeof text);
+    fprintf(stderr, "--- the input as operations (%s, %zu bytes)\n%s", kiln_fuzz_words.target,
+            input_size, text);
+    if (length >= sizeof text) fputs("... and more\n", stderr);
+}
+
+/* Called by every failing KILN_CHECK, the arena's and the heap's included. The state that broke is
+ * of no more use, so the second run may start afresh; it comes here again at the same check. */
+_Noreturn void kiln_stop(const char *text, size_t bytes)
+{
+    fflush(stdout);
+    if (!stopping) {
+        stopping = true;
+        fwrite(text, 1, bytes, stderr);
+        if (!kiln_fuzz_tracing) {
+            print_input();
+            fputs("--- its steps\n", stderr);
+            kiln_fuzz_tracing = true;
+            kiln_fuzz_one(input_data, input_size);
+            fputs("kiln: the second run of this input broke no law: not deterministic\n", stderr);
+        }
+    }
+    kiln_fuzz_last_words();
+    fputs("--- stopped here\n", stderr);
+    abort();
+}

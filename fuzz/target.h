@@ -1,0 +1,30 @@
+/* target.h - what a fuzz target supplies, and what it gets.
+ *
+ * A target is one file, <noun>_fuzz.c, with kiln_fuzz_words and kiln_fuzz_one. //fuzz:target turns
+ * it into LLVMFuzzerTestOneInput and supplies kiln_stop: when a check fails, the message is
+ * written, then the input as operations, then the input is run once more with kiln_fuzz_tracing
+ * set, so that a report shows the steps that led there and the common path pays nothing for it. */
+#ifndef KILN_FUZZ_TARGET_H
+#define KILN_FUZZ_TARGET_H
+
+#include "allocator/base/check.h"
+#include "fuzz/ops.h"
+
+extern const kiln_fuzz_words_t kiln_fuzz_words;
+
+/* kiln_fuzz_one runs one input from a fresh state: the same input does the same, whatever ran
+ * before. It returns when the input is through, and stops the program when a law is broken. */
+void kiln_fuzz_one(const uint8_t *data, size_t size);
+
+/* A law of DESIGN.md that must hold here: when `x` is false, the input is a finding. */
+#define KILN_FUZZ_LAW(law, x) ((x) ? (void)0 : kiln_check_failed(law, __FILE__, __LINE__))
+
+/* kiln_fuzz_last_words writes what a target still holds of the step that stopped the program. */
+void kiln_fuzz_last_words(void);
+
+/* Set while a target should write its steps to standard error, before it takes each. */
+extern bool kiln_fuzz_tracing;
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#endif
