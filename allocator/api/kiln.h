@@ -1,0 +1,41 @@
+/* kiln.h - for programs that are built on libkiln.
+ *
+ * The malloc family, and in C++ every operator new and delete, have their standard names and the
+ * prototypes of <stdlib.h> and <malloc.h>: link libkiln.so or libkiln.a, or preload libkiln.so, and
+ * all of them are Kiln's. Declared here is what those headers may lack.
+ *
+ * Where standards leave a choice:
+ *   size 0                  a block of its own, to be freed as any other
+ *   realloc(block, 0)       frees the block and returns NULL, as glibc does
+ *   size > PTRDIFF_MAX      NULL, ENOMEM
+ *   aligned_alloc, memalign  an alignment that is no power of two: NULL, EINVAL
+ *   free                    keeps errno
+ *   mallopt                 accepts glibc's parameters and does nothing with them
+ * A block that was freed before, an address inside a block, one that never was a block, a sized
+ * free with another size: the program is ended with a report.
+ *
+ * KILN_OPTIONS="key=value:key=value" in the environment; KILN_OPTIONS=help=1 lists the keys. */
+#ifndef KILN_ALLOCATOR_API_KILN_H
+#define KILN_ALLOCATOR_API_KILN_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* kiln_version gives "MAJOR.MINOR.PATCH": static storage. It tells that a program runs on Kiln. */
+const char *kiln_version(void);
+
+/* C23. `bytes` (and `align`) are those that the block was asked for with; NULL is allowed. */
+void free_sized(void *block, size_t bytes);
+void free_aligned_sized(void *block, size_t align, size_t bytes);
+
+/* An old name of free, no longer declared by glibc. */
+void cfree(void *block);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

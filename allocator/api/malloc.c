@@ -1,0 +1,188 @@
+/* malloc.c - the malloc family, by its standard names. See kiln.h for what standards leave open. */
+#define _GNU_SOURCE
+#include "allocator/api/kiln.h"
+#include "allocator/api/process.h"
+#include "allocator/api/report.h"
+#include "allocator/base/units.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+
+#define KILN_VERSION "0.1.0"
+
+KILN_EXPORT const char *kiln_version(void)
+{
+    return KILN_VERSION;
+}
+
+static inline void *or_no_memory(void *block)
+{
+    if (__builtin_expect(block == NULL, 0)) errno = ENOMEM;
+    return block;
+}
+
+KILN_EXPORT void *malloc(size_t bytes)
+{
+    return or_no_memory(kiln_process_malloc(bytes));
+}
+
+KILN_EXPORT void free(void *block)
+{
+    kiln_process_free(block, "free");
+}
+
+KILN_EXPORT void *calloc(size_t count, size_t bytes)
+{
+    kiln_visit_t visit = kiln_process_enter();
+    void *block = visit.heap ? kiln_heap_calloc(visit.heap, visit.cache, count, bytes) : NULL;
+    kiln_process_leave(visit);
+    return or_no_memory(block);
+}
+
+static void *resize(void *block, size_t bytes, const char *call)
+{
+    if (!block) return or_no_memory(kiln_process_malloc(bytes));
+    if (bytes == 0) {
+        kiln_process_free(block, call);
+        return NULL;
+    }
+    kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
+    kiln_visit_t visit = kiln_process_enter();
+    void *resized =
+        visit.heap ? kiln_heap_realloc(visit.heap, visit.cache, block, bytes, &misuse) : NULL;
+    kiln_process_leave(visit);
+    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
+        kiln_report_misuse(misuse, call, block, 0, 0);
+    return or_no_memory(resized);
+}
+
+KILN_EXPORT void *realloc(void *block, size_t bytes)
+{
+    return resize(block, bytes, "realloc");
+}
+
+KILN_EXPORT void *reallocarray(void *block, size_t count, size_t bytes)
+{
+    size_t all_bytes;
+    if (__builtin_mul_overflow(count, bytes, &all_bytes)) return or_no_memory(NULL);
+    return resize(block, all_bytes, "reallocarray");
+}
+
+KILN_EXPORT void *aligned_alloc(size_t align, size_t bytes)
+{
+    if (!kiln_is_power_of_two(align)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return or_no_memory(kiln_process_aligned(align, bytes));
+}
+
+KILN_EXPORT void *memalign(size_t align, size_t bytes)
+{
+    return aligned_alloc(align, bytes);
+}
+
+KILN_EXPORT int posix_memalign(void **out_block, size_t align, size_t bytes)
+{
+    if (!kiln_is_power_of_two(align) || align < sizeof(void *)) return EINVAL;
+    void *block = kiln_process_aligned(align, bytes);
+    if (!block) return ENOMEM;
+    *out_block = block;
+    return 0;
+}
+
+KILN_EXPORT void *valloc(size_t bytes)
+{
+    return or_no_memory(kiln_process_aligned(getauxval(AT_PAGESZ), bytes));
+}
+
+/* Whole pages, and at least one. */
+KILN_EXPORT void *pvalloc(size_t bytes)
+{
+    size_t page_bytes = getauxval(AT_PAGESZ);
+    if (bytes > PTRDIFF_MAX) return or_no_memory(NULL);
+    size_t whole_bytes = bytes == 0 ? page_bytes : (size_t)kiln_round_up(bytes, page_bytes);
+    return or_no_memory(kiln_process_aligned(page_bytes, whole_bytes));
+}
+
+KILN_EXPORT size_t malloc_usable_size(void *block)
+{
+    if (!block) return 0;
+    kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
+    kiln_visit_t visit = kiln_process_enter();
+    size_t bytes = visit.heap ? kiln_heap_usable(visit.heap, block, &misuse) : 0;
+    kiln_process_leave(visit);
+    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
+        kiln_report_misuse(misuse, "malloc_usable_size", block, 0, 0);
+    return bytes;
+}
+
+KILN_EXPORT void free_sized(void *block, size_t bytes)
+{
+    kiln_process_free_sized(block, 0, bytes, "free_sized");
+}
+
+KILN_EXPORT void free_aligned_sized(void *block, size_t align, size_t bytes)
+{
+    kiln_process_free_sized(block, align, bytes, "free_aligned_sized");
+}
+
+KILN_EXPORT void cfree(void *block)
+{
+    kiln_process_free(block, "cfree");
+}
+
+KILN_EXPORT int malloc_trim(size_t pad_bytes)
+{
+    kiln_visit_t visit = kiln_process_enter();
+    bool trimmed = visit.heap && kiln_heap_trim(visit.heap, pad_bytes);
+    kiln_process_leave(visit);
+    return trimmed;
+}
+
+/* The names by which programs that wrap malloc reach the C library's own functions. A wrapper's
+ * blocks must be Kiln's as well: other code frees them through the names above. */
+KILN_EXPORT void *libc_malloc(size_t bytes) __asm__("__libc_malloc");
+KILN_EXPORT void libc_free(void *block) __asm__("__libc_free");
+KILN_EXPORT void *libc_calloc(size_t count, size_t bytes) __asm__("__libc_calloc");
+KILN_EXPORT void *libc_realloc(void *block, size_t bytes) __asm__("__libc_realloc");
+KILN_EXPORT void *libc_memalign(size_t align, size_t bytes) __asm__("__libc_memalign");
+KILN_EXPORT void *libc_valloc(size_t bytes) __asm__("__libc_valloc");
+KILN_EXPORT void *libc_pvalloc(size_t bytes) __asm__("__libc_pvalloc");
+
+void *libc_malloc(size_t bytes)
+{
+    return malloc(bytes);
+}
+
+void libc_free(void *block)
+{
+    free(block);
+}
+
+void *libc_calloc(size_t count, size_t bytes)
+{
+    return calloc(count, bytes);
+}
+
+void *libc_realloc(void *block, size_t bytes)
+{
+    return realloc(block, bytes);
+}
+
+void *libc_memalign(size_t align, size_t bytes)
+{
+    return memalign(align, bytes);
+}
+
+void *libc_valloc(size_t bytes)
+{
+    return valloc(bytes);
+}
+
+void *libc_pvalloc(size_t bytes)
+{
+    return pvalloc(bytes);
+}

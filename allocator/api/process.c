@@ -1,0 +1,200 @@
+#include "allocator/api/process.h"
+
+#include "allocator/api/options.h"
+#include "allocator/api/recording.h"
+#include "allocator/api/report.h"
+#include "allocator/api/start.h"
+#include "allocator/api/stats.h"
+#include "allocator/os/linux.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+kiln_heap_t kiln_process_heap;
+_Thread_local kiln_thread_t kiln_thread __attribute__((tls_model("initial-exec")));
+
+/* The start lock spins: a thread waits for it only while another makes the heap. */
+static const kiln_parker_t spin = {NULL, NULL};
+
+static struct {
+    kiln_lock_t lock;   /* held while the heap is made, and by fork */
+    _Atomic bool ready; /* the heap is made; stored with release order after the last write to it */
+    bool has_key;       /* written before `ready` */
+    pthread_key_t key;  /* its destructor is how a thread's end is seen */
+    _Atomic bool has_fork_handlers;
+} start;
+
+/* pthread key destructor. Destructors of other keys may run later and still use the heap. */
+static void detach(void *unused)
+{
+    (void)unused;
+    kiln_thread_cache_t *cache = kiln_thread.cache;
+    kiln_thread.cache = NULL;
+    kiln_thread.state = KILN_THREAD_ENDING;
+    if (cache) kiln_heap_detach(&kiln_process_heap, cache);
+}
+
+/* Under the start lock; again after a failure. */
+static bool make_heap(void)
+{
+    static kiln_options_t options;
+    static kiln_os_t os;
+    if (os.phys_bytes == 0) { /* the first time */
+        kiln_options_read(&options);
+        if (options.stats) kiln_stats_at_end();
+        kiln_os_linux_init(&os, getauxval(AT_PAGESZ));
+    }
+    kiln_heap_config_t config = kiln_start_config(&os);
+    kiln_recording_begin(options.record, &config);
+    if (kiln_heap_init(&kiln_process_heap, &config) != NULL) {
+        memset(&kiln_process_heap, 0, sizeof kiln_process_heap); /* as init wants it next time */
+        return false;
+    }
+    kiln_recording_started(&kiln_process_heap);
+    start.has_key = pthread_key_create(&start.key, detach) == 0;
+    atomic_store_explicit(&start.ready, true, memory_order_release);
+    return true;
+}
+
+static bool ensure_heap(void)
+{
+    if (atomic_load_explicit(&start.ready, memory_order_acquire)) return true;
+    kiln_lock_acquire(&start.lock, &spin);
+    bool ready = atomic_load_explicit(&start.ready, memory_order_relaxed) || make_heap();
+    kiln_lock_release(&start.lock, &spin);
+    return ready;
+}
+
+/*  Around fork. The forking thread holds every lock from prepare to parent or child, so that no
+ *  other thread is inside the heap in the moment of the copy. Handlers of other libraries may run
+ *  on either side of ours and may use the heap: then the locks are let go for the length of that
+ *  visit (enter_slow, leave_slow). Nothing is torn by that: the handlers run in one thread, and in
+ *  the child it is the only one. */
+static void hold_all(void)
+{
+    kiln_lock_acquire(&start.lock, &spin);
+    if (atomic_load_explicit(&start.ready, memory_order_relaxed))
+        kiln_heap_fork_prepare(&kiln_process_heap);
+}
+
+static void let_all_go(void)
+{
+    if (atomic_load_explicit(&start.ready, memory_order_relaxed))
+        kiln_heap_fork_parent(&kiln_process_heap);
+    kiln_lock_release(&start.lock, &spin);
+}
+
+static void fork_prepare(void)
+{
+    kiln_thread.state_before_fork = kiln_thread.state;
+    kiln_thread.cache_before_fork = kiln_thread.cache;
+    kiln_thread.cache = NULL;
+    kiln_thread.state = KILN_THREAD_FORKING;
+    hold_all();
+}
+
+static void fork_over(void)
+{
+    kiln_thread.cache = kiln_thread.cache_before_fork;
+    kiln_thread.state = kiln_thread.state_before_fork;
+}
+
+static void fork_parent(void)
+{
+    let_all_go();
+    fork_over();
+}
+
+static void fork_child(void)
+{
+    kiln_recording_stop();
+    if (atomic_load_explicit(&start.ready, memory_order_relaxed))
+        kiln_heap_fork_child(&kiln_process_heap, kiln_thread.cache_before_fork);
+    kiln_lock_release(&start.lock, &spin);
+    fork_over();
+}
+
+/* A process that never allocated needs no handlers, so the first visit registers them: that is
+ * before any constructor can have started a thread that allocates. */
+static void ensure_fork_handlers(void)
+{
+    if (atomic_load_explicit(&start.has_fork_handlers, memory_order_relaxed) ||
+        atomic_exchange_explicit(&start.has_fork_handlers, true, memory_order_relaxed))
+        return;
+    if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
+        atomic_store_explicit(&start.has_fork_handlers, false, memory_order_relaxed);
+}
+
+/* The C library's functions below may allocate; such a call finds the state `attaching`. */
+static kiln_thread_cache_t *attach(void)
+{
+    kiln_thread.state = KILN_THREAD_ATTACHING;
+    ensure_fork_handlers();
+    kiln_thread_cache_t *cache = start.has_key ? kiln_heap_attach(&kiln_process_heap) : NULL;
+    if (cache && pthread_setspecific(start.key, &kiln_thread) != 0) {
+        kiln_heap_detach(&kiln_process_heap, cache); /* nobody would do it at the thread's end */
+        cache = NULL;
+    }
+    kiln_thread.cache = cache;
+    kiln_thread.state = cache ? KILN_THREAD_ATTACHED : KILN_THREAD_NEW;
+    return cache;
+}
+
+kiln_visit_t kiln_process_enter_slow(void)
+{
+    int errno_before = errno;
+    kiln_visit_t visit = {NULL, NULL};
+    if (kiln_thread.state == KILN_THREAD_FORKING) let_all_go();
+    if (ensure_heap()) {
+        visit.heap = &kiln_process_heap;
+        if (kiln_thread.state == KILN_THREAD_NEW) visit.cache = attach();
+    }
+    errno = errno_before;
+    return visit;
+}
+
+void kiln_process_leave_slow(void)
+{
+    if (kiln_thread.state == KILN_THREAD_FORKING) hold_all();
+}
+
+void *kiln_process_malloc(size_t bytes)
+{
+    kiln_visit_t visit = kiln_process_enter();
+    void *block = visit.heap ? kiln_heap_malloc(visit.heap, visit.cache, bytes) : NULL;
+    kiln_process_leave(visit);
+    return block;
+}
+
+void *kiln_process_aligned(size_t align, size_t bytes)
+{
+    kiln_visit_t visit = kiln_process_enter();
+    void *block = visit.heap ? kiln_heap_aligned(visit.heap, visit.cache, align, bytes) : NULL;
+    kiln_process_leave(visit);
+    return block;
+}
+
+void kiln_process_free(void *block, const char *call)
+{
+    if (!block) return;
+    kiln_visit_t visit = kiln_process_enter();
+    kiln_misuse_t misuse =
+        visit.heap ? kiln_heap_free(visit.heap, visit.cache, block) : KILN_MISUSE_FOREIGN;
+    kiln_process_leave(visit);
+    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
+        kiln_report_misuse(misuse, call, block, 0, 0);
+}
+
+void kiln_process_free_sized(void *block, size_t align, size_t bytes, const char *call)
+{
+    if (!block) return;
+    kiln_visit_t visit = kiln_process_enter();
+    kiln_misuse_t misuse = visit.heap
+                               ? kiln_heap_free_sized(visit.heap, visit.cache, block, align, bytes)
+                               : KILN_MISUSE_FOREIGN;
+    kiln_process_leave(visit);
+    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
+        kiln_report_misuse(misuse, call, block, align, bytes);
+}

@@ -1,0 +1,76 @@
+/* process.h - the one heap of a process, and what every thread has of it.
+ *
+ * The heap is made by the first call, whenever that comes: from ld.so before any constructor, from
+ * a thread, from a fork handler. Every function of the malloc family is one visit:
+ *
+ *   kiln_visit_t visit = kiln_process_enter();
+ *   ... kiln_heap_X(visit.heap, visit.cache, ...) ...
+ *   kiln_process_leave(visit);
+ *
+ * A thread is in one of these states; only KILN_THREAD_ATTACHED has a cache, so that the common
+ * path is one load and one test:
+ *
+ *   new --> attaching --> attached --> ending     ending: its cache is given back, later calls (of
+ *    ^----- (no memory) ----'  |                  other destructors) work on the heap alone
+ *                              '<--> forking      between the fork handlers, which hold every lock
+ *
+ * Locks    start, then those of the heap. Fork takes all of them.
+ * errno    enter and leave keep it. */
+#ifndef KILN_ALLOCATOR_API_PROCESS_H
+#define KILN_ALLOCATOR_API_PROCESS_H
+
+#include "allocator/heap/heap.h"
+
+#include <stddef.h>
+
+/* What programs may see of libkiln.so; everything else is compiled with hidden visibility. */
+#define KILN_EXPORT __attribute__((visibility("default")))
+
+typedef enum kiln_thread_state {
+    KILN_THREAD_NEW, /* what a thread starts with: zero */
+    KILN_THREAD_ATTACHING,
+    KILN_THREAD_ATTACHED,
+    KILN_THREAD_ENDING,
+    KILN_THREAD_FORKING,
+} kiln_thread_state_t;
+
+typedef struct kiln_thread {
+    kiln_thread_cache_t *cache; /* NULL unless attached */
+    kiln_thread_state_t state;
+    kiln_thread_state_t state_before_fork;
+    kiln_thread_cache_t *cache_before_fork;
+} kiln_thread_t;
+
+/* Initial-exec: reached without a call, and without the allocation that other models may need. */
+extern _Thread_local kiln_thread_t kiln_thread __attribute__((tls_model("initial-exec")));
+
+extern kiln_heap_t kiln_process_heap;
+
+typedef struct kiln_visit {
+    kiln_heap_t *heap;          /* NULL: there is no memory for a heap, and nothing is live */
+    kiln_thread_cache_t *cache; /* may be NULL */
+} kiln_visit_t;
+
+kiln_visit_t kiln_process_enter_slow(void);
+void kiln_process_leave_slow(void);
+
+static inline kiln_visit_t kiln_process_enter(void)
+{
+    kiln_thread_cache_t *cache = kiln_thread.cache;
+    if (__builtin_expect(cache != NULL, 1)) return (kiln_visit_t){&kiln_process_heap, cache};
+    return kiln_process_enter_slow();
+}
+
+static inline void kiln_process_leave(kiln_visit_t visit)
+{
+    if (__builtin_expect(visit.cache == NULL, 0)) kiln_process_leave_slow();
+}
+
+/* The visits that more than one family makes. `call` names the function for a report; NULL is no
+ * memory; errno is the caller's to set. `align` is a power of two; in free_sized 0 means none. */
+void *kiln_process_malloc(size_t bytes);
+void *kiln_process_aligned(size_t align, size_t bytes);
+void kiln_process_free(void *block, const char *call);
+void kiln_process_free_sized(void *block, size_t align, size_t bytes, const char *call);
+
+#endif
