@@ -6,7 +6,10 @@
 #define HEIGHT_WANTED 560.0
 #define GAP_HEIGHT 24.0
 #define BAND_HEIGHT_MIN 15.0
-#define BAND_HEIGHT_TINY 0.5
+#define BAND_HEIGHT_TINY 0.5 /* where there are more than BANDS_FEW, but for the large ones */
+#define BAND_HEIGHT_LARGE_MIN 12.0
+#define WEIGHT_LARGE 11.0 /* from about 128 MiB on */
+enum { BANDS_FEW = 30 };
 
 /* An end of a range: `step` is 1 where one begins and -1 where one ends. */
 typedef struct edge {
@@ -50,14 +53,17 @@ static void set_heights(kiln_axis_t *axis)
             weights += weight_of(axis->bands[i].end - axis->bands[i].start);
     }
     double room = HEIGHT_WANTED - gaps;
-    double band_min = axis->count <= 40 ? BAND_HEIGHT_MIN : BAND_HEIGHT_TINY;
     if (room < HEIGHT_WANTED / 2) room = HEIGHT_WANTED / 2;
     for (size_t i = axis->count; i-- > 0;) {
         kiln_axis_band_t *band = &axis->bands[i];
         double height = GAP_HEIGHT;
         if (!band->gap) {
-            height = room * weight_of(band->end - band->start) / weights;
-            if (height < band_min) height = band_min;
+            double weight = weight_of(band->end - band->start);
+            double least = axis->count <= BANDS_FEW ? BAND_HEIGHT_MIN
+                           : weight > WEIGHT_LARGE  ? BAND_HEIGHT_LARGE_MIN
+                                                    : BAND_HEIGHT_TINY;
+            height = room * weight / weights;
+            if (height < least) height = least;
         }
         band->top = y;
         y += height;

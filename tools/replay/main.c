@@ -1,35 +1,14 @@
-/* kiln replay: plays traces and prints their transcripts. --help says all. */
+/* kiln-replay plays traces and prints their transcripts: the program behind `kiln replay`.
+ *
+ *   kiln-replay TRACE... | --svg TRACE | --svg OUT.svg TRACE
+ *
+ * Exit status: 0 played; 1 the arena broke one of its laws; 2 a trace or an argument is wrong. */
 #include "tools/replay/player.h"
 #include "tools/replay/svg.h"
 #include "tools/replay/transcript.h"
 
 #include <errno.h>
 #include <string.h>
-
-static const char help[] =
-    "kiln replay TRACE...            print the transcript of each trace; - is standard input\n"
-    "kiln replay --svg TRACE         draw the address space over the steps, to standard output\n"
-    "kiln replay --svg OUT.svg TRACE the same into a file, and print the transcript\n"
-    "\n"
-    "A trace makes an arena take steps, and gives the answers of its operating system. One\n"
-    "directive a line, # starts a comment, numbers are C literals:\n"
-    "\n"
-    "  width 32|64                  first; the address width of the simulated machine\n"
-    "  set KEY VALUE                before the first step; KEY is one of\n"
-    "      page phys block strand maxmem arena_start arena_used arena_alloc arena_end\n"
-    "      reserved race init_map   0 or 1\n"
-    "      follow                   seed (default), go19 or kiln\n"
-    "      tables                   spans or bits+spans (default)\n"
-    "  alloc N                      step: the growth routine is asked for N bytes\n"
-    "  grow NPAGES                  step: its caller, which asks for at least 1 MiB\n"
-    "  mallocinit [end=ADDR] [brk=ADDR] [arch=amd64|arm64|darwin-arm64]\n"
-    "                               first step: the start-up reservation\n"
-    "  reserve[*K] -> ADDR [unreserved] | fail         answer, for K reserves in a row\n"
-    "  map [heap|bits|spans] -> ok | fail | elsewhere  answer; ok where it is left out\n"
-    "  sysalloc -> ADDR | fail                         answer to the small fallback\n"
-    "\n"
-    "Exit status: 0 played; 1 the arena broke one of its laws; 2 a trace or an argument is "
-    "wrong.\n";
 
 /* Large, so not on the stack. */
 static kiln_trace_t trace;
@@ -131,10 +110,6 @@ static int run(int count, char **arguments)
     bool drawn = count > 0 && strcmp(arguments[0], "--svg") == 0;
     const char *out_name = NULL;
 
-    if (count > 0 && (strcmp(arguments[0], "--help") == 0 || strcmp(arguments[0], "-h") == 0)) {
-        fputs(help, stdout);
-        return 0;
-    }
     if (drawn) count--, arguments++;
     if (drawn && count > 1 && ends_in_svg(arguments[0])) {
         out_name = arguments[0];

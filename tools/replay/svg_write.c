@@ -8,9 +8,9 @@
 /* Pixels. */
 #define LEFT 168.0 /* addresses stand here */
 #define RIGHT 40.0
-#define TOP 150.0     /* title, legend, what was asked */
-#define OUTCOME 132.0 /* below the plot: how each step ended */
-#define TABLES 92.0   /* below that: the side tables */
+#define TOP 150.0   /* title, legend, what was asked */
+#define TABLES 96.0 /* the side tables, below the plot and how each step ended */
+#define TABLE_ROW 26.0
 #define LABEL_GAP 13.0
 
 typedef struct picture {
@@ -18,6 +18,7 @@ typedef struct picture {
     FILE *out;
     kiln_axis_t axis;
     double column, width; /* of a step; of all */
+    double outcome;       /* height of the texts below the plot */
 } picture_t;
 
 typedef struct look {
@@ -47,10 +48,10 @@ static const char style[] =
     "  .current{fill:#d5e7f8;stroke:#9cc3e6} .kept{fill:#fbe2ad;stroke:#e0b050}\n"
     "  .heap{fill:#3d8b63;stroke:#fff;stroke-width:.6} .small{fill:#8bbf4d}\n"
     "  .rejected{fill:url(#rejected);stroke:#c0392b;stroke-dasharray:4 2}\n"
+    "  .thin{stroke:none;shape-rendering:crispEdges}\n"
     "  .tables{fill:#7b5cd6} .race{fill:#ef8e19}\n"
     "  .used{fill:none;stroke:#b0205a;stroke-width:2} .raised{fill:#b0205a}\n"
-    "  .bits{fill:none;stroke:#7b5cd6;stroke-width:1.5}\n"
-    "  .spans{fill:none;stroke:#2a9d8f;stroke-width:1.5}\n"
+    "  .bits{fill:#d9efec;stroke:#2a9d8f} .spans{fill:#e5def8;stroke:#7b5cd6}\n"
     "</style>\n"
     "<defs>\n"
     "  <pattern id='stranded' width='6' height='6' patternUnits='userSpaceOnUse'"
@@ -145,7 +146,7 @@ static void draw_address(const picture_t *picture, uint64_t addr, double y)
 {
     fprintf(picture->out,
             "<path class='grid' d='M%.1f %.1fH%.1f'/>"
-            "<text class='addr' text-anchor='end' x='%.1f' y='%.1f'>%#llx</text>\n",
+            "<text class='addr' text-anchor='end' x='%.1f' y='%.1f'>0x%llx</text>\n",
             LEFT - 4, y, LEFT + picture->width, LEFT - 8, y + 3.5, (unsigned long long)addr);
 }
 
@@ -182,7 +183,6 @@ static void draw_area(const picture_t *picture, const kiln_svg_area_t *area)
     double x = x_of(picture, area->first_step);
     double width = x_of(picture, area->end_step) - x;
     double top = y_of(picture, area->end), height = y_of(picture, area->start) - top;
-    size_t shown_from = area->first_step;
 
     if (mark) {
         /* A narrow bar, the table's at the left of its step and the watcher's beside it. */
@@ -190,19 +190,20 @@ static void draw_area(const picture_t *picture, const kiln_svg_area_t *area)
         x += area->kind == KILN_SVG_RACE ? width + 1 : 1;
     }
     if (height <= 0 || width <= 0) return;
+    bool thin = height < 4 || picture->column < 6; /* an outline would be all there is to see */
     fprintf(picture->out,
-            "<rect class='%s%s' x='%.1f' y='%.2f' width='%.1f' height='%.2f'>"
+            "<rect class='%s%s%s' x='%.1f' y='%.2f' width='%.1f' height='%.2f'>"
             "<title>%s\n%#llx to %#llx, %s, from step %zu on",
-            class_name, area->small ? " small" : "", x, top, width, height, looks[area->kind].title,
-            (unsigned long long)area->start, (unsigned long long)area->end,
-            size_text(area->end - area->start).text, shown_from);
+            class_name, area->small ? " small" : "", thin ? " thin" : "", x, top, width, height,
+            looks[area->kind].title, (unsigned long long)area->start, (unsigned long long)area->end,
+            size_text(area->end - area->start).text, area->first_step);
     if (area->kind == KILN_SVG_HEAP)
         fprintf(picture->out, "\nvia %s%s", kiln_arena_branch_name(area->branch),
                 area->small ? "/small" : "");
     fputs("</title></rect>\n", picture->out);
     bool room = height >= 14 && width >= 80 && picture->column >= 40;
     if (area->kind == KILN_SVG_HEAP && room)
-        fprintf(picture->out, "<text x='%.1f' y='%.1f' style='fill:#fff'>%s</text>\n", x + 6,
+        fprintf(picture->out, "<text x='%.1f' y='%.1f' style='fill:#fff'>%s</text>\n", x + 14,
                 top + height / 2 + 4, size_text(area->end - area->start).text);
 }
 
@@ -298,55 +299,81 @@ static void outcome_text(char *text, size_t room, const kiln_svg_step_t *step)
 }
 
 /* In narrow columns only what is not a plain bump is written, where there is room. */
+static bool writes_outcome(const picture_t *picture, size_t i, double free_x)
+{
+    const kiln_svg_step_t *step = &picture->svg->steps[i];
+    bool plain = step->branch == KILN_ARENA_BUMP && !is_bad(step);
+    if (!step->returned && !step->throw_reason) return false;
+    return picture->column >= 13 || (!plain && x_of(picture, i) >= free_x);
+}
+
+static double outcome_height(const picture_t *picture)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < picture->svg->steps_count; i++) {
+        char text[96];
+        if (!writes_outcome(picture, i, 0)) continue;
+        outcome_text(text, sizeof text, &picture->svg->steps[i]);
+        if (strlen(text) > longest) longest = strlen(text);
+    }
+    return 24 + 3.6 * (double)longest;
+}
+
 static void draw_outcomes(const picture_t *picture)
 {
     double y = TOP + picture->axis.height + 14, free_x = 0;
     for (size_t i = 0; i < picture->svg->steps_count; i++) {
         const kiln_svg_step_t *step = &picture->svg->steps[i];
         char text[96];
-        double x = x_of(picture, i) + picture->column / 2;
-        bool plain = step->branch == KILN_ARENA_BUMP && !is_bad(step);
+        if (!writes_outcome(picture, i, free_x)) continue;
+        free_x = x_of(picture, i) + 13;
         outcome_text(text, sizeof text, step);
-        if (!text[0] || (picture->column < 13 && (plain || x < free_x))) continue;
-        free_x = x + 13;
         fprintf(picture->out, "<text%s transform='translate(%.1f %.1f) rotate(40)'>%s</text>\n",
-                is_bad(step) ? " class='bad'" : "", x - 4, y, text);
+                is_bad(step) ? " class='bad'" : "", x_of(picture, i) + picture->column / 2 - 4, y,
+                text);
     }
 }
 
 /* --- side tables ----------------------------------------------------------------------------- */
 
-static void draw_table_line(const picture_t *picture, bool bits, double y, double height)
+static uint64_t table_bytes(const kiln_svg_step_t *step, bool bits)
+{
+    return bits ? step->bits_bytes : step->spans_bytes;
+}
+
+static void draw_table_line(const picture_t *picture, bool bits, double y)
 {
     const kiln_svg_t *svg = picture->svg;
+    double height = TABLE_ROW - 8;
     uint64_t peak = 1;
-    for (size_t i = 0; i < svg->steps_count; i++) {
-        uint64_t bytes = bits ? svg->steps[i].bits_bytes : svg->steps[i].spans_bytes;
-        if (bytes > peak) peak = bytes;
-    }
-    fprintf(picture->out, "<path class='%s' d='", bits ? "bits" : "spans");
-    for (size_t i = 0; i < svg->steps_count; i++) {
-        uint64_t bytes = bits ? svg->steps[i].bits_bytes : svg->steps[i].spans_bytes;
-        fprintf(picture->out, "%s%.1f %.2fH%.1f", i == 0 ? "M" : "L", x_of(picture, i),
-                y + height - height * (double)bytes / (double)peak, x_of(picture, i + 1));
-    }
-    uint64_t last = bits ? svg->steps[svg->steps_count - 1].bits_bytes
-                         : svg->steps[svg->steps_count - 1].spans_bytes;
-    fprintf(picture->out, "'/>\n<text text-anchor='end' x='%.1f' y='%.1f'>%s %s</text>\n", LEFT - 8,
-            y + (bits ? 11 : height), bits ? "bitmap" : "spans", size_text(last).text);
+    for (size_t i = 0; i < svg->steps_count; i++)
+        if (table_bytes(&svg->steps[i], bits) > peak) peak = table_bytes(&svg->steps[i], bits);
+    fprintf(picture->out, "<path class='%s' d='M%.1f %.1f", bits ? "bits" : "spans", LEFT,
+            y + height);
+    for (size_t i = 0; i < svg->steps_count; i++)
+        fprintf(picture->out, "L%.1f %.2fH%.1f", x_of(picture, i),
+                y + height - height * (double)table_bytes(&svg->steps[i], bits) / (double)peak,
+                x_of(picture, i + 1));
+    fprintf(picture->out,
+            "V%.1fZ'/>\n<text text-anchor='end' x='%.1f' y='%.1f'>%s</text>"
+            "<text x='%.1f' y='%.1f'>%s</text>\n",
+            y + height, LEFT - 8, y + height, bits ? "bitmap" : "span table",
+            LEFT + picture->width + 5, y + height,
+            size_text(table_bytes(&svg->steps[svg->steps_count - 1], bits)).text);
 }
 
 static void draw_tables(const picture_t *picture)
 {
-    double y = TOP + picture->axis.height + OUTCOME, height = TABLES - 40;
-    fprintf(picture->out,
-            "<text class='sub' x='%.1f' y='%.1f'>side tables mapped, each to its own "
-            "scale</text>\n<path class='grid' d='M%.1f %.1fH%.1f'/>\n",
-            LEFT, y - 7, LEFT, y + height, LEFT + picture->width);
-    if (picture->svg->config.tables >> KILN_ARENA_BITS & 1)
-        draw_table_line(picture, true, y, height);
-    if (picture->svg->config.tables >> KILN_ARENA_SPANS & 1)
-        draw_table_line(picture, false, y, height);
+    double y = TOP + picture->axis.height + picture->outcome + 22;
+    fprintf(
+        picture->out,
+        "<text class='sub' x='%.1f' y='%.1f'>side tables mapped, each to its own scale</text>\n",
+        LEFT, y - 7);
+    for (int id = 0; id < KILN_ARENA_TABLES; id++) {
+        if (!(picture->svg->config.tables >> id & 1)) continue;
+        draw_table_line(picture, id == KILN_ARENA_BITS, y);
+        y += TABLE_ROW;
+    }
 }
 
 /* --- title and legend ------------------------------------------------------------------------ */
@@ -391,11 +418,12 @@ static void draw_legend(const picture_t *picture, double page_width)
 static void draw_title(const picture_t *picture, const char *name)
 {
     const kiln_svg_t *svg = picture->svg;
+    const char *slash = strrchr(name, '/');
     fputs("<text class='title' x='24' y='28'>Address space of ", picture->out);
-    text_escaped(picture->out, name);
+    text_escaped(picture->out, slash ? slash + 1 : name);
     fprintf(picture->out,
             "</text>\n<text class='sub' x='24' y='46'>follow %s, %u-bit addresses, page %s, "
-            "hardware page %s, granule %s, %zu steps; at the end %s of heap",
+            "hardware page %s, granule %s, steps: %zu; at the end %s of heap",
             kiln_follow_name(svg->config.follow), svg->config.addr_bits,
             size_text(svg->config.page_bytes).text, size_text(svg->config.phys_bytes).text,
             size_text(svg->config.block_bytes).text, svg->steps_count - 1,
@@ -412,12 +440,13 @@ bool kiln_svg_write(const kiln_svg_t *svg, const char *name, FILE *out)
 
     if (svg->failed || svg->steps_count == 0 || !make_axis(&picture)) return false;
     picture.column = 960.0 / (double)svg->steps_count;
-    if (picture.column > 92) picture.column = 92;
+    if (picture.column > 140) picture.column = 140;
     if (picture.column < 1) picture.column = 1;
     picture.width = picture.column * (double)svg->steps_count;
     double width = LEFT + picture.width + RIGHT + 90;
     if (width < 760) width = 760;
-    double height = TOP + picture.axis.height + OUTCOME + TABLES;
+    picture.outcome = outcome_height(&picture);
+    double height = TOP + picture.axis.height + picture.outcome + TABLES;
 
     fprintf(out,
             "<svg xmlns='http://www.w3.org/2000/svg' width='%.0f' height='%.0f' "
