@@ -151,13 +151,22 @@ typedef struct block {
     kiln_arena_region_t region; /* start is not rounded yet */
 } block_t;
 
-static bool overlaps(const kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t last)
+/* overlaps: does [start, last] overlap address space that the arena still has to hand out, or its
+ * tables, and that is really reserved, or, asked with false, only believed free? */
+static bool overlaps(const kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t last, bool reserved)
 {
-    if (arena->arena_alloc < arena->arena_end && start < arena->arena_end &&
-        arena->arena_alloc <= last)
+    if (arena->arena_reserved == reserved && arena->arena_alloc < arena->arena_end &&
+        start < arena->arena_end && arena->arena_alloc <= last)
         return true;
     for (unsigned i = 0; i < arena->kept_count; i++)
-        if (start < arena->kept[i].end && arena->kept[i].start <= last) return true;
+        if (arena->kept[i].reserved == reserved && start < arena->kept[i].end &&
+            arena->kept[i].start <= last)
+            return true;
+    for (unsigned id = 0; id < KILN_ARENA_TABLES && arena->tables_reserved == reserved; id++) {
+        const kiln_arena_table_t *table = &arena->tables[id];
+        if (table->used && start <= table->base + (table->bytes_max - 1) && table->base <= last)
+            return true;
+    }
     return false;
 }
 
@@ -171,7 +180,7 @@ static block_t judge_block(kiln_arena_t *arena, kiln_addr_t start, uint64_t size
     kiln_addr_t last = start + (size - 1);
 
     if (start > arena->mask || last > arena->mask || last < start ||
-        !kiln_is_aligned(start, config->phys_bytes) || overlaps(arena, start, last))
+        !kiln_is_aligned(start, config->phys_bytes) || overlaps(arena, start, last, true))
         return block;
     if (last == arena->mask) {
         /* The end of this block cannot be written as an exclusive bound: chop off the last page. */
@@ -180,7 +189,9 @@ static block_t judge_block(kiln_arena_t *arena, kiln_addr_t start, uint64_t size
         size -= unit;
         last -= unit;
     }
-    if (start < arena->arena_start || last - arena->arena_start > config->addr_max) {
+    /* Nothing was held of a block that is only believed free, so the OS may grant it once more. */
+    if (start < arena->arena_start || last - arena->arena_start > config->addr_max ||
+        overlaps(arena, start, last, false)) {
         release_held(arena, start, size, reserved);
         return block;
     }

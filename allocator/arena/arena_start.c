@@ -38,7 +38,7 @@ static uint64_t table_unit(const kiln_arena_t *arena)
 static bool holds_start(const kiln_arena_t *arena, const reservation_t *got)
 {
     kiln_addr_t heap_start = kiln_round_up(got->start, table_unit(arena)) + tables_bytes(arena);
-    return heap_start <= got->start + got->bytes &&
+    return got->bytes != 0 && heap_start <= got->start + got->bytes &&
            (arena->config.addr_bits > 32 || heap_start <= arena->config.addr_max);
 }
 
@@ -164,7 +164,8 @@ const char *kiln_arena_start(kiln_arena_t *arena, kiln_arena_arch_t arch, kiln_a
         return refusal;
     }
     /* The page for rounding must not become heap that no table covers. */
-    if (kiln && end - 1 - start > config->addr_max) end = start + config->addr_max + 1;
+    if (kiln && end != start && end - 1 - start > config->addr_max)
+        end = start + config->addr_max + 1;
 
     arena->tables[KILN_ARENA_SPANS].base = spans_start;
     arena->tables[KILN_ARENA_BITS].base = bits_start;

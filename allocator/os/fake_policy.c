@@ -57,7 +57,7 @@ static kiln_addr_t random_wish(kiln_os_fake_t *fake, kiln_addr_t hint, uint64_t 
     uint64_t drawn = kiln_rng_next(&fake->rng);
     uint64_t far = kiln_rng_below(&fake->rng, space_pages(fake));
     uint64_t pages = drawn >> 32 & (NEAR_PAGES - 1);
-    kiln_addr_t near = fake->grant_last + 1;
+    kiln_addr_t near = fake->grant == 0 ? hint : fake->grant_last + 1;
 
     if (drawn & 1) return fake->config.space_first + far * phys_bytes;
     if (drawn & 2) near = fake->grant - bytes;

@@ -118,17 +118,28 @@ bool kiln_os_model_grant(kiln_os_model_t *model, kiln_addr_t addr, uint64_t byte
     return kiln_os_model_set(model, addr, bytes, tag);
 }
 
-/* protect keeps everything but the access, and a range may hold memory of several uses. */
-static bool set_access(kiln_os_model_t *model, kiln_addr_t addr, uint64_t bytes,
-                       kiln_os_access_t access)
+/* change makes of each range in [addr, addr+bytes) what a protect or release makes of it: protect
+ * keeps everything but the access; what had ever been answered as unreserved is so again after a
+ * release, because another such answer may name the same addresses. */
+static bool change(kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t addr, uint64_t bytes,
+                   kiln_os_access_t access)
 {
     kiln_addr_t last = addr + (bytes - 1);
     for (;;) {
         unsigned i = kiln_ranges_find(&model->ranges, addr);
+        if (i == model->ranges.count || model->ranges.items[i].first > last) return true;
         kiln_os_range_t item = model->ranges.items[i];
+        kiln_addr_t item_first = item.first > addr ? item.first : addr;
         kiln_addr_t item_last = item.last < last ? item.last : last;
-        item.tag.access = (uint8_t)access;
-        if (!kiln_os_model_set(model, addr, item_last - addr + 1, item.tag)) return false;
+        if (call == KILN_OS_CALL_PROTECT) {
+            item.tag.access = (uint8_t)access;
+        } else {
+            bool promised =
+                item.tag.over_promise || item.tag.promise || item.tag.state == KILN_OS_UNRESERVED;
+            item.tag = (kiln_os_tag_t){.state = promised ? KILN_OS_UNRESERVED : KILN_OS_NONE};
+        }
+        if (!kiln_os_model_set(model, item_first, item_last - item_first + 1, item.tag))
+            return false;
         if (item_last == last) return true;
         addr = item_last + 1;
     }
@@ -139,16 +150,18 @@ bool kiln_os_model_do(kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t a
 {
     kiln_os_tag_t tag = {.state = KILN_OS_NONE};
     bytes = kiln_round_up(bytes, model->phys_bytes);
-    if (call == KILN_OS_CALL_PROTECT) return set_access(model, addr, bytes, access);
+    if (call == KILN_OS_CALL_PROTECT || call == KILN_OS_CALL_RELEASE)
+        return change(model, call, addr, bytes, access);
+    unsigned old = states_of(model, addr, addr + (bytes - 1));
     if (call == KILN_OS_CALL_COMMIT) {
         tag.state = KILN_OS_READY;
         tag.access = KILN_OS_READ_WRITE;
         tag.use = (uint8_t)use;
+        tag.promise = (old & 1u << KILN_OS_UNRESERVED) != 0;
     }
     if (call == KILN_OS_CALL_DISCARD) tag.state = KILN_OS_PREPARED;
     if (call == KILN_OS_CALL_DECOMMIT) tag.state = KILN_OS_RESERVED;
-    if (call != KILN_OS_CALL_RELEASE)
-        tag.over_promise = (states_of(model, addr, addr + (bytes - 1)) & OVER_PROMISE) != 0;
+    tag.over_promise = (old & OVER_PROMISE) != 0;
     return kiln_os_model_set(model, addr, bytes, tag);
 }
 

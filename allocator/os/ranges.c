@@ -5,7 +5,7 @@
 static bool same_tag(kiln_os_tag_t left, kiln_os_tag_t right)
 {
     return left.state == right.state && left.access == right.access && left.use == right.use &&
-           left.over_promise == right.over_promise;
+           left.over_promise == right.over_promise && left.promise == right.promise;
 }
 
 static bool in_the_way(kiln_os_tag_t tag)

@@ -30,6 +30,7 @@ typedef struct kiln_os_tag {
     uint8_t access;    /* kiln_os_access_t; 0 unless Ready */
     uint8_t use;       /* kiln_os_use_t; 0 unless Ready or Prepared */
     bool over_promise; /* granted on top of what had been answered as unreserved */
+    bool promise;      /* committed there: when it is released, the answer still stands */
 } kiln_os_tag_t;
 
 typedef struct kiln_os_range {
