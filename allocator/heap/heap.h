@@ -20,6 +20,7 @@
 
 #include "allocator/arena/arena.h"
 #include "allocator/heap/central.h"
+#include "allocator/heap/large.h"
 #include "allocator/heap/page_heap.h"
 #include "allocator/heap/size_class.h"
 #include "allocator/heap/thread_cache.h"
@@ -31,7 +32,9 @@
 
 enum { KILN_HEAP_ALIGN_MIN = 16 };
 
-/* What a program did wrong with a pointer. */
+/* What a program did wrong with a pointer. Where pages have gone back to the page heap, nobody
+ * remembers the blocks that they held: a multiple of KILN_HEAP_ALIGN_MIN there counts as the start
+ * of a block that was freed, anything else as its inside. */
 typedef enum kiln_misuse {
     KILN_MISUSE_NONE,
     KILN_MISUSE_DOUBLE_FREE, /* the start of a block that is not live */
@@ -50,16 +53,16 @@ typedef struct kiln_heap_about {
 } kiln_heap_about_t;
 
 typedef struct kiln_heap_stats {
-    uint64_t arena_bytes;     /* taken from the arena: everything below is a part of it */
+    uint64_t arena_bytes;     /* taken from the arena: live + free + idle + discarded */
     uint64_t live_bytes;      /* slots that belong to programs or lie in thread caches */
     uint64_t cached_bytes;    /* of these, those in thread caches */
-    uint64_t free_bytes;      /* free slots in spans of size classes */
+    uint64_t free_bytes;      /* in spans of size classes: free slots, and tails that fit none */
     uint64_t idle_bytes;      /* Ready pages of the page heap that no span uses */
     uint64_t discarded_bytes; /* pages whose bytes were given back to the OS */
     uint64_t large_bytes;     /* part of live_bytes: blocks of whole pages */
     uint64_t large_count;
     uint64_t idle_count; /* free runs in the page heap */
-    uint64_t meta_bytes; /* the heap's own records, side tables not included */
+    uint64_t meta_bytes; /* the heap's own records, not in arena_bytes; without side tables */
     uint64_t peak_bytes; /* highest arena_bytes - discarded_bytes so far */
 } kiln_heap_stats_t;
 
@@ -70,7 +73,12 @@ typedef struct kiln_heap_config {
     const kiln_arena_log_t *log;   /* may be NULL */
     kiln_arena_config_t arena;     /* page_bytes is 8 KiB; has the span table */
     kiln_addr_t image_end, brk;    /* see kiln_arena_start */
-    uint64_t idle_bytes_max;       /* more idle Ready memory than this is discarded */
+    uint64_t idle_bytes_max;       /* more idle memory that was written to is discarded */
+
+    /* May be NULL. Else the byte it points to is not 0 only while the process has a single thread,
+     * and turns 0 before a second one starts, as glibc's __libc_single_threaded does: meanwhile
+     * free does without atomic exchanges. */
+    const char *single_threaded;
 } kiln_heap_config_t;
 
 typedef struct kiln_heap kiln_heap_t; /* defined at the end of this file */
@@ -117,7 +125,8 @@ size_t kiln_heap_usable(kiln_heap_t *heap, const void *block, kiln_misuse_t *out
 /* kiln_heap_about never faults, whatever `address` is. */
 kiln_heap_about_t kiln_heap_about(kiln_heap_t *heap, const void *address);
 
-/* kiln_heap_trim discards idle pages but `keep_bytes` of them; true when any were. */
+/* kiln_heap_trim discards idle pages, empty spans included, until at most `keep_bytes` that were
+ * written to remain; true when any were. */
 bool kiln_heap_trim(kiln_heap_t *heap, uint64_t keep_bytes);
 
 kiln_heap_stats_t kiln_heap_stats(kiln_heap_t *heap);
@@ -135,6 +144,8 @@ const char *kiln_heap_broken_rule(kiln_heap_t *heap);
 
 struct kiln_heap {
     kiln_heap_config_t config;
+    uint64_t *present; /* the arena's; NULL unless it follows kiln */
+    uint64_t present_bytes;
     kiln_arena_t arena;
     kiln_page_heap_t pages;
     kiln_central_t central[KILN_SIZE_CLASSES];

@@ -1,0 +1,130 @@
+#include "allocator/heap/central.h"
+
+#include "allocator/base/check.h"
+
+void kiln_central_init(kiln_central_t *central, kiln_page_heap_t *pages, uint32_t class_idx)
+{
+    *central = (kiln_central_t){.class_idx = class_idx, .pages = pages};
+}
+
+void kiln_central_lock(kiln_central_t *central)
+{
+    kiln_lock_acquire(&central->lock, &central->pages->os->parker);
+}
+
+void kiln_central_unlock(kiln_central_t *central)
+{
+    kiln_lock_release(&central->lock, &central->pages->os->parker);
+}
+
+static void list_add(kiln_central_t *central, kiln_span_t *span)
+{
+    span->left = NULL;
+    span->right = central->partial;
+    if (span->right) span->right->left = span;
+    central->partial = span;
+}
+
+static void list_remove(kiln_central_t *central, kiln_span_t *span)
+{
+    if (span->right) span->right->left = span->left;
+    if (span->left)
+        span->left->right = span->right;
+    else
+        central->partial = span->right;
+}
+
+static kiln_span_t *span_with_room(kiln_central_t *central)
+{
+    if (!central->partial) {
+        kiln_span_t *span = kiln_page_heap_small(central->pages, central->class_idx);
+        if (!span) return NULL;
+        list_add(central, span);
+        central->spans++;
+    }
+    return central->partial;
+}
+
+uint32_t kiln_central_take(kiln_central_t *central, kiln_slot_t *out, uint32_t slots_max)
+{
+    uint32_t taken = 0;
+    kiln_central_lock(central);
+    while (taken < slots_max) {
+        kiln_span_t *span = span_with_room(central);
+        if (!span) break;
+        taken += kiln_span_take(span, out + taken, slots_max - taken);
+        if (span->used == kiln_span_slots(span)) list_remove(central, span);
+    }
+    central->slots_out += taken;
+    kiln_central_unlock(central);
+    return taken;
+}
+
+static void release_span(kiln_central_t *central, kiln_span_t *span)
+{
+    list_remove(central, span);
+    central->spans--;
+    kiln_page_heap_give(central->pages, span);
+}
+
+static void give_one(kiln_central_t *central, kiln_span_t *span, uint32_t slot_idx)
+{
+    if (span->used == kiln_span_slots(span)) list_add(central, span);
+    kiln_span_give(span, slot_idx);
+    central->slots_out--;
+    bool only_one = central->partial == span && !span->right;
+    if (span->used == 0 && !only_one) release_span(central, span);
+}
+
+void kiln_central_give(kiln_central_t *central, const kiln_slot_t *slots, uint32_t count)
+{
+    kiln_central_lock(central);
+    for (uint32_t i = 0; i < count; i++) {
+        kiln_span_t *span = kiln_page_map_find(&central->pages->map, (uintptr_t)slots[i].block);
+        KILN_ASSERT(span && span->class_idx == central->class_idx);
+        give_one(central, span, (uint32_t)(slots[i].state - span->states));
+    }
+    kiln_central_unlock(central);
+}
+
+void kiln_central_reclaim(kiln_central_t *central, kiln_slot_t slot)
+{
+    kiln_central_lock(central);
+    uintptr_t addr = (uintptr_t)slot.block;
+    kiln_span_t *span = kiln_page_map_find(&central->pages->map, addr);
+    if (span && span->kind == KILN_SPAN_SMALL && span->class_idx == central->class_idx) {
+        uint32_t slot_idx = kiln_span_slot_at(span, addr - kiln_span_base(span));
+        if (slot_idx != UINT32_MAX && &span->states[slot_idx] == slot.state &&
+            atomic_load_explicit(slot.state, memory_order_relaxed) == KILN_SLOT_CACHED)
+            give_one(central, span, slot_idx);
+    }
+    kiln_central_unlock(central);
+}
+
+void kiln_central_trim(kiln_central_t *central)
+{
+    kiln_central_lock(central);
+    for (kiln_span_t *span = central->partial, *next; span; span = next) {
+        next = span->right;
+        if (span->used == 0) release_span(central, span);
+    }
+    kiln_central_unlock(central);
+}
+
+const char *kiln_central_broken_rule(const kiln_central_t *central)
+{
+    const kiln_span_t *left = NULL;
+    uint64_t listed = 0, free_slots = 0;
+    for (const kiln_span_t *span = central->partial; span; span = span->right) {
+        if (span->kind != KILN_SPAN_SMALL || span->class_idx != central->class_idx)
+            return "a size class lists its own spans";
+        if (span->left != left) return "the list of partial spans is linked both ways";
+        if (span->used >= kiln_span_slots(span)) return "a listed span has a free slot";
+        if (++listed > central->spans) return "no more spans are listed than there are";
+        free_slots += kiln_span_slots(span) - span->used;
+        left = span;
+    }
+    uint64_t slots = central->spans * kiln_size_classes[central->class_idx].slots;
+    if (slots - free_slots != central->slots_out) return "slots_out counts the slots not FREE";
+    return NULL;
+}

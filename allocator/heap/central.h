@@ -1,0 +1,44 @@
+/* central.h - the spans of one size class: where thread caches get their slots and give them back.
+ *
+ * Spans with a free slot are in a list; full ones are not. A span that becomes empty goes back to
+ * the page heap, unless it is the only one with a free slot.
+ *
+ * Lock     one, taken by the functions themselves; the page heap's is taken inside it.
+ * Memory   none of its own. */
+#ifndef KILN_ALLOCATOR_HEAP_CENTRAL_H
+#define KILN_ALLOCATOR_HEAP_CENTRAL_H
+
+#include "allocator/heap/page_heap.h"
+
+typedef struct kiln_central {
+    _Alignas(64) kiln_lock_t lock; /* a cache line a class: threads work on different classes */
+    uint32_t class_idx;
+    kiln_page_heap_t *pages;
+    kiln_span_t *partial; /* spans with a free slot, linked by left and right */
+    uint64_t spans;       /* full ones too */
+    uint64_t slots_out;   /* that are not FREE: live or cached */
+} kiln_central_t;
+
+void kiln_central_init(kiln_central_t *central, kiln_page_heap_t *pages, uint32_t class_idx);
+
+/* kiln_central_take writes up to `slots_max` slots, CACHED now, to `out`, and gives how many: fewer
+ * than asked for when there is no memory. */
+uint32_t kiln_central_take(kiln_central_t *central, kiln_slot_t *out, uint32_t slots_max);
+
+/* kiln_central_give takes slots of this class that are CACHED back. */
+void kiln_central_give(kiln_central_t *central, const kiln_slot_t *slots, uint32_t count);
+
+/* kiln_central_reclaim is for the child of a fork: it takes back a slot that the cache of a thread
+ * that is no more seemed to hold. The entry may be torn, so it is not believed. */
+void kiln_central_reclaim(kiln_central_t *central, kiln_slot_t slot);
+
+/* kiln_central_trim gives empty spans to the page heap. */
+void kiln_central_trim(kiln_central_t *central);
+
+/* kiln_central_broken_rule walks the list; the page heap's rule walks the spans. */
+const char *kiln_central_broken_rule(const kiln_central_t *central);
+
+void kiln_central_lock(kiln_central_t *central);
+void kiln_central_unlock(kiln_central_t *central);
+
+#endif

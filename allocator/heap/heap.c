@@ -1,0 +1,454 @@
+#include "allocator/heap/heap.h"
+
+#include "allocator/base/check.h"
+
+#include <string.h>
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+
+/* ---- a heap's life ---- */
+
+static const char threads_possible = 0;
+
+static const char *broken_config_rule(const kiln_heap_config_t *config)
+{
+    if (!config->os || !config->arena_os) return "a heap needs os and arena_os";
+    if (config->arena.page_bytes != KILN_PAGE_BYTES) return "the heap's pages are 8 KiB";
+    if (config->arena.word_bytes != sizeof(void *)) return "the arena's word is a pointer";
+    if ((config->arena.tables & 1u << KILN_ARENA_SPANS) == 0) return "the heap needs a span table";
+    if (config->arena.phys_bytes != config->os->phys_bytes)
+        return "arena and OS have the same hardware page";
+    return NULL;
+}
+
+static void release_present(kiln_heap_t *heap)
+{
+    const kiln_os_t *os = heap->config.os;
+    if (heap->present) os->release(os->ctx, (uintptr_t)heap->present, heap->present_bytes);
+    heap->present = NULL;
+}
+
+static const char *start_arena(kiln_heap_t *heap)
+{
+    const kiln_heap_config_t *config = &heap->config;
+    kiln_arena_layout_t layout;
+#ifdef __aarch64__
+    kiln_arena_arch_t arch = KILN_ARENA_ARM64;
+#else
+    kiln_arena_arch_t arch = KILN_ARENA_AMD64;
+#endif
+    const char *reason = kiln_arena_init(&heap->arena, &config->arena, config->arena_os,
+                                         config->watcher, config->log, heap->present);
+    if (reason) return reason;
+    return kiln_arena_start(&heap->arena, arch, config->image_end, config->brk, &layout);
+}
+
+const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config)
+{
+    const char *reason = broken_config_rule(config);
+    if (!reason) reason = kiln_arena_config_broken_rule(&config->arena);
+    if (reason) return reason;
+
+    const kiln_os_t *os = config->os;
+    heap->config = *config;
+    if (!heap->config.single_threaded) heap->config.single_threaded = &threads_possible;
+    size_t words = kiln_arena_present_words(&config->arena);
+    if (words > 0) {
+        heap->present_bytes = kiln_round_up(words * sizeof(uint64_t), os->phys_bytes);
+        heap->present =
+            (uint64_t *)(uintptr_t)os->direct(os->ctx, heap->present_bytes, KILN_OS_META);
+        if (!heap->present) return "no memory for the heap's first records";
+    }
+    reason = start_arena(heap);
+    if (reason) {
+        release_present(heap);
+        return reason;
+    }
+    kiln_page_heap_init(&heap->pages, &heap->arena, os, config->idle_bytes_max);
+    for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++)
+        kiln_central_init(&heap->central[i], &heap->pages, i);
+    kiln_thread_cache_list_init(&heap->caches, &heap->pages, heap->central);
+    return NULL;
+}
+
+static void release(const kiln_os_t *os, kiln_addr_t start, kiln_addr_t end)
+{
+    if (start < end) os->release(os->ctx, start, end - start);
+}
+
+void kiln_heap_destroy(kiln_heap_t *heap)
+{
+    const kiln_os_t *os = heap->config.arena_os;
+    const kiln_arena_t *arena = &heap->arena;
+    for (const kiln_region_t *region = heap->pages.regions; region; region = region->next)
+        release(os, region->start, region->end);
+    if (arena->arena_reserved) release(os, arena->arena_alloc, arena->arena_end);
+    for (unsigned i = 0; i < arena->kept_count; i++)
+        if (arena->kept[i].reserved) release(os, arena->kept[i].start, arena->kept[i].end);
+    for (unsigned i = 0; i < KILN_ARENA_TABLES; i++) {
+        const kiln_arena_table_t *table = &arena->tables[i];
+        if (table->used && arena->tables_reserved)
+            release(os, table->base, table->base + table->bytes_max);
+    }
+    release_present(heap);
+    kiln_page_heap_destroy(&heap->pages);
+    memset(heap, 0, sizeof *heap);
+}
+
+kiln_thread_cache_t *kiln_heap_attach(kiln_heap_t *heap)
+{
+    return kiln_thread_cache_new(&heap->caches);
+}
+
+void kiln_heap_detach(kiln_heap_t *heap, kiln_thread_cache_t *cache)
+{
+    kiln_thread_cache_end(&heap->caches, cache);
+}
+
+/* ---- allocation ---- */
+
+static inline void *make_live(kiln_slot_t slot)
+{
+    atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_relaxed);
+    return slot.block;
+}
+
+static void *take_small(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t class_idx)
+{
+    kiln_slot_t slot;
+    if (cache) {
+        kiln_cache_bin_t *bin = &cache->bins[class_idx];
+        if (kiln_cache_bin_pop(bin, &slot)) return make_live(slot);
+        if (!kiln_thread_cache_refill(&heap->caches, cache, class_idx)) return NULL;
+        if (kiln_cache_bin_pop(bin, &slot)) return make_live(slot);
+    }
+    if (kiln_central_take(&heap->central[class_idx], &slot, 1) == 0) return NULL;
+    return make_live(slot);
+}
+
+static void *take_large(kiln_heap_t *heap, size_t bytes, size_t align, bool zero)
+{
+    if (bytes > PTRDIFF_MAX) return NULL;
+    kiln_span_t *span = kiln_large_new(&heap->pages, bytes, align);
+    if (!span) return NULL;
+    if (zero) kiln_large_zero(span, bytes);
+    return (void *)kiln_span_base(span);
+}
+
+static __attribute__((noinline)) void *malloc_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache,
+                                                   size_t bytes)
+{
+    if (bytes == 0) bytes = 1;
+    if (bytes > KILN_SMALL_MAX) return take_large(heap, bytes, 1, false);
+    return take_small(heap, cache, kiln_size_class_of(bytes));
+}
+
+/* 0 bytes wrap to the top, and so leave the common path by the same test as large blocks. */
+void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
+{
+    kiln_slot_t slot;
+    if (LIKELY(bytes - 1 < KILN_SMALL_MAX && cache)) {
+        kiln_cache_bin_t *bin = &cache->bins[kiln_size_class_of(bytes)];
+        if (LIKELY(kiln_cache_bin_pop(bin, &slot))) return make_live(slot);
+    }
+    return malloc_slow(heap, cache, bytes);
+}
+
+void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t count, size_t bytes)
+{
+    size_t all;
+    if (__builtin_mul_overflow(count, bytes, &all)) return NULL;
+    if (all > KILN_SMALL_MAX) return take_large(heap, all, 1, true);
+    void *block = kiln_heap_malloc(heap, cache, all);
+    if (block) memset(block, 0, all);
+    return block;
+}
+
+/* The class that serves a request, or KILN_CLASS_LARGE. `align` is a power of two. */
+static uint32_t class_for(size_t align, size_t bytes)
+{
+    if (bytes == 0) bytes = 1;
+    if (bytes > KILN_SMALL_MAX || align > KILN_PAGE_BYTES) return KILN_CLASS_LARGE;
+    if (align <= KILN_HEAP_ALIGN_MIN) return kiln_size_class_of(bytes);
+    return kiln_size_class_aligned(align, bytes);
+}
+
+void *kiln_heap_aligned(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t align, size_t bytes)
+{
+    if (!kiln_is_power_of_two(align)) return NULL;
+    uint32_t class_idx = class_for(align, bytes);
+    if (class_idx != KILN_CLASS_LARGE) return take_small(heap, cache, class_idx);
+    return take_large(heap, bytes == 0 ? 1 : bytes, align, false);
+}
+
+/* ---- what a pointer is ---- */
+
+/* A slot found by an address: of a block that is live, or in `misuse` why there is none. */
+typedef struct {
+    kiln_misuse_t misuse;
+    kiln_span_t *span;
+    _Atomic uint8_t *state;
+    uint8_t was; /* LIVE or KEPT */
+} found_t;
+
+/* The bytes of a span in use from its base on; 0 for any other record. */
+static size_t span_bytes(const kiln_span_t *span)
+{
+    if (kiln_span_slots(span) == 0) return 0;
+    if (span->class_idx == KILN_CLASS_LARGE) return kiln_span_slot_bytes(span);
+    return (size_t)kiln_size_classes[span->class_idx].span_pages << KILN_PAGE_SHIFT;
+}
+
+/* `addr` is not the start of a slot of `span`, which is what the page map leads to; or NULL. */
+static kiln_misuse_t misuse_of(const kiln_span_t *span, uintptr_t addr)
+{
+    if (!span) return KILN_MISUSE_FOREIGN;
+    if (addr - kiln_span_base(span) < span_bytes(span)) return KILN_MISUSE_INTERIOR;
+    return kiln_is_aligned(addr, KILN_HEAP_ALIGN_MIN) ? KILN_MISUSE_DOUBLE_FREE
+                                                      : KILN_MISUSE_INTERIOR;
+}
+
+static found_t find_live(kiln_heap_t *heap, const void *block)
+{
+    uintptr_t addr = (uintptr_t)block;
+    found_t found = {.span = kiln_page_map_find(&heap->pages.map, addr)};
+    uint32_t slot_idx = UINT32_MAX;
+    if (found.span) slot_idx = kiln_span_slot_at(found.span, addr - kiln_span_base(found.span));
+    if (slot_idx == UINT32_MAX) {
+        found.misuse = misuse_of(found.span, addr);
+        return found;
+    }
+    found.state = &found.span->states[slot_idx];
+    found.was = atomic_load_explicit(found.state, memory_order_relaxed);
+    if (found.was != KILN_SLOT_LIVE && found.was != KILN_SLOT_KEPT)
+        found.misuse = KILN_MISUSE_DOUBLE_FREE;
+    return found;
+}
+
+/* change takes a slot from one state to another, unless another thread took it elsewhere. */
+static inline bool change(const kiln_heap_t *heap, _Atomic uint8_t *state, uint8_t from, uint8_t to)
+{
+    if (*(const volatile char *)heap->config.single_threaded) {
+        if (atomic_load_explicit(state, memory_order_relaxed) != from) return false;
+        atomic_store_explicit(state, to, memory_order_relaxed);
+        return true;
+    }
+    return atomic_compare_exchange_strong_explicit(state, &from, to, memory_order_relaxed,
+                                                   memory_order_relaxed);
+}
+
+/* ---- free ---- */
+
+/* The slot is CACHED and in no cache yet. */
+static __attribute__((noinline)) void put_away_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache,
+                                                    kiln_span_t *span, kiln_slot_t slot)
+{
+    uint32_t class_idx = span->class_idx;
+    if (class_idx == KILN_CLASS_LARGE) {
+        kiln_page_heap_give(&heap->pages, span);
+        return;
+    }
+    if (!cache) {
+        kiln_central_give(&heap->central[class_idx], &slot, 1);
+        return;
+    }
+    kiln_thread_cache_flush(&heap->caches, cache, class_idx);
+    bool pushed = kiln_cache_bin_push(&cache->bins[class_idx], slot);
+    KILN_ASSERT(pushed);
+}
+
+static inline void put_away(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t *span,
+                            kiln_slot_t slot)
+{
+    if (LIKELY(cache && kiln_cache_bin_push(&cache->bins[span->class_idx], slot))) return;
+    put_away_slow(heap, cache, span, slot);
+}
+
+static __attribute__((noinline)) kiln_misuse_t free_odd(kiln_heap_t *heap,
+                                                        kiln_thread_cache_t *cache, void *block)
+{
+    found_t found = find_live(heap, block);
+    if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
+    if (!change(heap, found.state, found.was, KILN_SLOT_CACHED)) return KILN_MISUSE_DOUBLE_FREE;
+    put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
+    return KILN_MISUSE_NONE;
+}
+
+kiln_misuse_t kiln_heap_free(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block)
+{
+    uintptr_t addr = (uintptr_t)block;
+    kiln_span_t *span = kiln_page_map_find(&heap->pages.map, addr);
+    if (LIKELY(span)) {
+        uint32_t slot_idx = kiln_span_slot_at(span, addr - kiln_span_base(span));
+        if (LIKELY(slot_idx != UINT32_MAX)) {
+            _Atomic uint8_t *state = &span->states[slot_idx];
+            if (LIKELY(change(heap, state, KILN_SLOT_LIVE, KILN_SLOT_CACHED))) {
+                put_away(heap, cache, span, (kiln_slot_t){block, state});
+                return KILN_MISUSE_NONE;
+            }
+        }
+    }
+    return free_odd(heap, cache, block);
+}
+
+/* Could a request of that alignment and size have been answered with this live block? A KEPT one
+ * is larger than a malloc of its size would be, nobody remembers by how much. */
+static kiln_misuse_t misuse_of_size(const found_t *found, uintptr_t addr, size_t align,
+                                    size_t bytes)
+{
+    size_t slot_bytes = kiln_span_slot_bytes(found->span);
+    if (align != 0 && (!kiln_is_power_of_two(align) || !kiln_is_aligned(addr, align)))
+        return KILN_MISUSE_ALIGNMENT;
+    if (bytes == 0) bytes = 1;
+    if (bytes > slot_bytes) return KILN_MISUSE_SIZE;
+    if (found->was == KILN_SLOT_KEPT) return KILN_MISUSE_NONE;
+    uint32_t class_idx = class_for(align, bytes);
+    if (class_idx != found->span->class_idx) return KILN_MISUSE_SIZE;
+    if (class_idx == KILN_CLASS_LARGE && kiln_large_pages(bytes) != slot_bytes >> KILN_PAGE_SHIFT)
+        return KILN_MISUSE_SIZE;
+    return KILN_MISUSE_NONE;
+}
+
+kiln_misuse_t kiln_heap_free_sized(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block,
+                                   size_t align, size_t bytes)
+{
+    found_t found = find_live(heap, block);
+    if (found.misuse == KILN_MISUSE_NONE)
+        found.misuse = misuse_of_size(&found, (uintptr_t)block, align, bytes);
+    if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
+    return kiln_heap_free(heap, cache, block);
+}
+
+/* ---- realloc ---- */
+
+/* keep leaves the block where it is: LIVE if a malloc of `bytes` would give the same, else KEPT. */
+static void *keep(kiln_heap_t *heap, const found_t *found, void *block, size_t bytes,
+                  kiln_misuse_t *out_misuse)
+{
+    uint32_t class_idx = class_for(1, bytes);
+    bool same = class_idx == found->span->class_idx;
+    if (same && class_idx == KILN_CLASS_LARGE)
+        same = kiln_large_pages(bytes) == kiln_span_slot_bytes(found->span) >> KILN_PAGE_SHIFT;
+    uint8_t state = same ? KILN_SLOT_LIVE : KILN_SLOT_KEPT;
+    if (state != found->was && !change(heap, found->state, found->was, state)) {
+        *out_misuse = KILN_MISUSE_DOUBLE_FREE; /* by another thread, meanwhile */
+        return NULL;
+    }
+    return block;
+}
+
+/* Room for `bytes` that replaces a large block: with a quarter to spare if there is memory, so that
+ * a block that grows in small steps is not copied at each. */
+static void *take_to_grow(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes,
+                          size_t *out_kept)
+{
+    *out_kept = 0;
+    if (bytes <= PTRDIFF_MAX / 2) {
+        size_t ample = bytes + bytes / KILN_LARGE_SLACK;
+        void *block = take_large(heap, ample, 1, false);
+        if (block) *out_kept = ample;
+        if (block) return block;
+    }
+    return kiln_heap_malloc(heap, cache, bytes);
+}
+
+static void *move(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block, size_t bytes,
+                  const found_t *old, kiln_misuse_t *out_misuse)
+{
+    size_t old_bytes = kiln_span_slot_bytes(old->span), ample = 0;
+    bool grows_large = old->span->class_idx == KILN_CLASS_LARGE && bytes > old_bytes;
+    void *fresh = grows_large ? take_to_grow(heap, cache, bytes, &ample)
+                              : kiln_heap_malloc(heap, cache, bytes);
+    if (!fresh) return NULL;
+    memcpy(fresh, block, old_bytes < bytes ? old_bytes : bytes);
+    if (ample != 0) {
+        found_t kept = find_live(heap, fresh);
+        (void)keep(heap, &kept, fresh, bytes, out_misuse);
+    }
+    *out_misuse = kiln_heap_free(heap, cache, block);
+    if (*out_misuse == KILN_MISUSE_NONE) return fresh;
+    (void)kiln_heap_free(heap, cache, fresh);
+    return NULL;
+}
+
+void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block, size_t bytes,
+                        kiln_misuse_t *out_misuse)
+{
+    found_t found = find_live(heap, block);
+    *out_misuse = found.misuse;
+    if (found.misuse != KILN_MISUSE_NONE || bytes > PTRDIFF_MAX) return NULL;
+
+    size_t has = kiln_span_slot_bytes(found.span);
+    bool stays;
+    if (found.span->class_idx == KILN_CLASS_LARGE)
+        stays = bytes > KILN_SMALL_MAX && kiln_large_resize(&heap->pages, found.span, bytes);
+    else
+        stays = bytes <= has && (bytes > has / 2 || class_for(1, bytes) == found.span->class_idx);
+    if (stays) return keep(heap, &found, block, bytes, out_misuse);
+
+    void *moved = move(heap, cache, block, bytes, &found, out_misuse);
+    if (moved || *out_misuse != KILN_MISUSE_NONE) return moved;
+    /* No memory to move to: a smaller block fits where it is. */
+    return bytes <= has ? keep(heap, &found, block, bytes, out_misuse) : NULL;
+}
+
+/* ---- questions ---- */
+
+size_t kiln_heap_usable(kiln_heap_t *heap, const void *block, kiln_misuse_t *out_misuse)
+{
+    found_t found = find_live(heap, block);
+    *out_misuse = found.misuse;
+    return found.misuse == KILN_MISUSE_NONE ? kiln_span_slot_bytes(found.span) : 0;
+}
+
+kiln_heap_about_t kiln_heap_about(kiln_heap_t *heap, const void *address)
+{
+    kiln_heap_about_t about = {0};
+    uintptr_t addr = (uintptr_t)address;
+    const kiln_span_t *span = kiln_page_map_find(&heap->pages.map, addr);
+    if (!span) return about;
+    uintptr_t base = kiln_span_base(span);
+    size_t slot_bytes = kiln_span_slot_bytes(span), offset = addr - base;
+    about.heap = offset < span_bytes(span);
+    if (!about.heap || slot_bytes == 0 || offset / slot_bytes >= kiln_span_slots(span))
+        return about;
+    size_t slot_idx = offset / slot_bytes;
+    uint8_t state = atomic_load_explicit(&span->states[slot_idx], memory_order_relaxed);
+    about.live = state == KILN_SLOT_LIVE || state == KILN_SLOT_KEPT;
+    about.block = base + slot_idx * slot_bytes;
+    about.slot_bytes = slot_bytes;
+    return about;
+}
+
+bool kiln_heap_trim(kiln_heap_t *heap, uint64_t keep_bytes)
+{
+    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) kiln_central_trim(&heap->central[i]);
+    return kiln_page_heap_trim(&heap->pages, keep_bytes);
+}
+
+/* ---- fork ---- */
+
+static void unlock_all(kiln_heap_t *heap)
+{
+    kiln_page_heap_unlock(&heap->pages);
+    for (uint32_t i = KILN_SIZE_CLASSES; i-- > 1;) kiln_central_unlock(&heap->central[i]);
+    kiln_thread_cache_list_unlock(&heap->caches);
+}
+
+void kiln_heap_fork_prepare(kiln_heap_t *heap)
+{
+    kiln_thread_cache_list_lock(&heap->caches);
+    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) kiln_central_lock(&heap->central[i]);
+    kiln_page_heap_lock(&heap->pages);
+}
+
+void kiln_heap_fork_parent(kiln_heap_t *heap)
+{
+    unlock_all(heap);
+}
+
+void kiln_heap_fork_child(kiln_heap_t *heap, kiln_thread_cache_t *mine)
+{
+    unlock_all(heap);
+    kiln_thread_cache_abandon(&heap->caches, mine);
+}

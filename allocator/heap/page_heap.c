@@ -1,0 +1,532 @@
+#include "allocator/heap/page_heap.h"
+
+#include "allocator/base/check.h"
+
+/* No arena is larger than this; pages are counted in 32 bits. */
+enum { PAGES_MAX = INT32_MAX };
+
+void kiln_page_heap_lock(kiln_page_heap_t *heap)
+{
+    kiln_lock_acquire(&heap->lock, &heap->os->parker);
+}
+
+void kiln_page_heap_unlock(kiln_page_heap_t *heap)
+{
+    kiln_lock_release(&heap->lock, &heap->os->parker);
+}
+
+void kiln_page_heap_init(kiln_page_heap_t *heap, kiln_arena_t *arena, const kiln_os_t *os,
+                         uint64_t dirty_bytes_max)
+{
+    *heap = (kiln_page_heap_t){.os = os, .arena = arena};
+    heap->dirty_pages_max = dirty_bytes_max >> KILN_PAGE_SHIFT;
+    heap->ready.origin = heap->discarded.origin = (uintptr_t)arena->arena_start;
+    kiln_meta_init(&heap->meta, os);
+    kiln_page_map_init(&heap->map, arena);
+}
+
+void kiln_page_heap_destroy(kiln_page_heap_t *heap)
+{
+    kiln_meta_destroy(&heap->meta);
+}
+
+static uint64_t bytes_of(uint32_t pages)
+{
+    return (uint64_t)pages << KILN_PAGE_SHIFT;
+}
+
+/* ---- records ---- */
+
+static kiln_span_t *take_record(kiln_page_heap_t *heap, uint32_t class_idx)
+{
+    kiln_span_t *span = heap->spares[class_idx];
+    if (span) {
+        heap->spares[class_idx] = span->left;
+        return span;
+    }
+    span = kiln_meta_take(&heap->meta, kiln_span_record_bytes(class_idx));
+    if (span) kiln_span_shape(span, class_idx);
+    return span;
+}
+
+static void give_record(kiln_page_heap_t *heap, kiln_span_t *span)
+{
+    span->kind = KILN_SPAN_SPARE;
+    span->left = heap->spares[span->class_idx];
+    heap->spares[span->class_idx] = span;
+}
+
+/* ---- free runs ---- */
+
+static kiln_free_tree_t *tree_of(kiln_page_heap_t *heap, const kiln_span_t *run)
+{
+    return run->kind == KILN_SPAN_READY ? &heap->ready : &heap->discarded;
+}
+
+static uint32_t clip(uint32_t page_idx, uint32_t start, uint32_t end)
+{
+    return page_idx < start ? 0 : page_idx > end ? end - start : page_idx - start;
+}
+
+/* add_run puts `run`, whose kind is set, over pages [first, first + pages) of `base`, where the
+ * dirty pages are counted from `base`, and shows it at both ends. */
+static void add_run(kiln_page_heap_t *heap, kiln_span_t *run, uintptr_t base, uint32_t first,
+                    uint32_t pages, uint32_t dirty_start, uint32_t dirty_end)
+{
+    run->pages = pages;
+    run->dirty_start = clip(dirty_start, first, first + pages);
+    run->dirty_end = clip(dirty_end, first, first + pages);
+    atomic_store_explicit(&run->base, base + (uintptr_t)bytes_of(first), memory_order_relaxed);
+    heap->counts.dirty += run->dirty_end - run->dirty_start;
+    kiln_free_tree_add(tree_of(heap, run), run);
+    kiln_page_map_set(&heap->map, run, 0, 1);
+    kiln_page_map_set(&heap->map, run, pages - 1, 1);
+}
+
+static void remove_run(kiln_page_heap_t *heap, kiln_span_t *run)
+{
+    kiln_free_tree_remove(tree_of(heap, run), run);
+    heap->counts.dirty -= run->dirty_end - run->dirty_start;
+}
+
+/* The free run that ends, or starts, at `addr`. */
+static kiln_span_t *run_left_of(kiln_page_heap_t *heap, uintptr_t addr)
+{
+    kiln_span_t *run = kiln_page_map_find(&heap->map, addr - 1);
+    return run && kiln_span_is_free(run) && kiln_span_end(run) == addr ? run : NULL;
+}
+
+static kiln_span_t *run_right_of(kiln_page_heap_t *heap, uintptr_t addr)
+{
+    kiln_span_t *run = kiln_page_map_find(&heap->map, addr);
+    return run && kiln_span_is_free(run) && kiln_span_base(run) == addr ? run : NULL;
+}
+
+static bool commit(kiln_page_heap_t *heap, uintptr_t base, uint32_t pages)
+{
+    return heap->os->commit(heap->os->ctx, base, bytes_of(pages), true, KILN_OS_HEAP) == KILN_OS_OK;
+}
+
+static void note_peak(kiln_page_heap_t *heap)
+{
+    uint64_t held = heap->counts.taken - heap->discarded.pages;
+    if (held > heap->counts.peak) heap->counts.peak = held;
+}
+
+/* make_ready turns a discarded run in the tree into a Ready one. */
+static bool make_ready(kiln_page_heap_t *heap, kiln_span_t *run)
+{
+    if (run->kind == KILN_SPAN_READY) return true;
+    if (!commit(heap, kiln_span_base(run), run->pages)) return false;
+    kiln_free_tree_remove(&heap->discarded, run);
+    run->kind = KILN_SPAN_READY;
+    kiln_free_tree_add(&heap->ready, run);
+    note_peak(heap);
+    return true;
+}
+
+/* join makes one run of two neighbours that are in the trees, if it can; else it gives NULL. */
+static kiln_span_t *join(kiln_page_heap_t *heap, kiln_span_t *low, kiln_span_t *high)
+{
+    if (low->kind != high->kind && !(make_ready(heap, low) && make_ready(heap, high))) return NULL;
+    remove_run(heap, low);
+    remove_run(heap, high);
+
+    bool low_clean = low->dirty_start == low->dirty_end;
+    bool high_clean = high->dirty_start == high->dirty_end;
+    uint32_t start = low_clean ? low->pages + high->dirty_start : low->dirty_start;
+    uint32_t end = high_clean ? low->dirty_end : low->pages + high->dirty_end;
+    uint32_t pages = low->pages + high->pages;
+    uintptr_t base = kiln_span_base(low);
+    if (low_clean && high_clean) start = end = 0;
+
+    /* Big records go back to their class. */
+    kiln_span_t *kept = low->class_idx <= high->class_idx ? low : high;
+    give_record(heap, kept == low ? high : low);
+    add_run(heap, kept, base, 0, pages, start, end);
+    return kept;
+}
+
+static void join_neighbours(kiln_page_heap_t *heap, kiln_span_t *run)
+{
+    kiln_span_t *left = run_left_of(heap, kiln_span_base(run));
+    kiln_span_t *joined = left ? join(heap, left, run) : NULL;
+    if (joined) run = joined;
+    kiln_span_t *right = run_right_of(heap, kiln_span_end(run));
+    if (right) (void)join(heap, run, right);
+}
+
+/* cut takes pages [skip, skip + pages) out of a run in the tree and opens `span` over them. What
+ * is left on the right goes to `spare` when there is something left on both sides; otherwise
+ * `spare` is not used and may be NULL. False when the OS refuses to commit. */
+static bool cut(kiln_page_heap_t *heap, kiln_span_t *run, uint32_t skip, uint32_t pages,
+                kiln_span_t *span, kiln_span_t *spare)
+{
+    uintptr_t base = kiln_span_base(run);
+    uint32_t all = run->pages, after = skip + pages;
+    uintptr_t start = base + (uintptr_t)bytes_of(skip);
+    if (run->kind == KILN_SPAN_DISCARDED) {
+        /* A page may be smaller than the hardware's: then the rest of the run cannot stay
+         * discarded to the byte. */
+        bool whole = heap->os->phys_bytes > KILN_PAGE_BYTES;
+        if (whole ? !make_ready(heap, run) : !commit(heap, start, pages)) return false;
+    }
+    remove_run(heap, run);
+    uint32_t dirty_start = run->dirty_start, dirty_end = run->dirty_end;
+    uint8_t kind = run->kind;
+    if (skip > 0) add_run(heap, run, base, 0, skip, dirty_start, dirty_end);
+    if (after < all) {
+        kiln_span_t *rest = skip > 0 ? spare : run;
+        KILN_ASSERT(rest);
+        rest->kind = kind;
+        add_run(heap, rest, base, after, all - after, dirty_start, dirty_end);
+    }
+    if (skip == 0 && after == all) give_record(heap, run);
+
+    span->dirty_start = clip(dirty_start, skip, after);
+    span->dirty_end = clip(dirty_end, skip, after);
+    kiln_span_open(span, start, pages);
+    kiln_page_map_set(&heap->map, span, 0, pages);
+    heap->counts.in_use += pages;
+    note_peak(heap);
+    return true;
+}
+
+/* ---- growth ---- */
+
+/* add_region remembers [start, end), joined with its neighbours: a free run may lie across what the
+ * arena gave at different times. */
+static void add_region(kiln_page_heap_t *heap, uintptr_t start, uintptr_t end)
+{
+    for (kiln_region_t **link = &heap->regions; *link;) {
+        kiln_region_t *region = *link;
+        if (region->end != start && region->start != end) {
+            link = &region->next;
+            continue;
+        }
+        if (region->end == start)
+            start = region->start;
+        else
+            end = region->end;
+        *link = region->next;
+        heap->spare_region = region;
+    }
+    kiln_region_t *region = heap->spare_region;
+    heap->spare_region = NULL;
+    *region = (kiln_region_t){.next = heap->regions, .start = start, .end = end};
+    heap->regions = region;
+}
+
+/* grow adds a run of at least `pages` pages from the arena. */
+static bool grow(kiln_page_heap_t *heap, uint64_t pages)
+{
+    if (heap->arena_failed) return false;
+    if (!heap->spare_region)
+        heap->spare_region = kiln_meta_take(&heap->meta, sizeof *heap->spare_region);
+    kiln_span_t *run = take_record(heap, KILN_CLASS_LARGE);
+    if (!run || !heap->spare_region) {
+        if (run) give_record(heap, run);
+        return false;
+    }
+    uint64_t bytes = 0;
+    kiln_arena_result_t got = kiln_arena_grow(heap->arena, pages, &bytes);
+    if (got.throw_reason) heap->arena_failed = got.throw_reason;
+    if (got.addr == 0) {
+        give_record(heap, run);
+        return false;
+    }
+    uint32_t got_pages = (uint32_t)(bytes >> KILN_PAGE_SHIFT);
+    add_region(heap, (uintptr_t)got.addr, (uintptr_t)(got.addr + bytes));
+    heap->counts.taken += got_pages;
+    run->kind = KILN_SPAN_READY;
+    add_run(heap, run, (uintptr_t)got.addr, 0, got_pages, 0, 0);
+    join_neighbours(heap, run);
+    note_peak(heap);
+    return true;
+}
+
+/* Of both kinds the better fit; of equals the Ready one, which costs nothing. */
+static kiln_span_t *best_fit(kiln_page_heap_t *heap, uint64_t pages)
+{
+    kiln_span_t *ready = kiln_free_tree_best(&heap->ready, (uint32_t)pages);
+    kiln_span_t *discarded = kiln_free_tree_best(&heap->discarded, (uint32_t)pages);
+    if (!ready || !discarded) return ready ? ready : discarded;
+    return discarded->pages < ready->pages ? discarded : ready;
+}
+
+static kiln_span_t *take(kiln_page_heap_t *heap, uint32_t class_idx, uint64_t pages, uint64_t align)
+{
+    uint64_t slack = align > KILN_PAGE_BYTES ? (align >> KILN_PAGE_SHIFT) - 1 : 0;
+    if (pages > PAGES_MAX || slack > PAGES_MAX || pages + slack > PAGES_MAX) return NULL;
+
+    kiln_span_t *span = take_record(heap, class_idx);
+    kiln_span_t *spare = slack > 0 ? take_record(heap, KILN_CLASS_LARGE) : NULL;
+    bool done = false;
+    if (span && (spare || slack == 0)) {
+        kiln_span_t *run = best_fit(heap, pages + slack);
+        if (!run && grow(heap, pages + slack)) run = best_fit(heap, pages + slack);
+        if (run) {
+            uintptr_t base = kiln_span_base(run);
+            uint64_t skip = (kiln_round_up(base, align) - base) >> KILN_PAGE_SHIFT;
+            done = cut(heap, run, (uint32_t)skip, (uint32_t)pages, span, spare);
+            /* The spare record is in use if it was opened as a run. */
+            if (done && spare && kiln_span_is_free(spare)) spare = NULL;
+        }
+    }
+    if (spare) give_record(heap, spare);
+    if (done) return span;
+    if (span) give_record(heap, span);
+    return NULL;
+}
+
+kiln_span_t *kiln_page_heap_small(kiln_page_heap_t *heap, uint32_t class_idx)
+{
+    kiln_page_heap_lock(heap);
+    uint32_t pages = kiln_size_classes[class_idx].span_pages;
+    kiln_span_t *span = take(heap, class_idx, pages, KILN_PAGE_BYTES);
+    kiln_page_heap_unlock(heap);
+    return span;
+}
+
+kiln_span_t *kiln_page_heap_large(kiln_page_heap_t *heap, uint64_t pages, uint64_t align)
+{
+    if (align < KILN_PAGE_BYTES) align = KILN_PAGE_BYTES;
+    kiln_page_heap_lock(heap);
+    kiln_span_t *span = take(heap, KILN_CLASS_LARGE, pages, align);
+    if (span) {
+        heap->counts.large += pages;
+        heap->counts.large_spans++;
+    }
+    kiln_page_heap_unlock(heap);
+    return span;
+}
+
+/* ---- idle memory ---- */
+
+/* discard gives the bytes of a Ready run in the tree back to the OS: its whole hardware pages. What
+ * is left over at its ends stays Ready. False when there is no such page, or no record. */
+static bool discard(kiln_page_heap_t *heap, kiln_span_t *run)
+{
+    uint64_t phys = heap->os->phys_bytes > KILN_PAGE_BYTES ? heap->os->phys_bytes : KILN_PAGE_BYTES;
+    uintptr_t base = kiln_span_base(run), end = kiln_span_end(run);
+    uintptr_t low = (uintptr_t)kiln_round_up(base, phys);
+    uintptr_t high = (uintptr_t)kiln_round_down(end, phys);
+    if (low >= high) return false;
+
+    kiln_span_t *head = low > base ? take_record(heap, KILN_CLASS_LARGE) : NULL;
+    kiln_span_t *tail = high < end ? take_record(heap, KILN_CLASS_LARGE) : NULL;
+    if ((low > base && !head) || (high < end && !tail)) {
+        if (head) give_record(heap, head);
+        if (tail) give_record(heap, tail);
+        return false;
+    }
+    uint32_t head_pages = (uint32_t)((low - base) >> KILN_PAGE_SHIFT);
+    uint32_t tail_pages = (uint32_t)((end - high) >> KILN_PAGE_SHIFT);
+    uint32_t pages = run->pages - head_pages - tail_pages;
+    uint32_t dirty_start = run->dirty_start, dirty_end = run->dirty_end;
+    remove_run(heap, run);
+    heap->os->discard(heap->os->ctx, low, high - low);
+    run->kind = KILN_SPAN_DISCARDED;
+    add_run(heap, run, low, 0, pages, 0, 0);
+    if (head) {
+        head->kind = KILN_SPAN_READY;
+        add_run(heap, head, base, 0, head_pages, dirty_start, dirty_end);
+    }
+    if (tail) {
+        tail->kind = KILN_SPAN_READY;
+        add_run(heap, tail, base, head_pages + pages, tail_pages, dirty_start, dirty_end);
+    }
+    if (!head) {
+        kiln_span_t *left = run_left_of(heap, low);
+        if (left && left->kind == KILN_SPAN_DISCARDED) run = join(heap, left, run);
+    }
+    if (!tail) {
+        kiln_span_t *right = run_right_of(heap, high);
+        if (right && right->kind == KILN_SPAN_DISCARDED) (void)join(heap, run, right);
+    }
+    return true;
+}
+
+static bool discard_down_to(kiln_page_heap_t *heap, uint64_t dirty_pages)
+{
+    bool any = false;
+    kiln_span_t *run = kiln_free_tree_largest(&heap->ready);
+    while (run && heap->counts.dirty > dirty_pages &&
+           bytes_of(run->pages) >= heap->os->phys_bytes) {
+        kiln_span_t *next = kiln_free_tree_before(&heap->ready, run);
+        if (run->dirty_start < run->dirty_end && discard(heap, run)) any = true;
+        run = next;
+    }
+    return any;
+}
+
+bool kiln_page_heap_trim(kiln_page_heap_t *heap, uint64_t keep_bytes)
+{
+    kiln_page_heap_lock(heap);
+    bool any = discard_down_to(heap, keep_bytes >> KILN_PAGE_SHIFT);
+    kiln_page_heap_unlock(heap);
+    return any;
+}
+
+/* ---- giving back and resizing ---- */
+
+/* give_pages makes `run`, a record, a free run over pages that a span used until now. */
+static void give_pages(kiln_page_heap_t *heap, kiln_span_t *run, uintptr_t base, uint32_t pages)
+{
+    run->kind = KILN_SPAN_READY;
+    heap->counts.in_use -= pages;
+    add_run(heap, run, base, 0, pages, 0, pages);
+    join_neighbours(heap, run);
+    if (heap->counts.dirty > heap->dirty_pages_max)
+        (void)discard_down_to(heap, heap->dirty_pages_max / 8 * 7);
+}
+
+void kiln_page_heap_give(kiln_page_heap_t *heap, kiln_span_t *span)
+{
+    kiln_page_heap_lock(heap);
+    if (span->kind == KILN_SPAN_LARGE) {
+        heap->counts.large -= span->pages;
+        heap->counts.large_spans--;
+    }
+    kiln_span_close(span);
+    give_pages(heap, span, kiln_span_base(span), span->pages);
+    kiln_page_heap_unlock(heap);
+}
+
+static void set_large_pages(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t pages)
+{
+    heap->counts.large += pages;
+    heap->counts.large -= span->pages;
+    span->pages = pages;
+    atomic_store_explicit(&span->slot_bytes, (size_t)bytes_of(pages), memory_order_relaxed);
+}
+
+static bool extend(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t pages)
+{
+    uint32_t old = span->pages, more = pages - old;
+    kiln_span_t *run = run_right_of(heap, kiln_span_end(span));
+    if (!run || run->pages < more) return false;
+    kiln_span_t *part = take_record(heap, KILN_CLASS_LARGE);
+    if (!part) return false;
+    bool done = cut(heap, run, 0, more, part, NULL);
+    if (done) {
+        set_large_pages(heap, span, pages);
+        kiln_page_map_set(&heap->map, span, old, more);
+    }
+    kiln_span_close(part);
+    give_record(heap, part);
+    return done;
+}
+
+static bool shrink(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t pages)
+{
+    uint32_t less = span->pages - pages;
+    kiln_span_t *run = take_record(heap, KILN_CLASS_LARGE);
+    if (!run) return false;
+    set_large_pages(heap, span, pages);
+    give_pages(heap, run, kiln_span_end(span), less);
+    return true;
+}
+
+bool kiln_page_heap_resize(kiln_page_heap_t *heap, kiln_span_t *span, uint64_t pages)
+{
+    bool done = true;
+    if (pages > PAGES_MAX) return false;
+    kiln_page_heap_lock(heap);
+    if (pages > span->pages) done = extend(heap, span, (uint32_t)pages);
+    if (pages < span->pages) done = shrink(heap, span, (uint32_t)pages);
+    kiln_page_heap_unlock(heap);
+    return done;
+}
+
+/* ---- the rest ---- */
+
+void *kiln_page_heap_record(kiln_page_heap_t *heap, size_t bytes)
+{
+    kiln_page_heap_lock(heap);
+    void *record = kiln_meta_take(&heap->meta, bytes);
+    kiln_page_heap_unlock(heap);
+    return record;
+}
+
+kiln_page_counts_t kiln_page_heap_counts(kiln_page_heap_t *heap)
+{
+    kiln_page_heap_lock(heap);
+    kiln_page_counts_t counts = heap->counts;
+    counts.ready = heap->ready.pages;
+    counts.discarded = heap->discarded.pages;
+    counts.free_runs = heap->ready.runs + heap->discarded.runs;
+    counts.meta_bytes = heap->meta.bytes;
+    kiln_page_heap_unlock(heap);
+    return counts;
+}
+
+static const char *broken_page_rule(const kiln_page_heap_t *heap, const kiln_span_t *span)
+{
+    const char *rule = kiln_span_broken_rule(span);
+    if (rule) return rule;
+    uintptr_t base = kiln_span_base(span);
+    for (uint32_t i = 0; i < span->pages; i++) {
+        bool edge = i == 0 || i == span->pages - 1;
+        if (kiln_span_is_free(span) && !edge) continue;
+        if (kiln_page_map_find(&heap->map, base + (uintptr_t)bytes_of(i)) != span)
+            return "the page map leads to every span in use and to both ends of a free run";
+    }
+    return NULL;
+}
+
+/* What a walk over all regions finds, to compare with what is counted. */
+typedef struct {
+    uint64_t taken, in_use, large, large_spans, dirty, ready, discarded, free_runs;
+} found_t;
+
+static const char *broken_region_rule(const kiln_page_heap_t *heap, const kiln_region_t *region,
+                                      found_t *found)
+{
+    const kiln_span_t *left = NULL;
+    for (uintptr_t addr = region->start; addr < region->end;) {
+        const kiln_span_t *span = kiln_page_map_find(&heap->map, addr);
+        if (!span || span->kind == KILN_SPAN_SPARE) return "every page of a region has a span";
+        if (kiln_span_base(span) != addr) return "spans do not overlap";
+        const char *rule = broken_page_rule(heap, span);
+        if (rule) return rule;
+        if (kiln_span_is_free(span)) {
+            if (left && kiln_span_is_free(left) && left->kind == span->kind)
+                return "free neighbours of one kind are joined";
+            *(span->kind == KILN_SPAN_READY ? &found->ready : &found->discarded) += span->pages;
+            found->dirty += span->dirty_end - span->dirty_start;
+            found->free_runs++;
+        } else {
+            found->in_use += span->pages;
+            if (span->kind == KILN_SPAN_LARGE) {
+                found->large += span->pages;
+                found->large_spans++;
+            }
+        }
+        left = span;
+        addr = kiln_span_end(span);
+    }
+    found->taken += (region->end - region->start) >> KILN_PAGE_SHIFT;
+    return NULL;
+}
+
+const char *kiln_page_heap_broken_rule(kiln_page_heap_t *heap)
+{
+    found_t found = {0};
+    const kiln_page_counts_t *counts = &heap->counts;
+    const char *rule = kiln_free_tree_broken_rule(&heap->ready);
+    if (!rule) rule = kiln_free_tree_broken_rule(&heap->discarded);
+    for (const kiln_region_t *region = heap->regions; !rule && region; region = region->next)
+        rule = broken_region_rule(heap, region, &found);
+    if (rule) return rule;
+    if (found.taken != counts->taken) return "the regions are all that was taken";
+    if (found.in_use != counts->in_use) return "in_use counts the pages of spans";
+    if (found.large != counts->large || found.large_spans != counts->large_spans)
+        return "large counts the pages of large spans";
+    if (found.dirty != counts->dirty) return "dirty counts the dirty pages";
+    if (found.ready != heap->ready.pages || found.discarded != heap->discarded.pages ||
+        found.free_runs != heap->ready.runs + heap->discarded.runs)
+        return "the trees hold every free run";
+    if (counts->taken - heap->discarded.pages > counts->peak) return "the peak is the highest";
+    return kiln_arena_broken_rule(heap->arena);
+}

@@ -1,0 +1,98 @@
+/* page_heap.h - whole pages: from the arena, to spans, and back.
+ *
+ * Free runs are kept by size and address: the best fit is taken, of equals the lowest. A span that
+ * comes back is joined with its free neighbours, which the page map finds. A free run is Ready, or
+ * discarded: then its bytes were given back to the OS (os.h: Prepared). When a Ready run and a
+ * discarded one become neighbours, the latter is committed, so that they can be joined; if the OS
+ * refuses, they stay apart.
+ *
+ * Every free run knows which of its pages may hold anything but zero: the dirty ones. The idle
+ * policy counts them, because the others cost no memory: when a span comes back and there are more
+ * dirty bytes than `dirty_bytes_max`, the largest Ready runs are discarded until 7/8 of that
+ * remain.
+ *
+ * Lock     one, taken by the functions themselves; it covers arena and records as well. Functions
+ *          that say "locked" want it held.
+ * Errors   NULL or false: no memory; nothing changed. */
+#ifndef KILN_ALLOCATOR_HEAP_PAGE_HEAP_H
+#define KILN_ALLOCATOR_HEAP_PAGE_HEAP_H
+
+#include "allocator/arena/arena.h"
+#include "allocator/heap/free_tree.h"
+#include "allocator/heap/meta.h"
+#include "allocator/heap/page_map.h"
+
+/* Address space that came from the arena in one piece, or in pieces side by side. */
+typedef struct kiln_region {
+    struct kiln_region *next;
+    uintptr_t start, end;
+} kiln_region_t;
+
+/* All in pages. in_use + ready + discarded == taken. */
+typedef struct kiln_page_counts {
+    uint64_t taken;     /* from the arena */
+    uint64_t in_use;    /* in spans */
+    uint64_t ready;     /* free and Ready */
+    uint64_t dirty;     /* of these, those that may not be zero */
+    uint64_t discarded; /* free, given back to the OS */
+    uint64_t peak;      /* highest taken - discarded */
+    uint64_t large;     /* of in_use: in large spans */
+    uint64_t large_spans;
+    uint64_t free_runs;
+    uint64_t meta_bytes; /* not pages */
+} kiln_page_counts_t;
+
+typedef struct kiln_page_heap {
+    kiln_lock_t lock;
+    const kiln_os_t *os;
+    kiln_arena_t *arena;
+    kiln_page_map_t map;
+    kiln_meta_t meta;
+    kiln_free_tree_t ready, discarded;
+    kiln_span_t *spares[KILN_SIZE_CLASSES]; /* records that wait, by class */
+    kiln_region_t *regions;                 /* joined where they touch */
+    kiln_region_t *spare_region;
+    uint64_t dirty_pages_max;
+    kiln_page_counts_t counts;
+    const char *arena_failed; /* what the arena stopped for, under seed or go19; then it is not
+                                 asked again */
+} kiln_page_heap_t;
+
+/* kiln_page_heap_init: `arena` has started. Nothing is asked of the OS. */
+void kiln_page_heap_init(kiln_page_heap_t *heap, kiln_arena_t *arena, const kiln_os_t *os,
+                         uint64_t dirty_bytes_max);
+
+/* kiln_page_heap_destroy gives the records back to the OS; the arena is the caller's. */
+void kiln_page_heap_destroy(kiln_page_heap_t *heap);
+
+/* kiln_page_heap_small gives an open and published span of a size class. */
+kiln_span_t *kiln_page_heap_small(kiln_page_heap_t *heap, uint32_t class_idx);
+
+/* kiln_page_heap_large gives an open and published large span, its base a multiple of `align`, a
+ * power of two. */
+kiln_span_t *kiln_page_heap_large(kiln_page_heap_t *heap, uint64_t pages, uint64_t align);
+
+/* kiln_page_heap_give takes a span, all of whose slots are FREE, back. */
+void kiln_page_heap_give(kiln_page_heap_t *heap, kiln_span_t *span);
+
+/* kiln_page_heap_resize makes a large span end earlier or later, where it is. False when what
+ * follows is not free, or no memory. */
+bool kiln_page_heap_resize(kiln_page_heap_t *heap, kiln_span_t *span, uint64_t pages);
+
+/* kiln_page_heap_trim discards the largest Ready runs until at most `keep_bytes` of dirty pages
+ * remain. True when any was. */
+bool kiln_page_heap_trim(kiln_page_heap_t *heap, uint64_t keep_bytes);
+
+/* kiln_page_heap_record gives `bytes` zeroed bytes for a record that is never given back. */
+void *kiln_page_heap_record(kiln_page_heap_t *heap, size_t bytes);
+
+kiln_page_counts_t kiln_page_heap_counts(kiln_page_heap_t *heap);
+
+/* kiln_page_heap_broken_rule walks every region, page by page, and both trees. */
+const char *kiln_page_heap_broken_rule(kiln_page_heap_t *heap);
+
+/* Around fork. */
+void kiln_page_heap_lock(kiln_page_heap_t *heap);
+void kiln_page_heap_unlock(kiln_page_heap_t *heap);
+
+#endif

@@ -1,0 +1,27 @@
+#include "allocator/heap/page_map.h"
+
+#include "allocator/base/check.h"
+
+static unsigned log2_of(uint64_t power)
+{
+    return (unsigned)__builtin_ctzll(power);
+}
+
+void kiln_page_map_init(kiln_page_map_t *map, const kiln_arena_t *arena)
+{
+    const kiln_arena_table_t *table = &arena->tables[KILN_ARENA_SPANS];
+    KILN_ASSERT(table->heap_bytes == KILN_PAGE_BYTES && table->entry_bytes == sizeof(void *));
+    map->arena = arena;
+    map->entries = (_Atomic(kiln_span_t *) *)(uintptr_t)table->base;
+    map->present = table->present;
+    map->present_shift = KILN_PAGE_SHIFT + log2_of(table->phys_bytes) - log2_of(table->entry_bytes);
+}
+
+void kiln_page_map_set(const kiln_page_map_t *map, kiln_span_t *span, uint32_t first,
+                       uint32_t pages)
+{
+    uint64_t offset = (uint64_t)kiln_span_base(span) - map->arena->arena_start;
+    uint64_t idx = (offset >> KILN_PAGE_SHIFT) + first;
+    for (uint64_t end = idx + pages; idx < end; idx++)
+        atomic_store_explicit(&map->entries[idx], span, memory_order_release);
+}

@@ -1,0 +1,149 @@
+#include "allocator/heap/span.h"
+
+#include "allocator/base/check.h"
+
+enum { WORD_BITS = 64 };
+
+static uint32_t bits_offset(uint32_t slots)
+{
+    return (uint32_t)kiln_round_up(offsetof(kiln_span_t, states) + slots, sizeof(uint64_t));
+}
+
+static uint64_t *free_bits(const kiln_span_t *span)
+{
+    return (uint64_t *)((uintptr_t)span + bits_offset(kiln_size_classes[span->class_idx].slots));
+}
+
+static uint32_t words(uint32_t slots)
+{
+    return (slots + WORD_BITS - 1) / WORD_BITS;
+}
+
+size_t kiln_span_record_bytes(uint32_t class_idx)
+{
+    if (class_idx == KILN_CLASS_LARGE) return offsetof(kiln_span_t, states) + 1;
+    uint32_t slots = kiln_size_classes[class_idx].slots;
+    return bits_offset(slots) + words(slots) * sizeof(uint64_t);
+}
+
+void kiln_span_shape(kiln_span_t *span, uint32_t class_idx)
+{
+    const kiln_size_class_t *class = &kiln_size_classes[class_idx];
+    span->class_idx = (uint8_t)class_idx;
+    atomic_store_explicit(&span->magic, class->magic, memory_order_relaxed);
+    atomic_store_explicit(&span->slot_bytes, class->slot_bytes, memory_order_relaxed);
+}
+
+void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages)
+{
+    span->left = span->right = NULL;
+    span->pages = pages;
+    span->used = 0;
+    atomic_store_explicit(&span->base, base, memory_order_relaxed);
+    if (span->class_idx == KILN_CLASS_LARGE) {
+        size_t bytes = (size_t)pages << KILN_PAGE_SHIFT;
+        span->kind = KILN_SPAN_LARGE;
+        atomic_store_explicit(&span->slot_bytes, bytes, memory_order_relaxed);
+        span->used = 1;
+        atomic_store_explicit(&span->states[0], KILN_SLOT_LIVE, memory_order_relaxed);
+        atomic_store_explicit(&span->slots, 1, memory_order_relaxed);
+        return;
+    }
+    uint16_t slots = kiln_size_classes[span->class_idx].slots;
+    uint64_t *bits = free_bits(span);
+    for (uint32_t i = 0; i < words(slots); i++) bits[i] = UINT64_MAX;
+    if (slots % WORD_BITS) bits[words(slots) - 1] = (UINT64_C(1) << slots % WORD_BITS) - 1;
+    span->first_word = 0;
+    span->kind = KILN_SPAN_SMALL;
+    atomic_store_explicit(&span->slots, slots, memory_order_relaxed);
+}
+
+void kiln_span_close(kiln_span_t *span)
+{
+    if (span->class_idx == KILN_CLASS_LARGE) {
+        span->used = 0;
+        atomic_store_explicit(&span->states[0], KILN_SLOT_FREE, memory_order_relaxed);
+    }
+    KILN_ASSERT(span->used == 0);
+    atomic_store_explicit(&span->slots, 0, memory_order_relaxed);
+}
+
+uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out, uint32_t slots_max)
+{
+    uint64_t *bits = free_bits(span);
+    uint32_t word_end = words(kiln_span_slots(span)), word_idx = span->first_word, taken = 0;
+    uintptr_t base = kiln_span_base(span);
+    size_t slot_bytes = kiln_span_slot_bytes(span);
+
+    for (; word_idx < word_end && taken < slots_max; word_idx++) {
+        uint64_t word = bits[word_idx];
+        for (; word != 0 && taken < slots_max; word &= word - 1) {
+            uint32_t slot_idx = word_idx * WORD_BITS + (uint32_t)__builtin_ctzll(word);
+            atomic_store_explicit(&span->states[slot_idx], KILN_SLOT_CACHED, memory_order_relaxed);
+            out[taken++] =
+                (kiln_slot_t){(void *)(base + slot_idx * slot_bytes), &span->states[slot_idx]};
+        }
+        bits[word_idx] = word;
+        if (word != 0) break;
+    }
+    span->first_word = (uint16_t)word_idx;
+    span->used = (uint16_t)(span->used + taken);
+    return taken;
+}
+
+void kiln_span_give(kiln_span_t *span, uint32_t slot_idx)
+{
+    uint32_t word_idx = slot_idx / WORD_BITS;
+    uint64_t *bits = free_bits(span);
+    KILN_ASSERT(span->used > 0 && (bits[word_idx] >> slot_idx % WORD_BITS & 1) == 0);
+    atomic_store_explicit(&span->states[slot_idx], KILN_SLOT_FREE, memory_order_relaxed);
+    bits[word_idx] |= UINT64_C(1) << slot_idx % WORD_BITS;
+    if (word_idx < span->first_word) span->first_word = (uint16_t)word_idx;
+    span->used--;
+}
+
+static const char *broken_small_rule(const kiln_span_t *span)
+{
+    const kiln_size_class_t *class = &kiln_size_classes[span->class_idx];
+    const uint64_t *bits = free_bits(span);
+    uint32_t used = 0;
+
+    if (span->class_idx == KILN_CLASS_LARGE) return "a small span has a size class";
+    if (kiln_span_slots(span) != class->slots || span->pages != class->span_pages)
+        return "slots and pages of a span are those of its class";
+    if (kiln_span_slot_bytes(span) != class->slot_bytes || span->magic != class->magic)
+        return "slot_bytes and magic of a record are those of its class";
+    for (uint32_t i = 0; i < class->slots; i++) {
+        bool free_bit = bits[i / WORD_BITS] >> i % WORD_BITS & 1;
+        if (free_bit != (span->states[i] == KILN_SLOT_FREE)) return "free bit == FREE state";
+        if (free_bit && i / WORD_BITS < span->first_word) return "no free slot below first_word";
+        if (span->states[i] > KILN_SLOT_CACHED) return "a slot state has a name";
+        used += !free_bit;
+    }
+    if (class->slots % WORD_BITS && bits[words(class->slots) - 1] >> class->slots % WORD_BITS)
+        return "no free bit past the slots";
+    if (used != span->used) return "used == slots that are not FREE";
+    return NULL;
+}
+
+const char *kiln_span_broken_rule(const kiln_span_t *span)
+{
+    if (span->kind == KILN_SPAN_SPARE) return kiln_span_slots(span) ? "a spare has no slots" : NULL;
+    if (span->pages == 0) return "a span has pages";
+    if (!kiln_is_aligned(kiln_span_base(span), KILN_PAGE_BYTES)) return "a span is page aligned";
+    if (span->kind == KILN_SPAN_SMALL) return broken_small_rule(span);
+    if (span->kind == KILN_SPAN_LARGE) {
+        if (span->class_idx != KILN_CLASS_LARGE || span->magic != 0 || span->slots != 1)
+            return "a large span is one slot";
+        if (span->slot_bytes != (size_t)span->pages << KILN_PAGE_SHIFT)
+            return "a large block is all of its pages";
+        if (span->states[0] == KILN_SLOT_FREE) return "a large block is out";
+        return NULL;
+    }
+    if (kiln_span_slots(span) != 0) return "a free run has no slots";
+    if (span->dirty_start > span->dirty_end || span->dirty_end > span->pages)
+        return "the dirty pages lie in the run";
+    if (span->kind == KILN_SPAN_DISCARDED && span->dirty_start != span->dirty_end)
+        return "a discarded run is not dirty";
+    return NULL;
+}

@@ -1,0 +1,127 @@
+/* span.h - a run of pages: free, one large block, or cut into equal slots.
+ *
+ * The record lies apart from the pages. The span table leads from any page of a span in use, and
+ * from the first and last page of a free run, to its record.
+ *
+ * A thread that frees a pointer reads a record without a lock, and a buggy program makes it read
+ * one that is being recycled. So a record stays what it is for ever: it keeps its size class and
+ * its place for slot states, is never unmapped, and the fields that such a reader uses (below
+ * "read without a lock") are atomic. A free run has no slots: the reader's test `slot < slots`
+ * fails.
+ *
+ * Units    pages are KILN_PAGE_BYTES. Slot indices count from the start of the span.
+ * Lock     of the size class while the span is cut into slots, else of the page heap.
+ * Memory   from meta.h; see kiln_span_record_bytes. */
+#ifndef KILN_ALLOCATOR_HEAP_SPAN_H
+#define KILN_ALLOCATOR_HEAP_SPAN_H
+
+#include "allocator/heap/size_class.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum kiln_span_kind {
+    KILN_SPAN_SPARE,     /* no pages: the record waits to be used again */
+    KILN_SPAN_READY,     /* free run, its pages are Ready */
+    KILN_SPAN_DISCARDED, /* free run, its pages are Prepared: whole hardware pages */
+    KILN_SPAN_SMALL,     /* slots of one size class */
+    KILN_SPAN_LARGE,     /* one block */
+} kiln_span_kind_t;
+
+/* The state of a slot. FREE slots are in their span, the others are out. Only a free takes a block
+ * out of LIVE or KEPT, by one atomic exchange: of two that race, one finds it CACHED already. */
+typedef enum kiln_slot_state {
+    KILN_SLOT_FREE,
+    KILN_SLOT_LIVE,   /* the program's */
+    KILN_SLOT_KEPT,   /* the program's, after a realloc that a smaller slot could have served */
+    KILN_SLOT_CACHED, /* in a thread cache, or on its way from or to one */
+} kiln_slot_state_t;
+
+typedef struct kiln_span kiln_span_t;
+struct kiln_span {
+    kiln_span_t *left, *right; /* free run: children in the tree. Small: list neighbours.
+                                  Spare: left is the next spare */
+    uint32_t pages;
+    uint32_t dirty_start, dirty_end; /* page indices: outside, a free run, and a span at the moment
+                                        it leaves the page heap, is all zero */
+    uint16_t used;                   /* slots that are not FREE */
+    uint16_t first_word;             /* no free slot in words of free bits below */
+    uint8_t kind;                    /* kiln_span_kind_t */
+
+    uint8_t class_idx; /* constant for ever; 0 serves large blocks and free runs */
+    /* read without a lock */
+    _Atomic uint16_t slots; /* 0 unless in use */
+    _Atomic uint32_t magic; /* slot index = offset * magic >> 32 */
+    _Atomic uintptr_t base;
+    _Atomic size_t slot_bytes;
+    _Atomic uint8_t states[]; /* kiln_slot_state_t, one a slot; then the free bits */
+};
+
+/* A block on its way: what a cache keeps, so that malloc need not look the span up. */
+typedef struct kiln_slot {
+    void *block;
+    _Atomic uint8_t *state;
+} kiln_slot_t;
+
+/* kiln_span_record_bytes gives the size of a record for spans of a class. */
+size_t kiln_span_record_bytes(uint32_t class_idx);
+
+/* kiln_span_shape makes a zeroed record one for spans of a class, for ever. */
+void kiln_span_shape(kiln_span_t *span, uint32_t class_idx);
+
+/* kiln_span_open makes the record a span in use over [base, base + pages). Its slots are FREE; a
+ * large block is LIVE. Publish it after that. */
+void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages);
+
+/* kiln_span_close takes the slots away; all are FREE, or it is a large block. The pages stay. */
+void kiln_span_close(kiln_span_t *span);
+
+/* kiln_span_take marks up to `slots_max` free slots CACHED, lowest first, and writes them to
+ * `out`. It gives how many. */
+uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out, uint32_t slots_max);
+
+/* kiln_span_give takes slot `slot_idx`, which is CACHED, back: it is FREE. */
+void kiln_span_give(kiln_span_t *span, uint32_t slot_idx);
+
+/* kiln_span_broken_rule names the first rule that does not hold, walking the slots. */
+const char *kiln_span_broken_rule(const kiln_span_t *span);
+
+static inline uintptr_t kiln_span_base(const kiln_span_t *span)
+{
+    return atomic_load_explicit(&span->base, memory_order_relaxed);
+}
+
+static inline uintptr_t kiln_span_end(const kiln_span_t *span)
+{
+    return kiln_span_base(span) + ((uintptr_t)span->pages << KILN_PAGE_SHIFT);
+}
+
+static inline uint32_t kiln_span_slots(const kiln_span_t *span)
+{
+    return atomic_load_explicit(&span->slots, memory_order_relaxed);
+}
+
+static inline size_t kiln_span_slot_bytes(const kiln_span_t *span)
+{
+    return atomic_load_explicit(&span->slot_bytes, memory_order_relaxed);
+}
+
+static inline bool kiln_span_is_free(const kiln_span_t *span)
+{
+    return span->kind == KILN_SPAN_READY || span->kind == KILN_SPAN_DISCARDED;
+}
+
+/* kiln_span_slot_at gives the index of the slot that starts at `offset` from the base, or
+ * UINT32_MAX when none does. `offset` may be anything: a wrong product is found out by the
+ * comparison. A large span's magic is 0, so that only offset 0 passes. */
+static inline uint32_t kiln_span_slot_at(const kiln_span_t *span, size_t offset)
+{
+    uint32_t magic = atomic_load_explicit(&span->magic, memory_order_relaxed);
+    uint32_t slot_idx = (uint32_t)((uint64_t)offset * magic >> 32);
+    bool exact = (size_t)slot_idx * kiln_span_slot_bytes(span) == offset;
+    return exact && slot_idx < kiln_span_slots(span) ? slot_idx : UINT32_MAX;
+}
+
+#endif

@@ -1,0 +1,187 @@
+#include "allocator/heap/thread_cache.h"
+
+#include "allocator/base/check.h"
+
+void kiln_thread_cache_list_init(kiln_thread_cache_list_t *list, kiln_page_heap_t *pages,
+                                 kiln_central_t *central)
+{
+    *list = (kiln_thread_cache_list_t){.pages = pages, .central = central};
+}
+
+void kiln_thread_cache_list_lock(kiln_thread_cache_list_t *list)
+{
+    kiln_lock_acquire(&list->lock, &list->pages->os->parker);
+}
+
+void kiln_thread_cache_list_unlock(kiln_thread_cache_list_t *list)
+{
+    kiln_lock_release(&list->lock, &list->pages->os->parker);
+}
+
+static uint32_t bin_count(const kiln_cache_bin_t *bin)
+{
+    return atomic_load_explicit(&bin->count, memory_order_relaxed);
+}
+
+static void set_count(kiln_cache_bin_t *bin, uint32_t count)
+{
+    atomic_signal_fence(memory_order_release);
+    atomic_store_explicit(&bin->count, count, memory_order_relaxed);
+}
+
+static void lay_out(kiln_thread_cache_t *cache)
+{
+    kiln_slot_t *next = cache->slots;
+    for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) {
+        cache->bins[i].max = kiln_size_classes[i].cache_max;
+        cache->bins[i].slots = next;
+        next += kiln_size_classes[i].cache_max;
+    }
+    KILN_ASSERT(next == cache->slots + KILN_CACHE_ENTRIES_SUM);
+}
+
+kiln_thread_cache_t *kiln_thread_cache_new(kiln_thread_cache_list_t *list)
+{
+    kiln_thread_cache_list_lock(list);
+    kiln_thread_cache_t *cache = list->spares;
+    if (cache) {
+        list->spares = cache->next;
+    } else {
+        cache = kiln_page_heap_record(list->pages, sizeof *cache);
+        if (cache) lay_out(cache);
+    }
+    if (cache) {
+        cache->prev = NULL;
+        cache->next = list->first;
+        if (cache->next) cache->next->prev = cache;
+        list->first = cache;
+        list->count++;
+    }
+    kiln_thread_cache_list_unlock(list);
+    return cache;
+}
+
+/* Holds the list's lock. */
+static void end(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache)
+{
+    if (cache->next) cache->next->prev = cache->prev;
+    if (cache->prev)
+        cache->prev->next = cache->next;
+    else
+        list->first = cache->next;
+    cache->next = list->spares;
+    list->spares = cache;
+    list->count--;
+}
+
+void kiln_thread_cache_end(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache)
+{
+    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
+        kiln_cache_bin_t *bin = &cache->bins[i];
+        if (bin_count(bin) == 0) continue;
+        kiln_central_give(&list->central[i], bin->slots, bin_count(bin));
+        set_count(bin, 0);
+    }
+    kiln_thread_cache_list_lock(list);
+    end(list, cache);
+    kiln_thread_cache_list_unlock(list);
+}
+
+bool kiln_thread_cache_refill(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
+                              uint32_t class_idx)
+{
+    kiln_cache_bin_t *bin = &cache->bins[class_idx];
+    uint32_t taken = kiln_central_take(&list->central[class_idx], bin->slots, bin->max / 2);
+    /* The lowest address is to be popped first: blocks made one after the other lie side by side.
+     */
+    for (uint32_t low = 0, high = taken; low + 1 < high; low++) {
+        kiln_slot_t slot = bin->slots[low];
+        bin->slots[low] = bin->slots[--high];
+        bin->slots[high] = slot;
+    }
+    set_count(bin, taken);
+    return taken > 0;
+}
+
+void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
+                             uint32_t class_idx)
+{
+    kiln_cache_bin_t *bin = &cache->bins[class_idx];
+    uint32_t count = bin_count(bin), half = (count + 1) / 2;
+    kiln_central_give(&list->central[class_idx], bin->slots, half);
+    for (uint32_t i = half; i < count; i++) bin->slots[i - half] = bin->slots[i];
+    set_count(bin, count - half);
+}
+
+void kiln_thread_cache_abandon(kiln_thread_cache_list_t *list, kiln_thread_cache_t *mine)
+{
+    kiln_thread_cache_list_lock(list);
+    for (kiln_thread_cache_t *cache = list->first, *next; cache; cache = next) {
+        next = cache->next;
+        if (cache == mine) continue;
+        list->may_lose_slots = true;
+        /* A torn entry may name a slot that is in `mine` by now: that one must not be CACHED while
+         * the entry is looked at. So mine goes back first. */
+        for (uint32_t i = 1; mine && i < KILN_SIZE_CLASSES; i++) {
+            if (bin_count(&mine->bins[i]) == 0) continue;
+            kiln_central_give(&list->central[i], mine->bins[i].slots, bin_count(&mine->bins[i]));
+            set_count(&mine->bins[i], 0);
+        }
+        for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
+            kiln_cache_bin_t *bin = &cache->bins[i];
+            for (uint32_t j = 0; j < bin_count(bin) && j < bin->max; j++)
+                kiln_central_reclaim(&list->central[i], bin->slots[j]);
+            set_count(bin, 0);
+        }
+        end(list, cache);
+    }
+    kiln_thread_cache_list_unlock(list);
+}
+
+uint64_t kiln_thread_cache_bytes(kiln_thread_cache_list_t *list)
+{
+    uint64_t bytes = 0;
+    kiln_thread_cache_list_lock(list);
+    for (const kiln_thread_cache_t *cache = list->first; cache; cache = cache->next)
+        for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++)
+            bytes += (uint64_t)bin_count(&cache->bins[i]) * kiln_size_classes[i].slot_bytes;
+    kiln_thread_cache_list_unlock(list);
+    return bytes;
+}
+
+static const char *broken_bin_rule(const kiln_thread_cache_list_t *list,
+                                   const kiln_cache_bin_t *bin, uint32_t class_idx)
+{
+    if (bin_count(bin) > bin->max) return "a cache keeps no more than it may";
+    for (uint32_t i = 0; i < bin_count(bin); i++) {
+        uintptr_t addr = (uintptr_t)bin->slots[i].block;
+        const kiln_span_t *span = kiln_page_map_find(&list->pages->map, addr);
+        if (!span || span->kind != KILN_SPAN_SMALL || span->class_idx != class_idx)
+            return "a cached slot is of its class";
+        uint32_t slot_idx = kiln_span_slot_at(span, addr - kiln_span_base(span));
+        if (slot_idx == UINT32_MAX || bin->slots[i].state != &span->states[slot_idx])
+            return "a cache entry names a slot and its state";
+        if (*bin->slots[i].state != KILN_SLOT_CACHED) return "a slot in a cache is CACHED";
+        for (uint32_t j = 0; j < i; j++)
+            if (bin->slots[j].block == bin->slots[i].block) return "a slot is cached once";
+    }
+    return NULL;
+}
+
+const char *kiln_thread_cache_broken_rule(const kiln_thread_cache_list_t *list, uint64_t *out_slots)
+{
+    uint32_t caches = 0;
+    const kiln_thread_cache_t *prev = NULL;
+    *out_slots = 0;
+    for (const kiln_thread_cache_t *cache = list->first; cache; cache = cache->next) {
+        if (cache->prev != prev) return "the list of caches is linked both ways";
+        if (++caches > list->count) return "the list counts its caches";
+        prev = cache;
+        for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) {
+            const char *rule = broken_bin_rule(list, &cache->bins[i], i);
+            if (rule) return rule;
+            *out_slots += bin_count(&cache->bins[i]);
+        }
+    }
+    return caches == list->count ? NULL : "the list counts its caches";
+}

@@ -1,0 +1,92 @@
+/* thread_cache.h - what one thread has at hand: for every size class a stack of slots.
+ *
+ * A slot in a cache is CACHED. Stacks are bounded (size_class.h) and are filled and emptied by
+ * halves, so that a thread that allocates and frees around the limit does not go to the central
+ * list every time.
+ *
+ * A fork in another thread may copy a cache in the middle of a push or pop. `count` is stored
+ * last, and what is found in the child is not believed, but checked slot by slot
+ * (kiln_central_reclaim): at worst a few slots stay CACHED for ever, none is given out twice.
+ *
+ * Threads  a cache is used by its owner; others read the counts, for statistics.
+ * Lock     the list's is taken by the functions that take a list.
+ * Memory   records of the page heap, used again by later threads, never given back. */
+#ifndef KILN_ALLOCATOR_HEAP_THREAD_CACHE_H
+#define KILN_ALLOCATOR_HEAP_THREAD_CACHE_H
+
+#include "allocator/heap/central.h"
+
+typedef struct kiln_cache_bin {
+    _Atomic uint32_t count; /* slots[0, count) are there; written by the owner alone */
+    uint32_t max;           /* 0 for large blocks: they are never cached */
+    kiln_slot_t *slots;
+} kiln_cache_bin_t;
+
+typedef struct kiln_thread_cache kiln_thread_cache_t;
+struct kiln_thread_cache {
+    kiln_thread_cache_t *prev, *next; /* of the list; a spare one: next */
+    kiln_cache_bin_t bins[KILN_SIZE_CLASSES];
+    kiln_slot_t slots[KILN_CACHE_ENTRIES_SUM];
+};
+
+typedef struct kiln_thread_cache_list {
+    kiln_lock_t lock;
+    kiln_page_heap_t *pages;
+    kiln_central_t *central; /* of every class */
+    kiln_thread_cache_t *first, *spares;
+    uint32_t count;
+    bool may_lose_slots; /* a fork may have lost some: set in its child */
+} kiln_thread_cache_list_t;
+
+void kiln_thread_cache_list_init(kiln_thread_cache_list_t *list, kiln_page_heap_t *pages,
+                                 kiln_central_t *central);
+
+/* kiln_thread_cache_new gives an empty cache, or NULL: no memory. kiln_thread_cache_end gives all
+ * its slots back to their classes, and the cache to the list. */
+kiln_thread_cache_t *kiln_thread_cache_new(kiln_thread_cache_list_t *list);
+void kiln_thread_cache_end(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache);
+
+/* kiln_thread_cache_refill fills an empty bin to a half. False: no memory for a single slot.
+ * kiln_thread_cache_flush gives the older half of a bin back. */
+bool kiln_thread_cache_refill(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
+                              uint32_t class_idx);
+void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
+                             uint32_t class_idx);
+
+/* kiln_thread_cache_abandon, in the child of a fork, gives back what the caches of threads other
+ * than `mine` (may be NULL) hold, and ends them. */
+void kiln_thread_cache_abandon(kiln_thread_cache_list_t *list, kiln_thread_cache_t *mine);
+
+/* kiln_thread_cache_bytes gives the bytes of all slots in caches. */
+uint64_t kiln_thread_cache_bytes(kiln_thread_cache_list_t *list);
+
+/* kiln_thread_cache_broken_rule checks every slot in every cache. `*out_slots` counts them. */
+const char *kiln_thread_cache_broken_rule(const kiln_thread_cache_list_t *list,
+                                          uint64_t *out_slots);
+
+/* Around fork. */
+void kiln_thread_cache_list_lock(kiln_thread_cache_list_t *list);
+void kiln_thread_cache_list_unlock(kiln_thread_cache_list_t *list);
+
+/* kiln_cache_bin_pop takes the youngest slot; false: the bin is empty. */
+static inline bool kiln_cache_bin_pop(kiln_cache_bin_t *bin, kiln_slot_t *out)
+{
+    uint32_t count = atomic_load_explicit(&bin->count, memory_order_relaxed);
+    if (__builtin_expect(count == 0, 0)) return false;
+    *out = bin->slots[count - 1];
+    atomic_store_explicit(&bin->count, count - 1, memory_order_relaxed);
+    return true;
+}
+
+/* kiln_cache_bin_push adds a CACHED slot; false: the bin is full. */
+static inline bool kiln_cache_bin_push(kiln_cache_bin_t *bin, kiln_slot_t slot)
+{
+    uint32_t count = atomic_load_explicit(&bin->count, memory_order_relaxed);
+    if (__builtin_expect(count >= bin->max, 0)) return false;
+    bin->slots[count] = slot;
+    atomic_signal_fence(memory_order_release);
+    atomic_store_explicit(&bin->count, count + 1, memory_order_relaxed);
+    return true;
+}
+
+#endif
