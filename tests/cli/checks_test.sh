@@ -36,7 +36,7 @@ plant watcher allocator/os/a.c '#include "sanitizer/publish.h"'
 expect_run "layers find a watcher below the arena" 1 'os cannot include sanitizer/publish.h' check layers watcher
 plant asan allocator/heap/a.c '#include "sanitizer/asan.h"'
 expect_run "layers find a watcher by name" 1 'heap cannot include sanitizer/asan.h' check layers asan
-plant libc allocator/heap/a.c '#include <string.h>'
+plant libc allocator/heap/a.c '#include <stdlib.h>'
 expect_run "layers find the C library in the core" 1 'heap is freestanding' check layers libc
 plant linux allocator/os/linux.c '#include <sys/mman.h>'
 expect_run "layers let os/linux.c have it" 0 '1 passed, 0 failed' check layers linux
