@@ -152,7 +152,8 @@ typedef struct block {
 } block_t;
 
 /* overlaps: does [start, last] overlap address space that the arena still has to hand out, or its
- * tables, and that is really reserved, or, asked with false, only believed free? */
+ * tables, and that is really reserved, or, asked with false, only believed free? The tables of an
+ * arena that was placed by hand are nowhere. */
 static bool overlaps(const kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t last, bool reserved)
 {
     if (arena->arena_reserved == reserved && arena->arena_alloc < arena->arena_end &&
@@ -164,7 +165,8 @@ static bool overlaps(const kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t l
             return true;
     for (unsigned id = 0; id < KILN_ARENA_TABLES && arena->tables_reserved == reserved; id++) {
         const kiln_arena_table_t *table = &arena->tables[id];
-        if (table->used && start <= table->base + (table->bytes_max - 1) && table->base <= last)
+        if (table->used && table->base != 0 && start <= table->base + (table->bytes_max - 1) &&
+            table->base <= last)
             return true;
     }
     return false;
@@ -201,17 +203,30 @@ static block_t judge_block(kiln_arena_t *arena, kiln_addr_t start, uint64_t size
     return block;
 }
 
+static uint64_t granule_min(const kiln_arena_config_t *config)
+{
+    return KILN_MIB(1) < config->block_bytes ? KILN_MIB(1) : config->block_bytes;
+}
+
+/* is_oversized: no granule, however small, can be a multiple that holds `bytes` and the page for
+ * rounding. The seed's size wraps to 0 there, and it asks the OS for no bytes. */
+static bool is_oversized(const kiln_arena_t *arena, uint64_t bytes)
+{
+    uint64_t wanted = bytes + arena->config.page_bytes;
+    uint64_t size = kiln_round_up(wanted, granule_min(&arena->config));
+    return wanted < bytes || size < wanted || size > arena->mask;
+}
+
 /* ask_block asks for a block that serves `bytes`, by the granule and, when the OS has none that
  * large, by half of it, down to 1 MiB. The branch names the last refusal of the OS, or the first of
  * the arena's own when the OS was never asked. */
 static block_t ask_block(kiln_arena_t *arena, uint64_t bytes)
 {
     const kiln_arena_config_t *config = &arena->config;
-    uint64_t granule_min = KILN_MIB(1) < config->block_bytes ? KILN_MIB(1) : config->block_bytes;
     block_t block = {.branch = KILN_ARENA_BUMP};
     uint64_t last_size = 0;
 
-    for (uint64_t granule = config->block_bytes; granule >= granule_min; granule /= 2) {
+    for (uint64_t granule = config->block_bytes; granule >= granule_min(config); granule /= 2) {
         kiln_arena_branch_t refusal = KILN_ARENA_RESERVE_FAILED;
         uint64_t wanted = bytes + config->page_bytes;
         uint64_t size = kiln_round_up(wanted, granule);
@@ -311,6 +326,10 @@ kiln_arena_result_t kiln_arena_alloc_kiln(kiln_arena_t *arena, uint64_t bytes)
     for (unsigned i = 0; i < arena->kept_count; i++)
         if (region_bytes(&arena->kept[i]) >= bytes) return take_kept(arena, i, bytes);
     if (bytes > kiln_arena_left(arena)) {
+        if (is_oversized(arena, bytes)) {
+            nil.branch = KILN_ARENA_GROW_OVERFLOW;
+            return nil;
+        }
         block = ask_block(arena, bytes);
         if (block.branch != KILN_ARENA_EXTEND && block.branch != KILN_ARENA_SWITCH) {
             if (kiln_arena_has_fallback(arena)) return fall_back(arena, bytes, block.branch);
