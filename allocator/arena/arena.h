@@ -79,6 +79,7 @@ typedef struct kiln_arena_log {
     void (*bound)(void *ctx, kiln_addr_t old_used,
                   kiln_addr_t new_used);          /* just before the store */
     void (*outside)(void *ctx, kiln_addr_t addr); /* the fallback's memory is out of range */
+    /* a request ended, if only with a throw_reason */
     void (*returned)(void *ctx, uint64_t bytes, const kiln_arena_result_t *result);
 } kiln_arena_log_t;
 
