@@ -144,8 +144,7 @@ kiln_arena_result_t kiln_arena_alloc(kiln_arena_t *arena, uint64_t bytes)
     kiln_arena_result_t result = arena->config.follow == KILN_FOLLOW_KILN
                                      ? kiln_arena_alloc_kiln(arena, bytes)
                                      : kiln_arena_alloc_seed(arena, bytes);
-    if (arena->log && arena->log->returned)
-        arena->log->returned(arena->log->ctx, bytes, &result);
+    if (arena->log && arena->log->returned) arena->log->returned(arena->log->ctx, bytes, &result);
     return result;
 }
 
