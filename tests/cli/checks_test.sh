@@ -76,7 +76,7 @@ expect_run "kiln test takes a label" 0 $'\n''1 passed, 0 failed$' "$twin/kiln" t
 expect_run "kiln test names a filter that matches nothing" 2 "'plantd'.*'planted_test'" "$twin/kiln" test plantd
 planted 'echo "seed 17"; exit 1'
 expect_run "kiln test fails over a failing test, shows its words and how to replay it" 1 \
-    'FAILED //t:planted_test; again alone: ./kiln test default //t:planted_test.*seed 17.*'$'\n''0 passed, 1 failed$' \
+    'seed 17.*FAILED //t:planted_test; again alone: ./kiln test default //t:planted_test.*'$'\n''0 passed, 1 failed$' \
     "$twin/kiln" test default
 echo 'kiln_test(' >>"$twin/t/BUILD"
 expect_run "kiln test fails over a build that is broken" 1 $'\n''0 passed, 1 failed$' "$twin/kiln" test default

@@ -113,12 +113,13 @@ fi
 # verdicts EVENTS prints "STATUS LABEL" for each test in a file of Bazel's build events.
 verdicts() {
     sed -n -e '/^{"id":{"testSummary":/s/.*"label":"\([^"]*\)".*"overallStatus":"\([A-Z_]*\)".*/\2 \1/p' \
-        -e '/"success":true/d' -e 's/^{"id":{"targetCompleted":{"label":"\([^"]*\)".*/FAILED_TO_BUILD \1/p' "$1"
+        -e '/"success":true/d' -e 's/^{"id":{"targetCompleted":{"label":"\([^"]*\)".*/FAILED_TO_BUILD \1/p' "$1" |
+        sort -u
 }
 
 # bazel_phase NAME LOG sets passed and failed, and prints what a failure needs.
 bazel_phase() {
-    local name=$1 log=$2 events=$logs/$1.events status=0 verdict label
+    local name=$1 log=$2 events=$logs/$1.events status=0 verdict label failures=''
     local -a config=()
     [[ $name == default ]] || config=("--config=$name")
     : >"$events"
@@ -129,12 +130,15 @@ bazel_phase() {
             passed=$((passed + 1))
         else
             failed=$((failed + 1))
-            echo "$verdict $label; again alone: ./kiln test $name $label"
+            failures+="$verdict $label; again alone: ./kiln test $name $label"$'\n'
         fi
     done < <(verdicts "$events")
     # 4: no test is meant for this config, by its tags; else the tree as a whole could not be built.
     [[ $status == 0 || $status == 4 || $failed -gt 0 ]] || failed=1
-    [[ $failed == 0 ]] || awk '!/^(INFO|Loading|Analyzing): /' "$log"
+    if [[ $failed -gt 0 ]]; then
+        awk '!/^(INFO|Loading|Analyzing): /' "$log"
+        printf '%s' "$failures"
+    fi
 }
 
 # check_phase NAME LOG SCRIPT sets passed and failed.
