@@ -40,22 +40,30 @@ static pages_t pages_of(const kiln_arena_table_t *table, uint64_t offset, uint64
     };
 }
 
-static bool is_present(const kiln_arena_table_t *table, uint64_t page_idx)
+/* first_page gives the first page of [first, end) that is mapped, or that is not, or `end`. A table
+ * has millions of pages: it goes by words. */
+static uint64_t first_page(const kiln_arena_table_t *table, uint64_t first, uint64_t end,
+                           bool mapped)
 {
-    uint64_t word = atomic_load_explicit(&table->present[page_idx / 64], memory_order_relaxed);
-    return word >> (page_idx % 64) & 1;
+    while (first < end) {
+        uint64_t word = atomic_load_explicit(&table->present[first / 64], memory_order_relaxed);
+        uint64_t wanted = (mapped ? word : ~word) >> (first % 64);
+        if (wanted != 0) {
+            first += (uint64_t)__builtin_ctzll(wanted);
+            return first < end ? first : end;
+        }
+        first = first / 64 * 64 + 64;
+    }
+    return end;
 }
 
 /* next_run narrows `*run` to its first stretch of pages that are not mapped; false: none is left.
  */
 static bool next_run(const kiln_arena_table_t *table, pages_t *run)
 {
-    while (run->first < run->end && is_present(table, run->first)) run->first++;
-    if (run->first == run->end) return false;
-    uint64_t end = run->first + 1;
-    while (end < run->end && !is_present(table, end)) end++;
-    run->end = end;
-    return true;
+    run->first = first_page(table, run->first, run->end, false);
+    run->end = first_page(table, run->first, run->end, true);
+    return run->first < run->end;
 }
 
 /* Where nothing was reserved, nothing may stay behind: what lies there is not ours to hold. */
@@ -97,13 +105,15 @@ void kiln_arena_table_drop(kiln_arena_table_t *table, const kiln_os_t *os, uint6
 void kiln_arena_table_show(kiln_arena_table_t *table, uint64_t offset, uint64_t bytes)
 {
     pages_t pages = pages_of(table, offset, bytes);
-    for (uint64_t page_idx = pages.first; page_idx < pages.end; page_idx++) {
-        if (is_present(table, page_idx)) continue;
+    for (uint64_t first = pages.first; first < pages.end; first = first / 64 * 64 + 64) {
+        uint64_t left = pages.end - first;
+        uint64_t bits = UINT64_MAX << (first % 64);
+        if (left < 64 - first % 64) bits &= (UINT64_C(1) << (first % 64 + left)) - 1;
         /* Release: partner is the acquire load of kiln_arena_table_has, whose caller reads the
          * entry next and must find the page mapped. */
-        atomic_fetch_or_explicit(&table->present[page_idx / 64], UINT64_C(1) << (page_idx % 64),
-                                 memory_order_release);
-        table->mapped_bytes += table->phys_bytes;
+        uint64_t old =
+            atomic_fetch_or_explicit(&table->present[first / 64], bits, memory_order_release);
+        table->mapped_bytes += table->phys_bytes * (uint64_t)__builtin_popcountll(bits & ~old);
     }
 }
 
