@@ -1,7 +1,7 @@
 #!/bin/bash
 # kiln doctor - what is there, what is missing, and which limits of this machine matter
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
-source "$KILN_ROOT/tools/lib/library.sh"
+source "$KILN_ROOT/tools/lib/program.sh"
 
 case ${1:-} in
 '') ;;
@@ -91,7 +91,7 @@ fi
 echo "kiln"
 row checkout "$KILN_ROOT"
 row outputs "$KILN_OUT"
-if kiln_library_fresh; then
+if kiln_fresh "$KILN_LIBRARY" allocator sanitizer; then
     row libkiln.so "up to date"
 else
     row libkiln.so "not built, or older than its sources; kiln run builds it"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # kiln run - runs a program on Kiln
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
-source "$KILN_ROOT/tools/lib/library.sh"
+source "$KILN_ROOT/tools/lib/program.sh"
 
 usage() {
     cat <<'END'
@@ -63,10 +63,7 @@ if [[ -n $record ]]; then
     export KILN_OPTIONS=${KILN_OPTIONS:+$KILN_OPTIONS:}record=$record
 fi
 
-if ! kiln_library_fresh; then
-    kiln_need build
-    kiln_library_build
-fi
+kiln_library
 
 unset KILN_ROOT KILN_OUT
 export LD_PRELOAD=$KILN_LIBRARY${LD_PRELOAD:+:$LD_PRELOAD}
