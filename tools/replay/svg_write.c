@@ -98,6 +98,8 @@ static void text_escaped(FILE *out, const char *text)
     for (; *text; text++) {
         if (*text == '<')
             fputs("&lt;", out);
+        else if (*text == '>')
+            fputs("&gt;", out);
         else if (*text == '&')
             fputs("&amp;", out);
         else if ((unsigned char)*text >= ' ' && (unsigned char)*text < 0x7f)

@@ -330,12 +330,12 @@ static void parse_answer(kiln_trace_t *trace, kiln_trace_directive_t *out)
                 at = 2;
             }
         out->any_use = at == 1;
-        if (!count_is(trace, at + 2, at + 2, form)) return;
     }
     if (!is(trace->words[at], "->")) {
         BREAK(trace, "`%s` stands where -> belongs: %s", quote(trace->words[at]).text, form);
         return;
     }
+    if (out->kind == KILN_TRACE_MAP && !count_is(trace, at + 2, at + 2, form)) return;
     const char *word = trace->words[at + 1];
     if (out->kind == KILN_TRACE_MAP) {
         unsigned answer = 0;
