@@ -117,6 +117,9 @@ typedef struct kiln_arena {
     uint64_t heap_sys_bytes;        /* heap bytes mapped, and the fallback's with their slack */
     kiln_arena_table_t tables[KILN_ARENA_TABLES];
 
+    /* What start-up reserved on either side of tables and heap, for rounding: nobody's. */
+    kiln_arena_region_t slack[2];
+
     /* `kiln` only: remainders of earlier blocks, disjoint, by ascending address. */
     kiln_arena_region_t kept[KILN_ARENA_KEPT_MAX];
     unsigned kept_count;
@@ -173,6 +176,11 @@ typedef struct kiln_arena_layout {
  * `kiln` also why the watcher cannot be honoured, and then nothing is held. */
 const char *kiln_arena_start(kiln_arena_t *arena, kiln_arena_arch_t arch, kiln_addr_t image_end,
                              kiln_addr_t brk, kiln_arena_layout_t *out_layout);
+
+/* kiln_arena_destroy gives back to the OS what the arena holds and has not handed out: the tables,
+ * the rest of the current block, the remainders. What it handed out is the caller's to release. The
+ * arena must not be used again. */
+void kiln_arena_destroy(kiln_arena_t *arena);
 
 /* kiln_arena_alloc hands out `bytes` (a multiple of page and phys) of Ready, zeroed memory that is
  * published. Under `kiln` a failure leaves everything as it was. */

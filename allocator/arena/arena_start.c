@@ -167,6 +167,11 @@ const char *kiln_arena_start(kiln_arena_t *arena, kiln_arena_arch_t arch, kiln_a
     if (kiln && end != start && end - 1 - start > config->addr_max)
         end = start + config->addr_max + 1;
 
+    if (got.reserved) {
+        arena->slack[0] = (kiln_arena_region_t){got.start, spans_start, true};
+        arena->slack[1] =
+            (kiln_arena_region_t){end, kiln_arena_add(arena, got.start, got.bytes), true};
+    }
     arena->tables[KILN_ARENA_SPANS].base = spans_start;
     arena->tables[KILN_ARENA_BITS].base = bits_start;
     arena->tables_reserved = got.reserved;
@@ -183,4 +188,36 @@ const char *kiln_arena_start(kiln_arena_t *arena, kiln_arena_arch_t arch, kiln_a
         .by_blocks = by_blocks,
     };
     return config->follow == KILN_FOLLOW_SEED ? NULL : kiln_arena_publish_start(arena);
+}
+
+static void release(const kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t end, bool reserved)
+{
+    uint64_t bytes = kiln_arena_sub(arena, end, start);
+    if (reserved && bytes != 0) arena->os->release(arena->os->ctx, start, bytes);
+}
+
+/* Tables that are only believed reserved are ours where they were mapped, page by page. */
+static void release_table(const kiln_arena_t *arena, const kiln_arena_table_t *table)
+{
+    if (!table->used) return;
+    if (arena->tables_reserved || !table->present) {
+        uint64_t bytes = arena->tables_reserved ? table->bytes_max : table->mapped_bytes;
+        kiln_addr_t start =
+            table->grows_down ? table->base + table->bytes_max - bytes : table->base;
+        release(arena, start, start + bytes, true);
+        return;
+    }
+    for (uint64_t at = 0; at < table->bytes_max; at += table->phys_bytes)
+        if (kiln_arena_table_has(table, at / table->entry_bytes * table->heap_bytes))
+            release(arena, table->base + at, table->base + at + table->phys_bytes, true);
+}
+
+void kiln_arena_destroy(kiln_arena_t *arena)
+{
+    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) release_table(arena, &arena->tables[id]);
+    release(arena, arena->arena_alloc, arena->arena_end, arena->arena_reserved);
+    for (unsigned i = 0; i < arena->kept_count; i++)
+        release(arena, arena->kept[i].start, arena->kept[i].end, arena->kept[i].reserved);
+    for (unsigned i = 0; i < 2; i++)
+        release(arena, arena->slack[i].start, arena->slack[i].end, arena->slack[i].reserved);
 }

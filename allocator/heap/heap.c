@@ -71,25 +71,12 @@ const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config)
     return NULL;
 }
 
-static void release(const kiln_os_t *os, kiln_addr_t start, kiln_addr_t end)
-{
-    if (start < end) os->release(os->ctx, start, end - start);
-}
-
 void kiln_heap_destroy(kiln_heap_t *heap)
 {
     const kiln_os_t *os = heap->config.arena_os;
-    const kiln_arena_t *arena = &heap->arena;
     for (const kiln_region_t *region = heap->pages.regions; region; region = region->next)
-        release(os, region->start, region->end);
-    if (arena->arena_reserved) release(os, arena->arena_alloc, arena->arena_end);
-    for (unsigned i = 0; i < arena->kept_count; i++)
-        if (arena->kept[i].reserved) release(os, arena->kept[i].start, arena->kept[i].end);
-    for (unsigned i = 0; i < KILN_ARENA_TABLES; i++) {
-        const kiln_arena_table_t *table = &arena->tables[i];
-        if (table->used && arena->tables_reserved)
-            release(os, table->base, table->base + table->bytes_max);
-    }
+        os->release(os->ctx, region->start, region->end - region->start);
+    kiln_arena_destroy(&heap->arena);
     release_present(heap);
     kiln_page_heap_destroy(&heap->pages);
     memset(heap, 0, sizeof *heap);

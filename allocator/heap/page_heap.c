@@ -125,10 +125,9 @@ static bool make_ready(kiln_page_heap_t *heap, kiln_span_t *run)
     return true;
 }
 
-/* join makes one run of two neighbours that are in the trees, if it can; else it gives NULL. */
+/* join makes one run of two neighbours of one kind that are in the trees. */
 static kiln_span_t *join(kiln_page_heap_t *heap, kiln_span_t *low, kiln_span_t *high)
 {
-    if (low->kind != high->kind && !(make_ready(heap, low) && make_ready(heap, high))) return NULL;
     remove_run(heap, low);
     remove_run(heap, high);
 
@@ -147,30 +146,33 @@ static kiln_span_t *join(kiln_page_heap_t *heap, kiln_span_t *low, kiln_span_t *
     return kept;
 }
 
-static void join_neighbours(kiln_page_heap_t *heap, kiln_span_t *run)
+static kiln_span_t *join_neighbours(kiln_page_heap_t *heap, kiln_span_t *run)
 {
     kiln_span_t *left = run_left_of(heap, kiln_span_base(run));
-    kiln_span_t *joined = left ? join(heap, left, run) : NULL;
-    if (joined) run = joined;
+    if (left && left->kind == run->kind) run = join(heap, left, run);
     kiln_span_t *right = run_right_of(heap, kiln_span_end(run));
-    if (right) (void)join(heap, run, right);
+    if (right && right->kind == run->kind) run = join(heap, run, right);
+    return run;
 }
 
-/* cut takes pages [skip, skip + pages) out of a run in the tree and opens `span` over them. What
- * is left on the right goes to `spare` when there is something left on both sides; otherwise
- * `spare` is not used and may be NULL. False when the OS refuses to commit. */
+/* Where a page is smaller than the hardware's, a discarded run cannot stay so in part: it is made
+ * Ready as a whole before it is cut. NULL when the OS refuses. */
+static kiln_span_t *make_divisible(kiln_page_heap_t *heap, kiln_span_t *run)
+{
+    if (run->kind == KILN_SPAN_READY || heap->os->phys_bytes <= KILN_PAGE_BYTES) return run;
+    return make_ready(heap, run) ? join_neighbours(heap, run) : NULL;
+}
+
+/* cut takes pages [skip, skip + pages) out of a divisible run in the tree and opens `span` over
+ * them. What is left on the right goes to `spare` when there is something left on both sides;
+ * otherwise `spare` is not used and may be NULL. False when the OS refuses to commit. */
 static bool cut(kiln_page_heap_t *heap, kiln_span_t *run, uint32_t skip, uint32_t pages,
                 kiln_span_t *span, kiln_span_t *spare)
 {
     uintptr_t base = kiln_span_base(run);
     uint32_t all = run->pages, after = skip + pages;
     uintptr_t start = base + (uintptr_t)bytes_of(skip);
-    if (run->kind == KILN_SPAN_DISCARDED) {
-        /* A page may be smaller than the hardware's: then the rest of the run cannot stay
-         * discarded to the byte. */
-        bool whole = heap->os->phys_bytes > KILN_PAGE_BYTES;
-        if (whole ? !make_ready(heap, run) : !commit(heap, start, pages)) return false;
-    }
+    if (run->kind == KILN_SPAN_DISCARDED && !commit(heap, start, pages)) return false;
     remove_run(heap, run);
     uint32_t dirty_start = run->dirty_start, dirty_end = run->dirty_end;
     uint8_t kind = run->kind;
@@ -240,7 +242,7 @@ static bool grow(kiln_page_heap_t *heap, uint64_t pages)
     heap->counts.taken += got_pages;
     run->kind = KILN_SPAN_READY;
     add_run(heap, run, (uintptr_t)got.addr, 0, got_pages, 0, 0);
-    join_neighbours(heap, run);
+    (void)join_neighbours(heap, run);
     note_peak(heap);
     return true;
 }
@@ -254,6 +256,25 @@ static kiln_span_t *best_fit(kiln_page_heap_t *heap, uint64_t pages)
     return discarded->pages < ready->pages ? discarded : ready;
 }
 
+/* When the arena gives nothing: Ready and discarded neighbours together may be large enough. */
+static kiln_span_t *join_everything(kiln_page_heap_t *heap, uint64_t pages)
+{
+    if (heap->ready.pages + heap->discarded.pages < pages) return NULL;
+    while (heap->discarded.root) {
+        kiln_span_t *run = kiln_free_tree_largest(&heap->discarded);
+        if (!make_ready(heap, run)) break;
+        (void)join_neighbours(heap, run);
+    }
+    return kiln_free_tree_best(&heap->ready, (uint32_t)pages);
+}
+
+static kiln_span_t *find_run(kiln_page_heap_t *heap, uint64_t pages)
+{
+    kiln_span_t *run = best_fit(heap, pages);
+    if (run) return run;
+    return grow(heap, pages) ? best_fit(heap, pages) : join_everything(heap, pages);
+}
+
 static kiln_span_t *take(kiln_page_heap_t *heap, uint32_t class_idx, uint64_t pages, uint64_t align)
 {
     uint64_t slack = align > KILN_PAGE_BYTES ? (align >> KILN_PAGE_SHIFT) - 1 : 0;
@@ -263,8 +284,8 @@ static kiln_span_t *take(kiln_page_heap_t *heap, uint32_t class_idx, uint64_t pa
     kiln_span_t *spare = slack > 0 ? take_record(heap, KILN_CLASS_LARGE) : NULL;
     bool done = false;
     if (span && (spare || slack == 0)) {
-        kiln_span_t *run = best_fit(heap, pages + slack);
-        if (!run && grow(heap, pages + slack)) run = best_fit(heap, pages + slack);
+        kiln_span_t *run = find_run(heap, pages + slack);
+        if (run) run = make_divisible(heap, run);
         if (run) {
             uintptr_t base = kiln_span_base(run);
             uint64_t skip = (kiln_round_up(base, align) - base) >> KILN_PAGE_SHIFT;
@@ -336,14 +357,7 @@ static bool discard(kiln_page_heap_t *heap, kiln_span_t *run)
         tail->kind = KILN_SPAN_READY;
         add_run(heap, tail, base, head_pages + pages, tail_pages, dirty_start, dirty_end);
     }
-    if (!head) {
-        kiln_span_t *left = run_left_of(heap, low);
-        if (left && left->kind == KILN_SPAN_DISCARDED) run = join(heap, left, run);
-    }
-    if (!tail) {
-        kiln_span_t *right = run_right_of(heap, high);
-        if (right && right->kind == KILN_SPAN_DISCARDED) (void)join(heap, run, right);
-    }
+    (void)join_neighbours(heap, run);
     return true;
 }
 
@@ -376,7 +390,7 @@ static void give_pages(kiln_page_heap_t *heap, kiln_span_t *run, uintptr_t base,
     run->kind = KILN_SPAN_READY;
     heap->counts.in_use -= pages;
     add_run(heap, run, base, 0, pages, 0, pages);
-    join_neighbours(heap, run);
+    (void)join_neighbours(heap, run);
     if (heap->counts.dirty > heap->dirty_pages_max)
         (void)discard_down_to(heap, heap->dirty_pages_max / 8 * 7);
 }
@@ -408,12 +422,13 @@ static bool extend(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t pages)
     if (!run || run->pages < more) return false;
     kiln_span_t *part = take_record(heap, KILN_CLASS_LARGE);
     if (!part) return false;
-    bool done = cut(heap, run, 0, more, part, NULL);
+    run = make_divisible(heap, run);
+    bool done = run && cut(heap, run, 0, more, part, NULL);
     if (done) {
         set_large_pages(heap, span, pages);
         kiln_page_map_set(&heap->map, span, old, more);
+        kiln_span_close(part);
     }
-    kiln_span_close(part);
     give_record(heap, part);
     return done;
 }

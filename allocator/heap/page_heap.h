@@ -1,18 +1,17 @@
 /* page_heap.h - whole pages: from the arena, to spans, and back.
  *
- * Free runs are kept by size and address: the best fit is taken, of equals the lowest. A span that
- * comes back is joined with its free neighbours, which the page map finds. A free run is Ready, or
- * discarded: then its bytes were given back to the OS (os.h: Prepared). When a Ready run and a
- * discarded one become neighbours, the latter is committed, so that they can be joined; if the OS
- * refuses, they stay apart.
+ * Free runs are kept by size and address: the best fit is taken, of equals the lowest. A free run
+ * is Ready, or discarded: then its bytes were given back to the OS (os.h: Prepared). A span that
+ * comes back is joined with its free neighbours of the same kind, which the page map finds. Ready
+ * and discarded neighbours stay apart, or every small span beside a large discarded run would cost
+ * a system call; they are joined when the arena has nothing more to give.
  *
  * Every free run knows which of its pages may hold anything but zero: the dirty ones. The idle
  * policy counts them, because the others cost no memory: when a span comes back and there are more
  * dirty bytes than `dirty_bytes_max`, the largest Ready runs are discarded until 7/8 of that
  * remain.
  *
- * Lock     one, taken by the functions themselves; it covers arena and records as well. Functions
- *          that say "locked" want it held.
+ * Lock     one, taken by the functions themselves; it covers arena and records as well.
  * Errors   NULL or false: no memory; nothing changed. */
 #ifndef KILN_ALLOCATOR_HEAP_PAGE_HEAP_H
 #define KILN_ALLOCATOR_HEAP_PAGE_HEAP_H
