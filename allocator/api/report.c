@@ -53,8 +53,12 @@ static void put_about(kiln_message_t *message, kiln_misuse_t misuse, const void 
                       size_t align, size_t bytes)
 {
     kiln_heap_about_t about = kiln_heap_about(&kiln_process_heap, block);
-    if (misuse == KILN_MISUSE_FOREIGN || !about.heap || about.block == 0) {
+    if (misuse == KILN_MISUSE_FOREIGN) {
         kiln_message_put(message, " (not a block of this heap)");
+        return;
+    }
+    if (!about.heap) { /* what was there is forgotten */
+        kiln_message_put(message, " (in pages that no block uses now)");
         return;
     }
     kiln_message_put(message, " (");

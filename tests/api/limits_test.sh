@@ -1,0 +1,57 @@
+#!/bin/bash
+# Worlds that lack something: address space, system calls, mappings, /proc.
+source tests/api/lib.sh
+bits=$(kiln_bits)
+
+# ulimit -v 512M. bash and python3 are what real use looks like.
+limited()
+{
+    (ulimit -v 524288 && "$@")
+}
+for bytes in 16 64 5000 40000 200000 1048576 16777216; do
+    check "half a GiB of address space in $bytes" limited tests/api/limit_program 300 $bytes
+    check "128 MiB of address space in $bytes" \
+        bash -c "ulimit -v 131072 && tests/api/limit_program 32 $bytes"
+done
+check "the program notices less" bash -c '! (ulimit -v 524288 && tests/api/limit_program 520 64)'
+if [ "$bits" = 64 ]; then
+    same "bash in half a GiB" "$(limited preload bash -c 'x=$(seq 100000); echo ${#x}')" 588894
+    if [ -x /usr/bin/python3 ]; then
+        same "python3 in half a GiB" "$(PYTHONMALLOC=malloc limited preload /usr/bin/python3 -c '
+import threading
+def work(): print(sum(len(str(i)) for i in list(range(100000))), flush=True)
+t = [threading.Thread(target=work) for i in range(3)]
+[x.start() for x in t]; [x.join() for x in t]
+try: bytearray(600 << 20)
+except MemoryError: print("no memory")')" $'488890\n488890\n488890\nno memory'
+    fi
+fi
+
+# A seccomp filter with these seven calls, besides what a program without a heap makes.
+seven=mmap,munmap,mremap,mprotect,madvise,getrandom,futex
+closed=tests/api/closed_program
+check "the filter fits a program without Kiln" \
+    tests/api/seccomp_run mprotect,getrandom "${closed}_system" none
+check "seven system calls suffice" tests/api/seccomp_run $seven $closed heap
+check "seven system calls suffice with threads" tests/api/seccomp_run $seven,threads $closed threads
+bash -c "tests/api/seccomp_run '${seven#mmap,}' $closed heap; exit \$?" 2> /dev/null
+same "the filter kills for another call (SIGSYS)" $? 159
+
+# No /proc, no files at all: the program is alone in an empty folder.
+alone=$(mktemp -d)
+trap 'rm -rf "$alone"' EXIT
+cp $closed "$alone/program"
+in_chroot()
+{
+    if [ "$(id -u)" = 0 ]; then
+        /usr/sbin/chroot "$alone" /program "$1"
+    else
+        unshare --user --map-root-user /usr/sbin/chroot "$alone" /program "$1"
+    fi
+}
+same "alone in an empty folder" "$(in_chroot threads 2>&1)" "all went well"
+
+# vm.max_map_count: 200,000 blocks with holes between them stay in a handful of mappings.
+check "the number of mappings" tests/api/mappings_program
+
+finish

@@ -1,0 +1,11 @@
+/* Frees a block twice. With any argument: once. */
+#include <stdlib.h>
+
+int main(int argc, char **argv)
+{
+    void *volatile block = malloc(64);
+    (void)argv;
+    free(block);
+    if (argc == 1) free(block);
+    return 0;
+}
