@@ -81,9 +81,11 @@ kiln_bazel() (
 kiln_watch() {
     local log=$1 pid status=0 line
     shift
+    set -m # a process group of its own, to be ended as a whole
     "$@" >"$log" 2>&1 </dev/null &
     pid=$!
-    trap 'kill "$pid" 2>/dev/null; wait "$pid"; exit 130' INT TERM
+    set +m
+    trap 'kill -- "-$pid" 2>/dev/null; wait "$pid"; exit 130' INT TERM
     if [[ -t 2 ]]; then
         while kill -0 "$pid" 2>/dev/null; do
             line=$(tail -n 1 "$log" | tr -d '\033\r')
