@@ -20,8 +20,8 @@
  *      and kiln_arena_record_stop(&record) to end, in the child of a fork for example.
  *
  * Threads  under the arena's lock, all of it; so is the sink.
- * Memory   none is allocated. An arena that was started by kiln_arena_start is what can be
- *          recorded; its width must be 32 or 64 bits. */
+ * Memory   none is allocated. Recorded is an arena of 32 or 64 bits, with a span table, that began
+ *          with kiln_arena_start. */
 #ifndef KILN_ALLOCATOR_ARENA_ARENA_RECORD_H
 #define KILN_ALLOCATOR_ARENA_ARENA_RECORD_H
 
@@ -37,8 +37,8 @@ typedef struct kiln_arena_record {
 void kiln_arena_record_init(kiln_arena_record_t *record, const kiln_os_t *inner,
                             kiln_os_record_sink_t sink, void *sink_ctx);
 
-/* kiln_arena_record_started writes the head of the trace and the start-up. The arguments are those
- * that kiln_arena_start got. */
+/* kiln_arena_record_started writes the head of the trace and the start-up, also one that failed.
+ * The arguments are those that kiln_arena_start got. */
 void kiln_arena_record_started(kiln_arena_record_t *record, const kiln_arena_t *arena,
                                kiln_arena_arch_t arch, kiln_addr_t image_end, kiln_addr_t brk);
 
