@@ -274,7 +274,11 @@ static kiln_arena_result_t take_block(kiln_arena_t *arena, const block_t *block,
     arena->arena_end = end;
     arena->arena_reserved = reserved;
     arena->heap_sys_bytes += bytes;
-    if (switched) kept_add(arena, rest);
+    if (switched) {
+        /* Part of a page, which rounding the block's start cost, would be lost for ever. */
+        release_held(arena, block->region.start, addr - block->region.start, reserved);
+        kept_add(arena, rest);
+    }
     publish(arena, addr, bytes);
     result.addr = addr;
     result.service = KILN_ARENA_FROM_BLOCK;

@@ -1,0 +1,338 @@
+/* heap_model.c - the laws of the heap, as a program sees them (heap_model.h). */
+#include "fuzz/heap_model.h"
+
+#include "fuzz/target.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    FILL_WHOLE_BYTES = 2048, /* a block up to this size is filled whole */
+    FILL_END_BYTES = 256,    /* of a larger one, so much at each end, and a byte a step: */
+    FILL_STEP_BYTES = 4096,
+    FILL_STEPS_MAX = 16,
+};
+
+/* --- contents -------------------------------------------------------------------------------- */
+
+static unsigned char byte_of(uint32_t seed, size_t at)
+{
+    return (unsigned char)(seed + at * 7 + (at >> 8) * 31 + (at >> 16) * 131);
+}
+
+/* next_checked gives the place after `at` at which a block of `bytes` is filled. */
+static size_t next_checked(size_t at, size_t bytes)
+{
+    at++;
+    if (bytes <= FILL_WHOLE_BYTES || at < FILL_END_BYTES) return at;
+    size_t tail = bytes - FILL_END_BYTES;
+    if (at >= tail) return at;
+    size_t step =
+        bytes / FILL_STEPS_MAX < FILL_STEP_BYTES ? FILL_STEP_BYTES : bytes / FILL_STEPS_MAX;
+    size_t next = (at + step - 1) / step * step;
+    return next < tail ? next : tail;
+}
+
+/* A block is filled to what kiln_heap_usable says: all of it is the program's. */
+static void fill(kiln_heap_model_block_t *block, uint32_t seed)
+{
+    block->seed = seed;
+    for (size_t i = 0; i < block->usable; i = next_checked(i, block->usable))
+        block->at[i] = byte_of(seed, i);
+}
+
+/* holds: are the first `bytes` at `at` still those of `block`? Where both a small and a large
+ * pattern were written, the places are those of the old size. */
+static bool holds(const unsigned char *at, const kiln_heap_model_block_t *block, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i = next_checked(i, block->usable))
+        if (at[i] != byte_of(block->seed, i)) return false;
+    return true;
+}
+
+static void check_holds(const kiln_heap_model_block_t *block)
+{
+    KILN_FUZZ_LAW("L1: a block holds what was written", holds(block->at, block, block->usable));
+}
+
+static bool is_zero(const unsigned char *at, size_t bytes)
+{
+    size_t whole = bytes < 65536 ? bytes : 65536;
+    for (size_t i = 0; i < whole; i++)
+        if (at[i]) return false;
+    for (size_t i = whole; i < bytes; i += 509)
+        if (at[i]) return false;
+    return bytes == 0 || at[bytes - 1] == 0;
+}
+
+/* --- the model ------------------------------------------------------------------------------- */
+
+void kiln_heap_model_init(kiln_heap_model_t *model, kiln_heap_t *heap, const kiln_os_fake_t *fake)
+{
+    *model = (kiln_heap_model_t){.heap = heap, .fake = fake};
+}
+
+static void note(kiln_heap_model_t *model, const char *call, unsigned slot, const void *answer,
+                 size_t bytes)
+{
+    uint64_t at = (uintptr_t)answer;
+    if (at >= model->fake->config.space_first) at -= model->fake->config.space_first;
+    model->event_hash =
+        (model->event_hash ^ at ^ (uint64_t)bytes << 40) * UINT64_C(0x9E3779B97F4A7C15);
+    model->freed_last = false;
+    if (kiln_fuzz_tracing)
+        fprintf(stderr, "  %s(b%u, %#zx) -> %s%#llx\n", call, slot, bytes, answer ? "window+" : "",
+                (unsigned long long)at);
+}
+
+static bool is_ready(const kiln_heap_model_t *model, kiln_addr_t first, kiln_addr_t last)
+{
+    const kiln_ranges_t *ranges = &model->fake->model.ranges;
+    for (unsigned i = kiln_ranges_find(ranges, first); i < ranges->count; i++) {
+        const kiln_os_range_t *range = &ranges->items[i];
+        if (range->first > first || range->tag.state != KILN_OS_READY ||
+            range->tag.use != KILN_OS_HEAP)
+            return false;
+        if (range->last >= last) return true;
+        first = range->last + 1;
+    }
+    return false;
+}
+
+static void check_alone(const kiln_heap_model_t *model, const kiln_heap_model_block_t *block)
+{
+    const unsigned char *end = block->at + block->usable;
+    for (unsigned i = 0; i < KILN_HEAP_MODEL_SLOTS; i++) {
+        const kiln_heap_model_block_t *other = &model->blocks[i];
+        if (!other->at || other == block) continue;
+        KILN_FUZZ_LAW("L1: blocks do not overlap",
+                      end <= other->at || other->at + other->usable <= block->at);
+    }
+}
+
+/* adopt checks a block that the heap just gave, and fills it. */
+static void adopt(kiln_heap_model_t *model, unsigned slot, unsigned char *at, size_t align,
+                  size_t bytes)
+{
+    kiln_heap_model_block_t *block = &model->blocks[slot];
+    kiln_misuse_t misuse = KILN_MISUSE_NONE;
+    size_t usable = kiln_heap_usable(model->heap, at, &misuse);
+    kiln_addr_t first = (uintptr_t)at, unit = align > 16 ? align : 16;
+
+    KILN_FUZZ_LAW("L5: a live block is no misuse", misuse == KILN_MISUSE_NONE);
+    KILN_FUZZ_LAW("L1: a block is as large as asked for", usable >= bytes && usable != 0);
+    KILN_FUZZ_LAW("L1: a block is aligned", first % unit == 0);
+    KILN_FUZZ_LAW("L1: a block lies in the arena",
+                  first >= model->heap->arena.arena_start &&
+                      first + usable <= kiln_arena_used(&model->heap->arena));
+    KILN_FUZZ_LAW("L1: a block is Ready heap", is_ready(model, first, first + usable - 1));
+    kiln_heap_about_t about = kiln_heap_about(model->heap, at + usable / 2);
+    KILN_FUZZ_LAW("L5: the heap knows its blocks",
+                  about.heap && about.live && about.block == first && about.slot_bytes == usable);
+    *block = (kiln_heap_model_block_t){.at = at, .bytes = bytes, .usable = usable, .align = align};
+    check_alone(model, block);
+    model->live_bytes += usable;
+    fill(block, ++model->seed * UINT32_C(2654435761) >> 8);
+}
+
+void kiln_heap_model_alloc(kiln_heap_model_t *model, kiln_thread_cache_t *cache, unsigned slot,
+                           size_t align, size_t count, size_t bytes)
+{
+    kiln_heap_t *heap = model->heap;
+    size_t product = bytes;
+    bool wraps = count != 0 && __builtin_mul_overflow(count, bytes, &product);
+    bool odd = align != 0 && (align & (align - 1)) != 0;
+    unsigned char *at;
+
+    if (model->blocks[slot].at) kiln_heap_model_free(model, cache, slot, false);
+    if (align)
+        at = kiln_heap_aligned(heap, cache, align, bytes);
+    else if (count)
+        at = kiln_heap_calloc(heap, cache, count, bytes);
+    else
+        at = kiln_heap_malloc(heap, cache, bytes);
+    note(model, align ? "aligned" : count ? "calloc" : "malloc", slot, at, product);
+    if (at) {
+        KILN_FUZZ_LAW("L7: a size above PTRDIFF_MAX is refused", !wraps && product <= PTRDIFF_MAX);
+        KILN_FUZZ_LAW("L7: an alignment is a power of two", !odd);
+        if (count) KILN_FUZZ_LAW("L1: calloc's bytes are zero", is_zero(at, product));
+        adopt(model, slot, at, align, product);
+    }
+}
+
+void kiln_heap_model_realloc(kiln_heap_model_t *model, kiln_thread_cache_t *cache, unsigned slot,
+                             size_t bytes)
+{
+    kiln_heap_model_block_t *block = &model->blocks[slot];
+    kiln_heap_model_block_t old = *block;
+    kiln_misuse_t misuse = KILN_MISUSE_NONE;
+    if (!block->at) return;
+    if (bytes == 0) bytes = 1;
+    check_holds(block);
+    unsigned char *at = kiln_heap_realloc(model->heap, cache, block->at, bytes, &misuse);
+    note(model, "realloc", slot, at, bytes);
+    KILN_FUZZ_LAW("L5: a live block is no misuse", misuse == KILN_MISUSE_NONE);
+    if (!at) { /* the old block is as it was */
+        KILN_FUZZ_LAW("L4: a failed realloc keeps the block",
+                      kiln_heap_usable(model->heap, old.at, &misuse) == old.usable);
+        check_holds(block);
+        return;
+    }
+    KILN_FUZZ_LAW("L7: a size above PTRDIFF_MAX is refused", bytes <= PTRDIFF_MAX);
+    KILN_FUZZ_LAW("L1: realloc keeps the prefix",
+                  holds(at, &old, bytes < old.bytes ? bytes : old.bytes));
+    model->live_bytes -= old.usable;
+    block->at = NULL;
+    adopt(model, slot, at, 0, bytes);
+}
+
+void kiln_heap_model_free(kiln_heap_model_t *model, kiln_thread_cache_t *cache, unsigned slot,
+                          bool sized)
+{
+    kiln_heap_model_block_t *block = &model->blocks[slot];
+    kiln_misuse_t misuse;
+    if (!block->at) return;
+    check_holds(block);
+    if (sized)
+        misuse = kiln_heap_free_sized(model->heap, cache, block->at, block->align, block->bytes);
+    else
+        misuse = kiln_heap_free(model->heap, cache, block->at);
+    note(model, sized ? "free_sized" : "free", slot, block->at, block->bytes);
+    KILN_FUZZ_LAW("L5: a correct free is not reported", misuse == KILN_MISUSE_NONE);
+    model->live_bytes -= block->usable;
+    model->freed[model->freed_at] = block->at;
+    model->freed_at = (model->freed_at + 1) % KILN_HEAP_MODEL_FREED;
+    model->freed_last = true;
+    block->at = NULL;
+}
+
+/* --- misuse ---------------------------------------------------------------------------------- */
+
+static const kiln_heap_model_block_t *block_at(const kiln_heap_model_t *model, const void *at)
+{
+    for (unsigned i = 0; i < KILN_HEAP_MODEL_SLOTS; i++)
+        if (model->blocks[i].at == at) return &model->blocks[i];
+    return NULL;
+}
+
+/* foreign gives an address that never was memory of this heap. */
+static void *foreign(const kiln_heap_model_t *model, uint32_t arg)
+{
+    static unsigned char somewhere[64];
+    const kiln_arena_t *arena = &model->heap->arena;
+    uint64_t offset = arg >> 8;
+    kiln_addr_t at = 16;
+    switch (arg % 8) {
+    case 0:
+        return &somewhere[offset % sizeof somewhere];
+    case 1:
+        return (void *)(uintptr_t)((offset & 0xfff) | 1);
+    case 2:
+        at = kiln_arena_used(arena) + offset;
+        break;
+    case 3:
+        at = UINTPTR_MAX - offset;
+        break;
+    case 4:
+        at = arena->tables[KILN_ARENA_SPANS].base + offset % 64;
+        break;
+    case 5:
+        at = (uintptr_t)model->heap->present;
+        break;
+    case 6:
+        at = arena->arena_start == 0 ? offset + 1 : arena->arena_start - 1 - offset;
+        break;
+    default:
+        at = (uintptr_t)model->heap;
+        break;
+    }
+    if (at == 0 || (at >= arena->arena_start && at < kiln_arena_used(arena) && arg % 8 == 3))
+        at = 16;
+    return (void *)(uintptr_t)at;
+}
+
+/* victim picks the address and says which answers are right: a bit set of 1u << kiln_misuse_t. */
+static void *victim(const kiln_heap_model_t *model, kiln_heap_model_wrong_t wrong, unsigned slot,
+                    uint32_t arg, unsigned *out_right)
+{
+    const kiln_heap_model_block_t *block = &model->blocks[slot];
+    unsigned latest = (model->freed_at + KILN_HEAP_MODEL_FREED - 1) % KILN_HEAP_MODEL_FREED;
+    switch (wrong) {
+    case KILN_WRONG_DOUBLE: {
+        bool just = model->freed_last;
+        void *at = model->freed[just ? latest : slot % KILN_HEAP_MODEL_FREED];
+        /* Long after, its place may be inside of another block. */
+        *out_right = 1u << KILN_MISUSE_DOUBLE_FREE | (just ? 0 : 1u << KILN_MISUSE_INTERIOR);
+        return at && !block_at(model, at) ? at : NULL;
+    }
+    case KILN_WRONG_INTERIOR:
+        *out_right = 1u << KILN_MISUSE_INTERIOR;
+        return block->at && block->usable > 1 ? block->at + 1 + arg % (block->usable - 1) : NULL;
+    case KILN_WRONG_FOREIGN:
+        *out_right = 1u << KILN_MISUSE_FOREIGN;
+        return foreign(model, arg);
+    case KILN_WRONG_SIZE:
+        *out_right = 1u << KILN_MISUSE_SIZE;
+        return block->at;
+    default:
+        *out_right = 1u << KILN_MISUSE_ALIGNMENT;
+        return block->at;
+    }
+}
+
+static kiln_misuse_t make_call(kiln_heap_model_t *model, kiln_thread_cache_t *cache,
+                               kiln_heap_model_wrong_t wrong, unsigned through, void *at,
+                               size_t usable)
+{
+    kiln_heap_t *heap = model->heap;
+    kiln_misuse_t misuse = KILN_MISUSE_NONE;
+    size_t align = (size_t)((uintptr_t)at & (0 - (uintptr_t)at)) << 1; /* not one of `at` */
+    if (wrong == KILN_WRONG_SIZE) return kiln_heap_free_sized(heap, cache, at, 0, usable + 1);
+    if (wrong == KILN_WRONG_ALIGNMENT) return kiln_heap_free_sized(heap, cache, at, align, 1);
+    switch (through % 4) {
+    case 0:
+        return kiln_heap_free(heap, cache, at);
+    case 1:
+        return kiln_heap_free_sized(heap, cache, at, 0, usable ? usable : 16);
+    case 2:
+        KILN_FUZZ_LAW("L5: realloc of a wrong pointer gives none",
+                      !kiln_heap_realloc(heap, cache, at, 64, &misuse));
+        return misuse;
+    default:
+        KILN_FUZZ_LAW("L5: a wrong pointer has no usable bytes",
+                      kiln_heap_usable(heap, at, &misuse) == 0);
+        return misuse;
+    }
+}
+
+void kiln_heap_model_misuse(kiln_heap_model_t *model, kiln_thread_cache_t *cache,
+                            kiln_heap_model_wrong_t wrong, unsigned through, unsigned slot,
+                            uint32_t arg)
+{
+    const kiln_heap_model_block_t *block = &model->blocks[slot];
+    unsigned right = 0;
+    void *at = victim(model, wrong, slot, arg, &right);
+    if (!at) return;
+    bool was_last = model->freed_last;
+    kiln_misuse_t misuse =
+        make_call(model, cache, wrong, through, at, block->at ? block->usable : 0);
+    note(model, "misuse", slot, at, (size_t)misuse);
+    model->freed_last = was_last;
+    KILN_FUZZ_LAW("L5: a misuse is reported", misuse != KILN_MISUSE_NONE);
+    KILN_FUZZ_LAW("L5: a misuse is reported with its kind", right >> misuse & 1);
+    if (!block->at) return;
+    KILN_FUZZ_LAW("L5: a misuse changes nothing",
+                  kiln_heap_usable(model->heap, block->at, &misuse) == block->usable);
+    check_holds(block);
+}
+
+void kiln_heap_model_check(kiln_heap_model_t *model)
+{
+    KILN_CHECK_RULE(kiln_heap_broken_rule(model->heap));
+    KILN_CHECK_RULE(kiln_os_fake_broken_rule(model->fake));
+    kiln_heap_stats_t stats = kiln_heap_stats(model->heap);
+    KILN_FUZZ_LAW("the heap's ledger is the program's",
+                  stats.live_bytes - stats.cached_bytes == model->live_bytes);
+    for (unsigned i = 0; i < KILN_HEAP_MODEL_SLOTS; i++)
+        if (model->blocks[i].at) check_holds(&model->blocks[i]);
+}
