@@ -33,13 +33,14 @@ static void sink(void *ctx, const char *text, size_t bytes)
     (void)ctx;
     int errno_before = errno;
     while (bytes > 0 && recording.on) {
-        ssize_t wrote = is_our_file() ? write(recording.fd, text, bytes) : -1;
-        if (wrote > 0) {
-            text += wrote;
-            bytes -= (size_t)wrote;
-        } else if (errno != EINTR) {
+        ssize_t wrote = is_our_file() ? write(recording.fd, text, bytes) : 0;
+        if (wrote < 0 && errno == EINTR) continue;
+        if (wrote <= 0) {
             recording.on = false; /* a trace with a gap would not replay */
+            break;
         }
+        text += wrote;
+        bytes -= (size_t)wrote;
     }
     errno = errno_before;
 }

@@ -19,8 +19,9 @@ __attribute__((constructor)) static void early(void)
     pthread_atfork(use_the_heap, use_the_heap, use_the_heap);
     kept = strdup("kept");
     for (size_t bytes = 1; bytes < 100000; bytes += 777) free(malloc(bytes));
-    kept = realloc(kept, 100000);
-    if (!kept || strcmp(kept, "kept") != 0) _exit(77);
+    char *grown = realloc(kept, 100000);
+    if (!grown || strcmp(grown, "kept") != 0) _exit(77);
+    kept = grown;
 }
 
 __attribute__((destructor)) static void late(void)

@@ -6,6 +6,6 @@ int main(int argc, char **argv)
     void *volatile block = malloc(1000000);
     (void)argv;
     free(block);
-    if (argc == 1) free(block);
+    if (argc == 1) free(block); // NOLINT(clang-analyzer-unix.Malloc): the misuse
     return 0;
 }

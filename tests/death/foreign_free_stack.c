@@ -7,6 +7,6 @@ int main(int argc, char **argv)
     void *volatile block = malloc(64);
     void *volatile wrong = array;
     (void)argv;
-    free(argc == 1 ? wrong : block);
+    free(argc == 1 ? wrong : block); // NOLINT(clang-analyzer-unix.Malloc): the misuse
     return 0;
 }

@@ -4,13 +4,10 @@
 int main(int argc, char **argv)
 {
     void *volatile block = malloc(64);
+    void *volatile grown;
     (void)argv;
-    if (argc == 1) {
-        free(block);
-        block = realloc(block, 128);
-    } else {
-        block = realloc(block, 128);
-        free(block);
-    }
+    if (argc == 1) free(block);
+    grown = realloc(block, 128); // NOLINT(clang-analyzer-unix.Malloc): the misuse
+    free(grown);
     return 0;
 }
