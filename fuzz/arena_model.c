@@ -418,4 +418,10 @@ void kiln_arena_model_check_all(kiln_arena_model_t *model)
     for (unsigned i = 0; i < model->blocks_count; i++)
         check_block(model, model->blocks[i].first, model->blocks[i].last);
     KILN_CHECK_RULE(kiln_arena_broken_rule(model->arena));
+    if (!follows_kiln(model)) return;
+    uint64_t handed_bytes = model->arena->heap_sys_bytes;
+    kiln_arena_destroy(model->arena);
+    if (model->saw[0] || !fake_knows(model)) return; /* nothing was held of what was not reserved */
+    KILN_FUZZ_LAW("L4: an arena that is gone holds what it handed out",
+                  model->fake->stats.space_bytes == handed_bytes);
 }

@@ -84,7 +84,8 @@ void kiln_arena_model_before(kiln_arena_model_t *model);
 void kiln_arena_model_check(kiln_arena_model_t *model, uint64_t bytes,
                             const kiln_arena_result_t *result);
 
-/* kiln_arena_model_check_all looks at every block once more: at the end of an input. */
+/* kiln_arena_model_check_all looks at every block once more: at the end of an input. Then, under
+ * kiln, it destroys the arena: the OS must have everything back but what was handed out. */
 void kiln_arena_model_check_all(kiln_arena_model_t *model);
 
 #endif
