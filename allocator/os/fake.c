@@ -13,7 +13,7 @@ enum {
     PAGES_MIN = 4,
 };
 
-/* --- decisions ------------------------------------------------------------------------------- */
+/* --- decisions --- */
 
 static void hash_answer(kiln_os_fake_t *fake, uint64_t answer)
 {
@@ -92,7 +92,7 @@ static void update_stats(kiln_os_fake_t *fake)
     if (stats->space_bytes > stats->space_peak_bytes) stats->space_peak_bytes = stats->space_bytes;
 }
 
-/* --- memory behind the addresses -------------------------------------------------------------- */
+/* --- memory behind the addresses --- */
 
 static void make_ready(kiln_os_fake_t *fake, kiln_addr_t addr, uint64_t bytes)
 {
@@ -109,7 +109,7 @@ static void set_access(const kiln_os_fake_t *fake, kiln_addr_t addr, uint64_t by
     if (memory && memory->access) memory->access(memory->ctx, addr, bytes, access);
 }
 
-/* --- reserve and direct ----------------------------------------------------------------------- */
+/* --- reserve and direct --- */
 
 /* grant records the answer of a reserve or direct; a lie may pass the top and overlap. */
 static void grant(kiln_os_fake_t *fake, kiln_addr_t addr, uint64_t bytes, kiln_os_state_t state,
@@ -199,8 +199,7 @@ static kiln_addr_t fake_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
     return addr;
 }
 
-/* --- the calls that name a range ---------------------------------------------------------------
- */
+/* --- the calls that name a range --- */
 
 static kiln_os_answer_t decide_commit(kiln_os_fake_t *fake, kiln_addr_t addr, uint64_t bytes,
                                       bool reserved)
@@ -296,8 +295,7 @@ static void fake_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
     set_access(fake, addr, kiln_round_up(bytes, fake->config.phys_bytes), KILN_OS_NO_ACCESS);
 }
 
-/* --- the machine --------------------------------------------------------------------------------
- */
+/* --- the machine --- */
 
 kiln_os_fake_config_t kiln_os_fake_config_default(unsigned addr_bits, uint64_t phys_bytes,
                                                   kiln_os_range_t *ranges, unsigned ranges_max)

@@ -18,7 +18,8 @@ void kiln_os_model_init(kiln_os_model_t *model, kiln_os_range_t *items, unsigned
 enum {
     OURS = 1u << 8,
     OVER_PROMISE = 1u << 9,
-    EXTRA = OURS | OVER_PROMISE,
+    PROMISED = 1u << 10,
+    EXTRA = OURS | OVER_PROMISE | PROMISED,
 };
 
 static bool is_ours(kiln_os_tag_t tag)
@@ -37,6 +38,7 @@ static unsigned states_of(const kiln_os_model_t *model, kiln_addr_t first, kiln_
         if (item->first > next) states |= 1u << KILN_OS_NONE;
         states |= 1u << item->tag.state;
         if (is_ours(item->tag)) states |= item->tag.over_promise ? OVER_PROMISE : OURS;
+        if (item->tag.promise || item->tag.state == KILN_OS_UNRESERVED) states |= PROMISED;
         if (item->last >= last) return states;
         next = item->last + 1;
     }
@@ -157,11 +159,11 @@ bool kiln_os_model_do(kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t a
         tag.state = KILN_OS_READY;
         tag.access = KILN_OS_READ_WRITE;
         tag.use = (uint8_t)use;
-        tag.promise = (old & 1u << KILN_OS_UNRESERVED) != 0;
     }
     if (call == KILN_OS_CALL_DISCARD) tag.state = KILN_OS_PREPARED;
     if (call == KILN_OS_CALL_DECOMMIT) tag.state = KILN_OS_RESERVED;
     tag.over_promise = (old & OVER_PROMISE) != 0;
+    tag.promise = (old & PROMISED) != 0;
     return kiln_os_model_set(model, addr, bytes, tag);
 }
 

@@ -17,7 +17,8 @@
  * of a new mapping. */
 typedef enum kiln_os_state {
     KILN_OS_NONE,       /* not ours, free */
-    KILN_OS_UNRESERVED, /* None, but reserve answered it with *out_reserved false */
+    KILN_OS_UNRESERVED, /* None, but reserve answered it with *out_reserved false. That stays so
+                           after a release: another such answer may name the same addresses */
     KILN_OS_RESERVED,
     KILN_OS_PREPARED,
     KILN_OS_READY,

@@ -190,8 +190,7 @@ static void test_the_fake_guards_somebody_elses_memory(void)
     os_backend_close();
 }
 
-/* --- backends that lie, under check ------------------------------------------------------------
- */
+/* --- backends that lie, under check --- */
 
 static kiln_os_check_t check;
 static kiln_os_range_t ranges[RANGES];
