@@ -83,6 +83,88 @@ expect_run "kiln test fails over a build that is broken" 1 $'\n''0 passed, 1 fai
 rm -r "$twin/t"
 expect_run "kiln test fails over a phase without tests" 1 'ran nothing.*'$'\n''0 passed, 1 failed$' \
     "$twin/kiln" test default
+
+# Each sanitizer's phase finds its own kind of bug, and passes the programs with the others' bugs.
+mkdir -p "$twin/t" "$twin/tests"
+cp "$KILN_ROOT/tests/kiln_test.h" "$twin/tests/"
+cat >"$twin/tests/BUILD" <<'END'
+load("//tools:kiln.bzl", "kiln_library")
+
+kiln_library(
+    name = "kiln_test",
+    testonly = True,
+    hdrs = ["kiln_test.h"],
+)
+END
+cat >"$twin/t/BUILD" <<'END'
+load("//tools:kiln.bzl", "kiln_test")
+
+[
+    kiln_test(
+        name = kind + "_test",
+        srcs = [kind + ".c"],
+    )
+    for kind in ["asan", "msan", "tsan", "ubsan"]
+]
+END
+cat >"$twin/t/asan.c" <<'END'
+#include <stdlib.h>
+
+int main(void)
+{
+    volatile char *block = malloc(8);
+    (void)block[8];
+    free((void *)block);
+    return 0;
+}
+END
+cat >"$twin/t/msan.c" <<'END'
+#include <stdlib.h>
+
+int main(void)
+{
+    volatile int *block = malloc(sizeof *block);
+    int status = *block == 42 ? 0 : *block == 43 ? 0 : EXIT_SUCCESS;
+    free((void *)block);
+    return status;
+}
+END
+cat >"$twin/t/tsan.c" <<'END'
+#include <pthread.h>
+#include <stddef.h>
+
+static volatile int shared;
+
+static void *count(void *unused)
+{
+    for (int i = 0; i < 1000; i++) shared = shared + 1;
+    return unused;
+}
+
+int main(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, count, NULL) != 0) return 1;
+    count(NULL);
+    pthread_join(thread, NULL);
+    return 0;
+}
+END
+cat >"$twin/t/ubsan.c" <<'END'
+#include <limits.h>
+
+int main(void)
+{
+    volatile int n = INT_MAX;
+    n = n + 1;
+    return 0;
+}
+END
+expect_run "without a sanitizer the four planted bugs pass" 0 $'\n''4 passed, 0 failed$' "$twin/kiln" test default
+for kind in asan msan tsan ubsan; do
+    expect_run "the phase $kind finds its planted bug, and only that" 1 \
+        "FAILED //t:${kind}_test; again.*"$'\n''3 passed, 1 failed$' "$twin/kiln" test $kind
+done
 (cd "$twin" && tools/bazel shutdown) >/dev/null 2>&1
 # Its outputs are not below it, for the path has a space.
 rm -rf "$(bash -c 'source "$0/tools/lib/paths.sh"; echo "$KILN_OUT"' "$twin")"
