@@ -7,6 +7,7 @@
  * with the call that plays it alone. */
 #define _GNU_SOURCE
 #include "allocator/base/rng.h"
+#include "allocator/base/text.h"
 #include "tests/kiln_test.h"
 #include "tools/replay/player.h"
 #include "tools/replay/svg.h"
@@ -33,14 +34,17 @@ static kiln_trace_t trace;
 static kiln_player_t player;
 static kiln_transcript_t transcript;
 
+/* A signal handler: write, but no printf. */
 static void crashed(int signal_number)
 {
-    char line[200];
-    int length =
-        snprintf(line, sizeof line,
-                 "FAILED mutation %llu; again alone: %s --seed=%llu --from=%llu --count=1\n",
-                 mutation, kiln_test_program, seed, mutation);
-    if (write(2, line, (size_t)length) != length) _exit(99);
+    char line[512], *at = kiln_text_word(line, "FAILED mutation ");
+    at = kiln_text_dec(at, mutation);
+    at = kiln_text_word(at, "; again alone: mutation_test --seed=");
+    at = kiln_text_dec(at, seed);
+    at = kiln_text_word(at, " --from=");
+    at = kiln_text_dec(at, mutation);
+    at = kiln_text_word(at, " --count=1\n");
+    if (write(2, line, (size_t)(at - line)) < 0) _exit(99);
     signal(signal_number, SIG_DFL);
     raise(signal_number);
 }

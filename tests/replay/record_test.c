@@ -176,7 +176,7 @@ static void test_records_on_the_fake_os_replay(void)
             continue; /* of scripts only; the script has the first, and lies are no record */
         for (unsigned variant = 0; variant < 36; variant++) {
             char what[64];
-            kiln_rng_t rng = {seed + place * 100 + variant};
+            kiln_rng_t rng = {seed + UINT64_C(100) * place + variant};
             unsigned width = variant & 1 ? 64 : 32;
             uint64_t phys_bytes = phys[variant / 2 % 3];
             kiln_os_fake_config_t config =
@@ -356,7 +356,7 @@ static void test_a_record_with_faults_replays(void)
         linux_open();
         tracker.release = track_release;
         for (size_t i = 0; i < sizeof plan; i++)
-            plan[i] = (uint8_t)(kiln_rng_next(&rng) & kiln_rng_next(&rng) & kiln_rng_next(&rng));
+            plan[i] = (uint8_t)(kiln_rng_below(&rng, 4) ? 0 : kiln_rng_next(&rng) & 0x55);
         kiln_os_fault_init_plan(&fault, &tracker, plan, sizeof plan);
         if (start(&fault.os, &config, (kiln_addr_t)(uintptr_t)sbrk(0), 0)) grow(&rng, 100, 65536);
         faults += (unsigned)fault.faults;

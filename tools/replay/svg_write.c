@@ -192,7 +192,8 @@ static void draw_area(const picture_t *picture, const kiln_svg_area_t *area)
         x += area->kind == KILN_SVG_RACE ? width + 1 : 1;
     }
     if (height <= 0 || width <= 0) return;
-    bool thin = height < 4 || picture->column < 6; /* an outline would be all there is to see */
+    bool thin = height < 4 || picture->column < 6; /* an outline would be all there is to see, */
+    if (thin) height += 0.5;                       /* and neighbours must not leave a gap */
     fprintf(picture->out,
             "<rect class='%s%s%s' x='%.1f' y='%.2f' width='%.1f' height='%.2f'>"
             "<title>%s\n%#llx to %#llx, %s, from step %zu on",

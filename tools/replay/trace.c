@@ -340,8 +340,10 @@ static void parse_answer(kiln_trace_t *trace, kiln_trace_directive_t *out)
     if (out->kind == KILN_TRACE_MAP) {
         unsigned answer = 0;
         while (answer < 3 && !is(word, answers[answer])) answer++;
-        if (answer == 3) BREAK(trace, "`%s` is no answer: %s", quote(word).text, form);
-        out->answer = (kiln_os_answer_t)answer;
+        if (answer < 3)
+            out->answer = (kiln_os_answer_t)answer;
+        else
+            BREAK(trace, "`%s` is no answer: %s", quote(word).text, form);
         return;
     }
     out->number = parse_address(trace, word);
