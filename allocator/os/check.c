@@ -23,13 +23,13 @@ static void accept(kiln_os_check_t *check, kiln_addr_t addr, uint64_t bytes, kil
     const kiln_os_model_t *model = &check->model;
     const char *rule = NULL;
     bool fits = bytes <= model->mask && addr <= model->mask;
-    uint64_t whole_bytes = fits ? kiln_round_up(bytes, model->phys_bytes) : 0;
+    uint64_t whole_bytes = fits ? kiln_round_up(bytes, model->phys_bytes) : 0; /* 0 fits nowhere */
 
     if (bytes == 0)
         rule = KILN_OS_RULE_ANSWER_EMPTY;
     else if (!kiln_is_aligned(addr, model->phys_bytes))
         rule = KILN_OS_RULE_ANSWER_ALIGN;
-    else if (whole_bytes == 0 || whole_bytes - 1 > model->mask - addr)
+    else if (whole_bytes - 1 > model->mask - addr)
         rule = KILN_OS_RULE_ANSWER_SPACE;
     else if (!kiln_ranges_free(&model->ranges, addr, addr + (whole_bytes - 1)))
         rule = KILN_OS_RULE_ANSWER_OURS;

@@ -42,6 +42,9 @@ static void test_below_all(void)
     occupy(0x2000, 0xfffdd000);
     EXPECT_EQ(reserve(0, 0x1000), 0x1000);
     EXPECT_EQ(reserve(0, 0x1000), 0xfffe0000); /* nothing below: the lowest gap */
+    fake.os.release(&fake, 0xfffdf000, 0x1000);
+    EXPECT(kiln_os_fake_place(&fake, 0x3000, 0x1000, KILN_OS_NONE));
+    EXPECT_EQ(reserve(0, 0x1000), 0x3000); /* below all, not below the latest */
 }
 
 static void test_adjacent(void)
