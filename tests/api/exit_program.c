@@ -1,4 +1,5 @@
-/* Uses the heap wherever threads and the process come to their end; then says what it did. */
+/* Uses the heap wherever threads and the process come to their end. With any argument its threads
+ * leak, which it must notice. */
 #define _GNU_SOURCE
 #include <malloc.h>
 #include <pthread.h>
@@ -10,6 +11,8 @@ enum { KEYS = 4, THREADS = 3000 };
 
 static pthread_key_t keys[KEYS];
 static _Atomic unsigned destroyed;
+static int leaks;
+static void *volatile leaked;
 
 /* Frees what the thread made, allocates, and asks to be called again: after all rounds of it the
  * thread has no cache any more. */
@@ -37,6 +40,7 @@ static void *work(void *argument)
         pthread_setspecific(keys[i], block);
     }
     for (size_t bytes = 1; bytes < 3000; bytes += 100) free(malloc(bytes));
+    if (leaks) leaked = malloc(3000);
     return NULL;
 }
 
@@ -71,8 +75,10 @@ __attribute__((destructor)) static void after_exit(void)
     free(text);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    (void)argv;
+    leaks = argc > 1;
     atexit(at_exit);
     for (unsigned i = 0; i < KEYS; i++) pthread_key_create(&keys[i], destroy);
     pthread_key_create(&late_key, allocate_late);

@@ -13,6 +13,7 @@ same "text relocations" "$(readelf -d "$kiln_so" | grep -c TEXTREL)" 0
 
 # Where programs begin and end.
 check "threads and the process end" tests/api/exit_program
+check "leaking threads are noticed" bash -c '! tests/api/exit_program control'
 same "threads and the process end, preloaded" "$(preload tests/api/exit_program_system)" "all went well"
 same "opened late" "$(tests/api/dlopen_program "$kiln_so")" "all went well"
 early=$PWD/tests/api/libearly.so
@@ -36,15 +37,30 @@ same "stats at the end" "$(preload tests/api/exit_program_system 2>&1 | grep -cE
 export KILN_OPTIONS=help=1
 same "help" "$(preload tests/api/exit_program_system 2>&1 | grep -cE '^  (help|record|stats)=')" 3
 
-# Recording: one process, one file.
+# A program with raised privileges takes no options: here the wrong one would end it.
+export KILN_OPTIONS=stat=1
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+cp tests/api/exit_program "$folder/program"
+"$folder/program" > /dev/null 2>&1
+same "its options are read" $? 2
+if [ "$(id -u)" = 0 ]; then
+    chown 1:1 "$folder/program" && chmod 6755 "$folder/program"
+    same "set-user-id: its options are not read" "$("$folder/program" 2>&1)" "all went well"
+else
+    echo "not root: that a set-user-id program takes no options was not tested"
+fi
+
+# Recording: one process, one file.
 export KILN_OPTIONS=record=$folder/trace
 tests/api/fork_program 3 > "$folder/output"
 same "a recorded program's output" "$(cat "$folder/output")" "well 3, stuck 0, badly 0"
 same "a trace begins with the width" "$(head -n 1 "$folder/trace")" "width $bits"
 same "a trace has one start" "$(grep -c ^mallocinit "$folder/trace")" 1
 check "a trace has steps" grep -qE '^(alloc|grow) ' "$folder/trace"
+same "a replay goes the same way" \
+    "$(tools/replay/kiln-replay "$folder/trace" | grep '^st ' | tail -n +2)" \
+    "$(sed -n 's/^# st /st /p' "$folder/trace")"
 cp "$folder/trace" "$folder/copy"
 tests/api/exit_program > /dev/null
 check "an existing file is left alone" cmp "$folder/trace" "$folder/copy"

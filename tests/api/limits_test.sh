@@ -53,5 +53,6 @@ same "alone in an empty folder" "$(in_chroot threads 2>&1)" "all went well"
 
 # vm.max_map_count: 200,000 blocks with holes between them stay in a handful of mappings.
 check "the number of mappings" tests/api/mappings_program
+check "too many mappings are noticed" bash -c '! tests/api/mappings_program control'
 
 finish
