@@ -19,7 +19,8 @@
  * space is believed to be free, nothing is held, and commit must not clobber. Then its state stays
  * None until commit makes it Ready or answers KILN_OS_ELSEWHERE.
  *
- * Units    addresses and sizes are bytes, multiples of phys_bytes.
+ * Units    addresses and sizes are bytes, multiples of phys_bytes. Only reserve, direct and release
+ *          take any size: it is rounded up to whole pages.
  * Errors   an answer, never errno: 0 for no address, false or a kiln_os_answer_t for the rest.
  *          A refused call changes nothing.
  * Threads  a backend is called with the lock of its arena or heap held; linux needs none.
