@@ -1,0 +1,120 @@
+#!/bin/bash
+# kiln fuzz - fuzzes the arena or the heap, or replays one input
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
+
+usage() {
+    cat <<'END'
+Usage: kiln fuzz TARGET [--engine=ENGINE] [--sanitizer=SANITIZER] [--seconds=N] [--seed=N]
+                        [--corpus-dir=FOLDER]
+       kiln fuzz TARGET --replay FILE [--sanitizer=SANITIZER]
+
+Installs what is missing, builds the target, and fuzzes it until the time is over or something
+breaks. Shows how it goes, and for each finding the input and the command that replays it.
+
+  TARGET        arena: the arena on a fake operating system that answers as the input wants
+                heap: malloc, free, realloc, calloc, aligned_alloc and misuse on such a system
+  --engine      libfuzzer (if not given) or afl
+  --sanitizer   asan (if not given), msan, ubsan or none
+  --seconds     how long to fuzz; 60 if not given
+  --seed        of the engine, a number from 1; drawn, and printed, if not given
+  --corpus-dir  inputs to start from, besides corpus/TARGET and what earlier runs found
+  --replay      runs this one input and prints its operations and the arena's trace
+                (spec of the trace: kiln replay --help)
+
+What is found stays in .kiln/fuzz/TARGET-SANITIZER-ENGINE; that folder may be deleted at any time.
+The exit status is 0 without findings, 1 with, 2 for a wrong argument.
+END
+}
+
+options=(--engine --sanitizer --seconds --seed --corpus-dir --replay --help)
+target='' engine=libfuzzer sanitizer=asan seconds=60 seed='' corpus_dir='' replay=''
+while [[ $# -gt 0 ]]; do
+    option=${1%%=*}
+    value=${1#*=}
+    case $1 in
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    --engine=* | --sanitizer=* | --seconds=* | --seed=* | --corpus-dir=* | --replay=*) ;;
+    --engine | --sanitizer | --seconds | --seed | --corpus-dir | --replay)
+        [[ $# -gt 1 ]] || kiln_usage "$1 needs a value: $1=VALUE"
+        value=$2
+        shift
+        ;;
+    -*) kiln_bad_option fuzz "$1" "${options[@]}" ;;
+    *)
+        [[ -z $target ]] || kiln_usage "one target at a time: '$target' or '$1'"
+        target=$1
+        option=''
+        ;;
+    esac
+    shift
+    case $option in
+    --engine) engine=$value ;;
+    --sanitizer) sanitizer=$value ;;
+    --seconds) seconds=$value ;;
+    --seed) seed=$value ;;
+    --corpus-dir) corpus_dir=$value ;;
+    --replay) replay=$value ;;
+    esac
+done
+
+targets=("$KILN_ROOT"/fuzz/*_fuzz.c)
+targets=("${targets[@]##*/}")
+targets=("${targets[@]%_fuzz.c}")
+[[ -n $target ]] || kiln_usage "which target? kiln fuzz $(IFS='|' && echo "${targets[*]}")"
+[[ " ${targets[*]} " == *" $target "* ]] ||
+    kiln_usage "there is no target '$target'; the nearest is '$(kiln_nearest "$target" "${targets[@]}")'"
+[[ $engine == libfuzzer || $engine == afl ]] ||
+    kiln_usage "there is no engine '$engine'; libfuzzer or afl"
+[[ $sanitizer == asan || $sanitizer == msan || $sanitizer == ubsan || $sanitizer == none ]] ||
+    kiln_usage "there is no sanitizer '$sanitizer' for fuzzing; asan, msan, ubsan or none"
+[[ $seconds =~ ^[1-9][0-9]{0,6}$ ]] || kiln_usage "--seconds is 1 to 9999999, not '$seconds'"
+[[ -z $seed || $seed =~ ^[1-9][0-9]{0,8}$ ]] || kiln_usage "--seed is 1 to 999999999, not '$seed'"
+[[ -z $corpus_dir || -d $corpus_dir ]] || kiln_usage "--corpus-dir: '$corpus_dir' is no folder"
+[[ -z $replay || -f $replay ]] || kiln_usage "--replay: there is no file '$replay'"
+
+# build_as CONFIG FILE builds the target and puts the program at FILE. A copy, because the next
+# build would replace it under a running fuzzer.
+build_as() {
+    local log=$KILN_OUT/fuzz/build.log bin
+    local -a config=()
+    [[ $1 == default ]] || config=("--config=$1")
+    mkdir -p "${2%/*}"
+    kiln_watch "$log" kiln_bazel build --noshow_progress "${config[@]}" "//fuzz:${target}_fuzz_bin" \
+        "//fuzz:${target}_fuzz_dict" || {
+        cat "$log" >&2
+        kiln_die "the target cannot be built; what Bazel said is above and in $log"
+    }
+    bin=$(kiln_bazel info "${config[@]}" bazel-bin 2>/dev/null)
+    cp -f "$bin/fuzz/${target}_fuzz_raw_" "$2.new"
+    mv -f "$2.new" "$2"
+    cp -f "$bin/fuzz/${target}_fuzz.dict" "${2%/*}/dict"
+    chmod u+w "$2" "${2%/*}/dict"
+    [[ -z ${CI:-} ]] || kiln_bazel shutdown
+}
+
+kiln_need build fuzz
+
+if [[ -n $replay ]]; then
+    config=$sanitizer
+    [[ $sanitizer != none ]] || config=default
+    program=$KILN_OUT/fuzz/replay-$sanitizer/${target}_fuzz
+    build_as "$config" "$program"
+    "$program" --trace "$replay" || exit 1
+    exit 0
+fi
+
+config=$sanitizer-$engine
+[[ $sanitizer != none ]] || config=$engine
+work=$KILN_OUT/fuzz/$target-$sanitizer-$engine
+build_as "$config" "$work/${target}_fuzz"
+again="./kiln fuzz $target"
+[[ $sanitizer == asan ]] || again+=" --sanitizer=$sanitizer"
+status=0
+"$KILN_ROOT/fuzz/engines/launch.sh" --binary="$work/${target}_fuzz" --dict="$work/dict" \
+    --corpus="$KILN_ROOT/corpus/$target" ${corpus_dir:+"--corpus=$corpus_dir"} \
+    --seconds="$seconds" ${seed:+"--seed=$seed"} --work="$work" --again="$again --replay" || status=$?
+[[ $status != 3 ]] || kiln_die "the engine failed; no result"
+exit "$status"
