@@ -247,14 +247,14 @@ static const char *rule_of(kiln_addr_t addr, uint64_t bytes, bool twice)
 {
     const char *rules[2];
     static void (*const asks[2])(void) = {ask_reserve, ask_direct};
-    static char first[128];
+    static char first[sizeof kiln_stops_text];
     answer_addr = addr;
     ask_bytes = bytes;
     for (unsigned i = 0; i < 2; i++) {
         kiln_os_check_init(&check, &bad_os, ranges, RANGES, false);
         if (twice) EXPECT_RULE(kiln_stops_rule(asks[i]));
         rules[i] = kiln_stops_rule(asks[i]);
-        if (i == 0 && rules[0]) rules[0] = strcpy(first, rules[0]);
+        if (i == 0 && rules[0]) rules[0] = memcpy(first, rules[0], strlen(rules[0]) + 1);
     }
     if (rules[0] || rules[1]) EXPECT_STR(rules[0], rules[1]);
     return rules[0];

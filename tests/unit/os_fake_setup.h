@@ -6,7 +6,9 @@
 #include "tests/kiln_stops.h"
 #include "tests/kiln_test.h"
 
-enum { RANGES = 256, KIB = 1 << 10, PAGE = 4 * KIB };
+enum { RANGES = 256 };
+
+static const uint64_t KIB = 1 << 10, PAGE = 4 << 10;
 
 static kiln_os_range_t ranges[RANGES];
 static kiln_os_fake_t fake;

@@ -127,15 +127,15 @@ static void test_a_limit_of_mappings(void)
     config.ranges_max = 20;
     start();
     kiln_addr_t base = reserve(0x100000, 64 * PAGE);
-    unsigned committed = 0;
+    uint64_t committed = 0;
     while (commit(base + committed * 2 * PAGE, PAGE) == KILN_OS_OK) committed++;
     EXPECT_EQ(committed, 5); /* 10 ranges: half of 20 */
     EXPECT_EQ(reserve(0, PAGE), 0);
     EXPECT(!fake.os.protect(&fake, base, PAGE, KILN_OS_READ_ONLY));
-    for (unsigned i = 0; i < committed; i++) fake.os.decommit(&fake, base + i * 2 * PAGE, PAGE);
+    for (uint64_t i = 0; i < committed; i++) fake.os.decommit(&fake, base + i * 2 * PAGE, PAGE);
     EXPECT_EQ(fake.model.ranges.count, 1);
     EXPECT_EQ(commit(base, PAGE), KILN_OS_OK);
-    for (unsigned i = 0; i < 9; i++) fake.os.release(&fake, base + (2 * i + 1) * PAGE, PAGE);
+    for (uint64_t i = 0; i < 9; i++) fake.os.release(&fake, base + (2 * i + 1) * PAGE, PAGE);
     EXPECT_RULE(kiln_os_fake_broken_rule(&fake));
 }
 

@@ -65,7 +65,7 @@ static unsigned count_mappings(kiln_addr_t addr, uint64_t bytes)
 static void test_neighbours_are_one_mapping(void)
 {
     enum { STEPS = 64 };
-    const uint64_t step = 16 * 4096;
+    const uint64_t step = KILN_KIB(64);
     start();
     kiln_addr_t base = reserve(STEPS * step);
     for (unsigned i = 0; i < STEPS; i++) {
@@ -268,7 +268,7 @@ static int without_mappings(void)
 {
     enum { PAGES = 1 << 18 };
     kiln_addr_t base = reserve(PAGES * page_bytes);
-    unsigned committed = 0;
+    uint64_t committed = 0;
     SO(base != 0);
     while (committed < PAGES / 2 && commit(base + 2 * committed * page_bytes, page_bytes))
         bytes_of(base)[2 * committed++ * page_bytes] = 1;
