@@ -5,6 +5,9 @@
 #include <stddef.h>
 #include <string.h>
 
+#ifndef KILN_PLANTED_FAULT
+#define KILN_PLANTED_FAULT 1
+#endif
 #define EXPORT __attribute__((visibility("default")))
 
 enum { LONG_BYTES = 1024 };
