@@ -308,75 +308,71 @@ kiln_misuse_t kiln_heap_free_sized(kiln_heap_t *heap, kiln_thread_cache_t *cache
 
 /* ---- realloc ---- */
 
-/* keep leaves the block where it is: LIVE if a malloc of `bytes` would give the same, else KEPT. */
-static void *keep(kiln_heap_t *heap, const found_t *found, void *block, size_t bytes,
-                  kiln_misuse_t *out_misuse)
+/* The state of a live block in that slot: KEPT unless a malloc of `bytes` would give the same. */
+static uint8_t live_state(const kiln_span_t *span, size_t bytes)
 {
-    uint32_t class_idx = class_for(1, bytes);
-    bool same = class_idx == found->span->class_idx;
-    if (same && class_idx == KILN_CLASS_LARGE)
-        same = kiln_large_pages(bytes) == kiln_span_slot_bytes(found->span) >> KILN_PAGE_SHIFT;
-    uint8_t state = same ? KILN_SLOT_LIVE : KILN_SLOT_KEPT;
-    if (state != found->was && !change(heap, found->state, found->was, state)) {
-        *out_misuse = KILN_MISUSE_DOUBLE_FREE; /* by another thread, meanwhile */
-        return NULL;
-    }
-    return block;
+    if (class_for(1, bytes) != span->class_idx) return KILN_SLOT_KEPT;
+    if (span->class_idx != KILN_CLASS_LARGE) return KILN_SLOT_LIVE;
+    bool exact = kiln_large_pages(bytes) == kiln_span_slot_bytes(span) >> KILN_PAGE_SHIFT;
+    return exact ? KILN_SLOT_LIVE : KILN_SLOT_KEPT;
 }
 
 /* Room for `bytes` that replaces a large block: with a quarter to spare if there is memory, so that
  * a block that grows in small steps is not copied at each. */
-static void *take_to_grow(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes,
-                          size_t *out_kept)
+static void *take_to_grow(kiln_heap_t *heap, size_t bytes)
 {
-    *out_kept = 0;
-    if (bytes <= PTRDIFF_MAX / 2) {
-        size_t ample = bytes + bytes / KILN_LARGE_SLACK;
-        void *block = take_large(heap, ample, 1, false);
-        if (block) *out_kept = ample;
-        if (block) return block;
-    }
-    return kiln_heap_malloc(heap, cache, bytes);
+    if (bytes > PTRDIFF_MAX / 2) return NULL;
+    kiln_span_t *span = kiln_large_new(&heap->pages, bytes + bytes / KILN_LARGE_SLACK, 1);
+    if (!span) return NULL;
+    atomic_store_explicit(&span->states[0], live_state(span, bytes), memory_order_relaxed);
+    return (void *)kiln_span_base(span);
 }
 
-static void *move(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block, size_t bytes,
-                  const found_t *old, kiln_misuse_t *out_misuse)
+/* Can the block be `bytes` long where it is? A small one that would fill half of its slot or less
+ * is worth a move. */
+static bool fits_here(kiln_heap_t *heap, kiln_span_t *span, size_t bytes)
 {
-    size_t old_bytes = kiln_span_slot_bytes(old->span), ample = 0;
-    bool grows_large = old->span->class_idx == KILN_CLASS_LARGE && bytes > old_bytes;
-    void *fresh = grows_large ? take_to_grow(heap, cache, bytes, &ample)
-                              : kiln_heap_malloc(heap, cache, bytes);
-    if (!fresh) return NULL;
-    memcpy(fresh, block, old_bytes < bytes ? old_bytes : bytes);
-    if (ample != 0) {
-        found_t kept = find_live(heap, fresh);
-        (void)keep(heap, &kept, fresh, bytes, out_misuse);
-    }
-    *out_misuse = kiln_heap_free(heap, cache, block);
-    if (*out_misuse == KILN_MISUSE_NONE) return fresh;
-    (void)kiln_heap_free(heap, cache, fresh);
-    return NULL;
+    size_t has = kiln_span_slot_bytes(span);
+    if (span->class_idx == KILN_CLASS_LARGE)
+        return bytes > KILN_SMALL_MAX && kiln_large_resize(&heap->pages, span, bytes);
+    return bytes <= has && (bytes > has / 2 || class_for(1, bytes) == span->class_idx);
 }
 
+static void *copy_elsewhere(kiln_heap_t *heap, kiln_thread_cache_t *cache, const void *block,
+                            const kiln_span_t *span, size_t bytes)
+{
+    size_t has = kiln_span_slot_bytes(span);
+    void *fresh = NULL;
+    if (span->class_idx == KILN_CLASS_LARGE && bytes > has) fresh = take_to_grow(heap, bytes);
+    if (!fresh) fresh = kiln_heap_malloc(heap, cache, bytes);
+    if (fresh) memcpy(fresh, block, has < bytes ? has : bytes);
+    return fresh;
+}
+
+/* The block is claimed, as free would, before anything is done with it: whoever frees it meanwhile
+ * is told of a double free. */
 void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block, size_t bytes,
                         kiln_misuse_t *out_misuse)
 {
     found_t found = find_live(heap, block);
     *out_misuse = found.misuse;
     if (found.misuse != KILN_MISUSE_NONE || bytes > PTRDIFF_MAX) return NULL;
-
-    size_t has = kiln_span_slot_bytes(found.span);
-    bool stays;
-    if (found.span->class_idx == KILN_CLASS_LARGE)
-        stays = bytes > KILN_SMALL_MAX && kiln_large_resize(&heap->pages, found.span, bytes);
-    else
-        stays = bytes <= has && (bytes > has / 2 || class_for(1, bytes) == found.span->class_idx);
-    if (stays) return keep(heap, &found, block, bytes, out_misuse);
-
-    void *moved = move(heap, cache, block, bytes, &found, out_misuse);
-    if (moved || *out_misuse != KILN_MISUSE_NONE) return moved;
-    /* No memory to move to: a smaller block fits where it is. */
-    return bytes <= has ? keep(heap, &found, block, bytes, out_misuse) : NULL;
+    if (!change(heap, found.state, found.was, KILN_SLOT_CACHED)) {
+        *out_misuse = KILN_MISUSE_DOUBLE_FREE;
+        return NULL;
+    }
+    void *fresh = fits_here(heap, found.span, bytes)
+                      ? NULL
+                      : copy_elsewhere(heap, cache, block, found.span, bytes);
+    if (fresh) {
+        put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
+        return fresh;
+    }
+    /* Here it stays: because it fits, or because there is no memory. A smaller one always fits. */
+    bool fits = bytes <= kiln_span_slot_bytes(found.span);
+    uint8_t state = fits ? live_state(found.span, bytes) : found.was;
+    atomic_store_explicit(found.state, state, memory_order_relaxed);
+    return fits ? block : NULL;
 }
 
 /* ---- questions ---- */

@@ -116,10 +116,10 @@ void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t
 void kiln_thread_cache_abandon(kiln_thread_cache_list_t *list, kiln_thread_cache_t *mine)
 {
     kiln_thread_cache_list_lock(list);
+    list->may_lose_slots = true; /* what a thread had in its hands is in no cache */
     for (kiln_thread_cache_t *cache = list->first, *next; cache; cache = next) {
         next = cache->next;
         if (cache == mine) continue;
-        list->may_lose_slots = true;
         /* A torn entry may name a slot that is in `mine` by now: that one must not be CACHED while
          * the entry is looked at. So mine goes back first. */
         for (uint32_t i = 1; mine && i < KILN_SIZE_CLASSES; i++) {

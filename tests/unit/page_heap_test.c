@@ -1,0 +1,191 @@
+#include "tests/unit/heap_world.h"
+
+#include "allocator/base/rng.h"
+
+static kiln_page_heap_t *open_pages(uint64_t phys_bytes)
+{
+    world_config_t config = {.kind = WORLD_FAKE, .phys_bytes = phys_bytes};
+    config.follow = KILN_FOLLOW_KILN;
+    return &world_open(config)->pages;
+}
+
+static void test_the_lowest_of_the_best_fits_is_taken(void)
+{
+    kiln_page_heap_t *pages = open_pages(4096);
+    kiln_span_t *spans[9];
+    static const uint64_t sizes[] = {4, 1, 6, 1, 4, 1, 8, 1, 100};
+    for (unsigned i = 0; i < 9; i++) spans[i] = kiln_page_heap_large(pages, sizes[i], 1);
+    uintptr_t first = kiln_span_base(spans[0]), third = kiln_span_base(spans[4]);
+    for (unsigned i = 0; i < 8; i += 2) kiln_page_heap_give(pages, spans[i]);
+
+    kiln_span_t *three = kiln_page_heap_large(pages, 3, 1);
+    EXPECT_EQ(kiln_span_base(three), first); /* 4, 6, 4 and 8 are free: the lower 4 */
+    kiln_span_t *four = kiln_page_heap_large(pages, 4, 1);
+    EXPECT_EQ(kiln_span_base(four), third);
+    kiln_span_t *one = kiln_page_heap_large(pages, 1, 1);
+    EXPECT_EQ(kiln_span_base(one), first + 3 * KILN_PAGE_BYTES);
+    EXPECT_RULE(kiln_page_heap_broken_rule(pages));
+    kiln_page_heap_give(pages, three);
+    kiln_page_heap_give(pages, four);
+    kiln_page_heap_give(pages, one);
+    for (unsigned i = 1; i < 9; i += 2) kiln_page_heap_give(pages, spans[i]);
+    kiln_page_heap_give(pages, spans[8]);
+    world_close();
+}
+
+static void test_neighbours_are_joined_whatever_the_order(void)
+{
+    static const unsigned orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                         {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    for (unsigned i = 0; i < 6; i++) {
+        kiln_page_heap_t *pages = open_pages(4096);
+        kiln_span_t *spans[3];
+        for (unsigned j = 0; j < 3; j++) spans[j] = kiln_page_heap_large(pages, 5, 1);
+        for (unsigned j = 0; j < 3; j++) {
+            kiln_page_heap_give(pages, spans[orders[i][j]]);
+            EXPECT_RULE(kiln_page_heap_broken_rule(pages));
+        }
+        EXPECT_EQ(kiln_page_heap_counts(pages).free_runs, 1);
+        world_close();
+    }
+}
+
+static void test_fresh_and_discarded_pages_are_known_to_be_zero(void)
+{
+    kiln_page_heap_t *pages = open_pages(4096);
+    kiln_span_t *span = kiln_page_heap_large(pages, 50, 1);
+    EXPECT_EQ(span->dirty_end - span->dirty_start, 0);
+    kiln_page_heap_give(pages, span);
+    span = kiln_page_heap_large(pages, 70, 1); /* 50 that were used, 20 that were not */
+    EXPECT(span->dirty_start == 0 && span->dirty_end == 50);
+    kiln_page_heap_give(pages, span);
+    EXPECT(kiln_page_heap_trim(pages, 0));
+    span = kiln_page_heap_large(pages, 70, 1);
+    EXPECT_EQ(span->dirty_end - span->dirty_start, 0);
+    kiln_page_heap_give(pages, span);
+    world_close();
+}
+
+/* Ready and discarded neighbours are joined when there is no other way. */
+static void test_the_last_resort_is_to_join_everything(void)
+{
+    kiln_page_heap_t *pages = open_pages(4096);
+    kiln_span_t *low = kiln_page_heap_large(pages, 6000, 1);
+    kiln_span_t *high = kiln_page_heap_large(pages, 6000, 1);
+    kiln_page_heap_give(pages, high);
+    kiln_page_heap_trim(pages, 0);
+    pages->dirty_pages_max = 100000;
+    kiln_page_heap_give(pages, low);
+    EXPECT(kiln_page_heap_counts(pages).ready >= 6000);
+    EXPECT(kiln_page_heap_counts(pages).discarded >= 6000);
+    EXPECT_RULE(kiln_page_heap_broken_rule(pages));
+
+    kiln_span_t *all = kiln_page_heap_large(pages, 12000, 1); /* of 16384 that can be */
+    EXPECT(all != NULL);
+    EXPECT(!kiln_page_heap_large(pages, 12000, 1));
+    EXPECT_RULE(kiln_page_heap_broken_rule(pages));
+    kiln_page_heap_give(pages, all);
+    world_close();
+}
+
+static void test_resize_takes_and_gives_the_right_neighbour(void)
+{
+    kiln_page_heap_t *pages = open_pages(4096);
+    kiln_span_t *span = kiln_page_heap_large(pages, 10, 1);
+    kiln_span_t *wall = kiln_page_heap_large(pages, 1, 1);
+    EXPECT(!kiln_page_heap_resize(pages, span, 11));
+    EXPECT(kiln_page_heap_resize(pages, span, 4));
+    EXPECT(span->pages == 4 && kiln_span_slot_bytes(span) == 4 * KILN_PAGE_BYTES);
+    EXPECT(kiln_page_heap_resize(pages, span, 9));
+    EXPECT(!kiln_page_heap_resize(pages, span, 11));
+    EXPECT(kiln_page_heap_resize(pages, span, 10));
+    EXPECT(!kiln_page_heap_resize(pages, span, UINT64_MAX));
+    EXPECT_EQ(kiln_page_heap_counts(pages).large, 11);
+    EXPECT_RULE(kiln_page_heap_broken_rule(pages));
+    kiln_page_heap_give(pages, wall);
+    kiln_page_heap_give(pages, span);
+    world_close();
+}
+
+/* Seeded: takes of all kinds, gives, resizes, trims; every rule after every step. */
+static void random_steps(uint64_t phys_bytes, uint64_t seed)
+{
+    enum { SPANS = 60, STEPS = 4000 };
+    kiln_span_t *spans[SPANS] = {NULL};
+    kiln_page_heap_t *pages = open_pages(phys_bytes);
+    kiln_rng_t rng = {seed};
+    pages->dirty_pages_max = 200;
+    for (unsigned step = 0; step < STEPS; step++) {
+        kiln_span_t **span = &spans[kiln_rng_below(&rng, SPANS)];
+        uint64_t count = 1 + kiln_rng_below(&rng, UINT64_C(1) << kiln_rng_below(&rng, 9));
+        if (*span && kiln_rng_below(&rng, 3) == 0) {
+            if ((*span)->kind == KILN_SPAN_LARGE) (void)kiln_page_heap_resize(pages, *span, count);
+        } else if (*span) {
+            kiln_page_heap_give(pages, *span);
+            *span = NULL;
+        } else if (kiln_rng_below(&rng, 2)) {
+            *span = kiln_page_heap_small(pages,
+                                         1 + (uint32_t)kiln_rng_below(&rng, KILN_SIZE_CLASSES - 1));
+            EXPECT(*span);
+        } else {
+            uint64_t align = UINT64_C(1) << kiln_rng_below(&rng, 20);
+            *span = kiln_page_heap_large(pages, count, align);
+            EXPECT(*span && kiln_is_aligned(kiln_span_base(*span), align));
+        }
+        if (kiln_rng_below(&rng, 50) == 0)
+            kiln_page_heap_trim(pages, kiln_rng_below(&rng, 1 << 20));
+        EXPECT_RULE(kiln_page_heap_broken_rule(pages));
+    }
+    for (unsigned i = 0; i < SPANS; i++)
+        if (spans[i]) kiln_page_heap_give(pages, spans[i]);
+    world_close();
+}
+
+static void test_random_steps_keep_every_rule(void)
+{
+    for (uint64_t phys_bytes = 4096; phys_bytes <= 65536; phys_bytes *= 4)
+        for (uint64_t seed = 1; seed <= 3; seed++) {
+            printf("phys_bytes %llu seed %llu\n", (unsigned long long)phys_bytes,
+                   (unsigned long long)seed);
+            random_steps(phys_bytes, seed);
+        }
+}
+
+static void test_broken_rules_are_named(void)
+{
+    kiln_page_heap_t *pages = open_pages(4096);
+    kiln_span_t *span = kiln_page_heap_large(pages, 10, 1);
+    kiln_span_t *run = pages->ready.root;
+    run->dirty_end = run->pages + 1;
+    EXPECT_STR(kiln_page_heap_broken_rule(pages), "the dirty pages lie in the run");
+    run->dirty_end = 0;
+    kiln_page_map_set(&pages->map, run, 0, 1);
+    kiln_page_map_set(&pages->map, span, 3, 1);
+    EXPECT_RULE(kiln_page_heap_broken_rule(pages));
+    atomic_store(
+        &pages->map
+             .entries[(kiln_span_base(span) - pages->arena->arena_start) / KILN_PAGE_BYTES + 3],
+        run);
+    EXPECT_STR(kiln_page_heap_broken_rule(pages),
+               "the page map leads to every span in use and to both ends of a free run");
+    kiln_page_map_set(&pages->map, span, 3, 1);
+    pages->counts.taken++;
+    EXPECT_STR(kiln_page_heap_broken_rule(pages), "the regions are all that was taken");
+    pages->counts.taken--;
+    kiln_page_heap_give(pages, span);
+    world_close();
+}
+
+int main(int argc, char **argv)
+{
+    static const kiln_test_t tests[] = {
+        KILN_TEST(test_the_lowest_of_the_best_fits_is_taken),
+        KILN_TEST(test_neighbours_are_joined_whatever_the_order),
+        KILN_TEST(test_fresh_and_discarded_pages_are_known_to_be_zero),
+        KILN_TEST(test_the_last_resort_is_to_join_everything),
+        KILN_TEST(test_resize_takes_and_gives_the_right_neighbour),
+        KILN_TEST(test_random_steps_keep_every_rule),
+        KILN_TEST(test_broken_rules_are_named),
+    };
+    return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
+}

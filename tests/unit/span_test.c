@@ -1,0 +1,154 @@
+#include "allocator/heap/span.h"
+
+#include "allocator/base/rng.h"
+#include "tests/kiln_test.h"
+
+enum { BASE = 1 << 20 };
+
+static _Alignas(64) unsigned char memory[4096];
+
+/* A span that is open over pages that nobody touches. */
+static kiln_span_t *open_span(uint32_t class_idx)
+{
+    kiln_span_t *span = (kiln_span_t *)memory;
+    memset(memory, 0, sizeof memory);
+    EXPECT(kiln_span_record_bytes(class_idx) <= sizeof memory);
+    kiln_span_shape(span, class_idx);
+    kiln_span_open(span, BASE, class_idx ? kiln_size_classes[class_idx].span_pages : 5);
+    EXPECT_RULE(kiln_span_broken_rule(span));
+    return span;
+}
+
+static void test_take_gives_every_slot_once_lowest_first(void)
+{
+    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
+        kiln_span_t *span = open_span(i);
+        const kiln_size_class_t *class = &kiln_size_classes[i];
+        kiln_slot_t slots[7];
+        uint32_t at = 0, taken;
+        while ((taken = kiln_span_take(span, slots, 7)) > 0) {
+            for (uint32_t j = 0; j < taken; j++, at++) {
+                EXPECT_EQ((uintptr_t)slots[j].block, BASE + at * (uintptr_t)class->slot_bytes);
+                EXPECT(slots[j].state == &span->states[at]);
+                EXPECT_EQ(*slots[j].state, KILN_SLOT_CACHED);
+            }
+            EXPECT_RULE(kiln_span_broken_rule(span));
+        }
+        EXPECT_EQ(at, class->slots);
+        EXPECT_EQ(span->used, class->slots);
+    }
+}
+
+static void test_what_is_given_is_taken_again_lowest_first(void)
+{
+    kiln_span_t *span = open_span(1);
+    kiln_slot_t slots[KILN_SPAN_SLOTS_MAX], again[3];
+    EXPECT_EQ(kiln_span_take(span, slots, KILN_SPAN_SLOTS_MAX), 1024);
+    EXPECT_EQ(kiln_span_take(span, again, 3), 0);
+    kiln_span_give(span, 900);
+    kiln_span_give(span, 65);
+    kiln_span_give(span, 64);
+    EXPECT_RULE(kiln_span_broken_rule(span));
+    EXPECT_EQ(kiln_span_take(span, again, 2), 2);
+    EXPECT(again[0].block == slots[64].block && again[1].block == slots[65].block);
+    EXPECT_EQ(kiln_span_take(span, again, 2), 1);
+    EXPECT(again[0].block == slots[900].block);
+    EXPECT_RULE(kiln_span_broken_rule(span));
+}
+
+static void test_random_takes_and_gives_agree_with_a_model(void)
+{
+    uint64_t seed = 1;
+    printf("seed %llu\n", (unsigned long long)seed);
+    kiln_rng_t rng = {seed};
+    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
+        kiln_span_t *span = open_span(i);
+        bool out[KILN_SPAN_SLOTS_MAX] = {false};
+        for (unsigned step = 0; step < 2000; step++) {
+            uint32_t slot_idx = (uint32_t)kiln_rng_below(&rng, kiln_size_classes[i].slots);
+            if (out[slot_idx]) {
+                kiln_span_give(span, slot_idx);
+                out[slot_idx] = false;
+            } else {
+                kiln_slot_t slot;
+                EXPECT_EQ(kiln_span_take(span, &slot, 1), 1);
+                uint32_t lowest = 0;
+                while (out[lowest]) lowest++;
+                EXPECT_EQ(slot.state - span->states, lowest);
+                out[lowest] = true;
+            }
+        }
+        EXPECT_RULE(kiln_span_broken_rule(span));
+        for (uint32_t j = 0; j < kiln_size_classes[i].slots; j++)
+            EXPECT_EQ(out[j], span->states[j] == KILN_SLOT_CACHED);
+    }
+}
+
+static void test_slot_at_finds_starts_and_nothing_else(void)
+{
+    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
+        kiln_span_t *span = open_span(i);
+        uint32_t slot_bytes = kiln_size_classes[i].slot_bytes, slots = kiln_size_classes[i].slots;
+        for (uint32_t offset = 0; offset < span->pages << KILN_PAGE_SHIFT; offset += 8) {
+            bool start = offset % slot_bytes == 0 && offset / slot_bytes < slots;
+            EXPECT_EQ(kiln_span_slot_at(span, offset), start ? offset / slot_bytes : UINT32_MAX);
+        }
+        for (size_t offset = SIZE_MAX; offset > 8; offset /= 3) /* what stale entries lead to */
+            EXPECT(kiln_span_slot_at(span, offset) == UINT32_MAX || offset % slot_bytes == 0);
+        EXPECT_EQ(kiln_span_slot_at(span, (size_t)0 - slot_bytes), UINT32_MAX);
+        kiln_span_close(span);
+        EXPECT_EQ(kiln_span_slot_at(span, 0), UINT32_MAX);
+    }
+    kiln_span_t *large = open_span(KILN_CLASS_LARGE);
+    EXPECT_EQ(large->states[0], KILN_SLOT_LIVE);
+    EXPECT_EQ(kiln_span_slot_at(large, 0), 0);
+    EXPECT_EQ(kiln_span_slot_at(large, KILN_PAGE_BYTES), UINT32_MAX);
+    EXPECT_EQ(kiln_span_slot_at(large, 1), UINT32_MAX);
+}
+
+/* A record lies in whole cache lines, so states of two spans share none. */
+static void test_records_are_small(void)
+{
+    EXPECT(kiln_span_record_bytes(KILN_CLASS_LARGE) <= 64);
+    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
+        size_t span_bytes = (size_t)kiln_size_classes[i].span_pages * KILN_PAGE_BYTES;
+        EXPECT(kiln_span_record_bytes(i) < 64 + span_bytes / 13);
+    }
+}
+
+static void test_broken_rules_are_named(void)
+{
+    kiln_span_t *span = open_span(3);
+    kiln_slot_t slots[5];
+    EXPECT_EQ(kiln_span_take(span, slots, 5), 5);
+    span->used = 4;
+    EXPECT_STR(kiln_span_broken_rule(span), "used == slots that are not FREE");
+    span->used = 5;
+    *slots[2].state = KILN_SLOT_FREE;
+    EXPECT_STR(kiln_span_broken_rule(span), "free bit == FREE state");
+    *slots[2].state = 9;
+    EXPECT_STR(kiln_span_broken_rule(span), "a slot state has a name");
+    *slots[2].state = KILN_SLOT_LIVE;
+    span->first_word = 1;
+    EXPECT_STR(kiln_span_broken_rule(span), "no free slot below first_word");
+    span->first_word = 0;
+    span->slots = 7;
+    EXPECT_STR(kiln_span_broken_rule(span), "slots and pages of a span are those of its class");
+    span->slots = kiln_size_classes[3].slots;
+    EXPECT_RULE(kiln_span_broken_rule(span));
+    span->kind = KILN_SPAN_READY;
+    EXPECT_STR(kiln_span_broken_rule(span), "a free run has no slots");
+}
+
+int main(int argc, char **argv)
+{
+    static const kiln_test_t tests[] = {
+        KILN_TEST(test_take_gives_every_slot_once_lowest_first),
+        KILN_TEST(test_what_is_given_is_taken_again_lowest_first),
+        KILN_TEST(test_random_takes_and_gives_agree_with_a_model),
+        KILN_TEST(test_slot_at_finds_starts_and_nothing_else),
+        KILN_TEST(test_records_are_small),
+        KILN_TEST(test_broken_rules_are_named),
+    };
+    return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
+}

@@ -1,0 +1,123 @@
+#include "tests/unit/heap_world.h"
+
+static kiln_heap_t *open_heap(void)
+{
+    world_config_t config = {.kind = WORLD_FAKE, .follow = KILN_FOLLOW_KILN};
+    return world_open(config);
+}
+
+static uint32_t count_of(const kiln_thread_cache_t *cache, uint32_t class_idx)
+{
+    return atomic_load(&cache->bins[class_idx].count);
+}
+
+static void test_a_refill_is_a_half_and_pops_upwards(void)
+{
+    kiln_heap_t *heap = open_heap();
+    kiln_thread_cache_t *cache = kiln_heap_attach(heap);
+    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
+        EXPECT_EQ(count_of(cache, i), 0);
+        EXPECT(kiln_thread_cache_refill(&heap->caches, cache, i));
+        EXPECT_EQ(count_of(cache, i), kiln_size_classes[i].cache_max / 2);
+        kiln_slot_t slot;
+        uintptr_t last = 0;
+        while (kiln_cache_bin_pop(&cache->bins[i], &slot)) {
+            EXPECT((uintptr_t)slot.block > last);
+            last = (uintptr_t)slot.block;
+            kiln_central_give(&heap->central[i], &slot, 1);
+        }
+    }
+    kiln_heap_detach(heap, cache);
+    world_close();
+}
+
+static void test_a_full_bin_gives_its_older_half_away(void)
+{
+    kiln_heap_t *heap = open_heap();
+    kiln_thread_cache_t *cache = kiln_heap_attach(heap);
+    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
+        kiln_cache_bin_t *bin = &cache->bins[i];
+        uint32_t max = kiln_size_classes[i].cache_max;
+        kiln_slot_t slots[KILN_CACHE_ENTRIES_MAX + 1], slot;
+        EXPECT_EQ(kiln_central_take(&heap->central[i], slots, max + 1), max + 1);
+        for (uint32_t j = 0; j < max; j++) EXPECT(kiln_cache_bin_push(bin, slots[j]));
+        EXPECT(!kiln_cache_bin_push(bin, slots[max]));
+        kiln_thread_cache_flush(&heap->caches, cache, i);
+        EXPECT_EQ(count_of(cache, i), max / 2);
+        EXPECT(kiln_cache_bin_push(bin, slots[max]));
+        EXPECT_RULE(kiln_heap_broken_rule(heap));
+        for (uint32_t j = max; kiln_cache_bin_pop(bin, &slot); j--) {
+            EXPECT(slot.block == slots[j].block);
+            kiln_central_give(&heap->central[i], &slot, 1);
+        }
+    }
+    kiln_heap_detach(heap, cache);
+    world_close();
+}
+
+static void test_large_blocks_have_no_room_in_a_cache(void)
+{
+    kiln_heap_t *heap = open_heap();
+    kiln_thread_cache_t *cache = kiln_heap_attach(heap);
+    kiln_slot_t slot = {NULL, NULL};
+    EXPECT(!kiln_cache_bin_push(&cache->bins[KILN_CLASS_LARGE], slot));
+    EXPECT(!kiln_cache_bin_pop(&cache->bins[KILN_CLASS_LARGE], &slot));
+    kiln_heap_detach(heap, cache);
+    world_close();
+}
+
+static void test_an_ended_cache_holds_nothing_and_is_used_again(void)
+{
+    kiln_heap_t *heap = open_heap();
+    kiln_thread_cache_t *one = kiln_heap_attach(heap), *two = kiln_heap_attach(heap);
+    EXPECT(one && two && one != two);
+    EXPECT_EQ(heap->caches.count, 2);
+    for (size_t bytes = 1; bytes < 30000; bytes += bytes)
+        EXPECT_EQ(kiln_heap_free(heap, one, kiln_heap_malloc(heap, one, bytes)), KILN_MISUSE_NONE);
+    EXPECT(kiln_thread_cache_bytes(&heap->caches) > 30000);
+    kiln_heap_detach(heap, one);
+    EXPECT_EQ(kiln_thread_cache_bytes(&heap->caches), 0);
+    EXPECT_EQ(kiln_heap_stats(heap).live_bytes, 0);
+    EXPECT_RULE(kiln_heap_broken_rule(heap));
+    EXPECT(kiln_heap_attach(heap) == one);
+    kiln_heap_detach(heap, two);
+    kiln_heap_detach(heap, one);
+    world_close();
+}
+
+/* As in the child of a fork: the other threads are gone, one of them in the middle of a push. */
+static void test_abandoned_caches_are_given_back(void)
+{
+    kiln_heap_t *heap = open_heap();
+    kiln_thread_cache_t *mine = kiln_heap_attach(heap), *other = kiln_heap_attach(heap);
+    void *kept = kiln_heap_malloc(heap, mine, 100);
+    void *of_other = kiln_heap_malloc(heap, other, 100);
+    kiln_cache_bin_t *torn = &other->bins[kiln_size_class_of(100)];
+    kiln_cache_bin_t *own = &mine->bins[kiln_size_class_of(100)];
+    torn->slots[2] = own->slots[3]; /* a stale entry: it is in `mine` now */
+    torn->slots[1].block = (char *)torn->slots[1].block + 8;
+
+    kiln_heap_fork_prepare(heap);
+    kiln_heap_fork_child(heap, mine);
+    EXPECT_EQ(heap->caches.count, 1);
+    EXPECT_EQ(kiln_thread_cache_bytes(&heap->caches), 0);
+    EXPECT_RULE(kiln_heap_broken_rule(heap));
+    /* Two blocks are live; the two entries that were spoilt are lost, no more. */
+    EXPECT_EQ(heap->central[kiln_size_class_of(100)].slots_out, 4);
+    EXPECT_EQ(kiln_heap_free(heap, mine, kept), KILN_MISUSE_NONE);
+    EXPECT_EQ(kiln_heap_free(heap, mine, of_other), KILN_MISUSE_NONE);
+    kiln_heap_detach(heap, mine);
+    world_close();
+}
+
+int main(int argc, char **argv)
+{
+    static const kiln_test_t tests[] = {
+        KILN_TEST(test_a_refill_is_a_half_and_pops_upwards),
+        KILN_TEST(test_a_full_bin_gives_its_older_half_away),
+        KILN_TEST(test_large_blocks_have_no_room_in_a_cache),
+        KILN_TEST(test_an_ended_cache_holds_nothing_and_is_used_again),
+        KILN_TEST(test_abandoned_caches_are_given_back),
+    };
+    return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
+}
