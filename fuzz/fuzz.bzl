@@ -33,7 +33,7 @@ def cc_fuzz_test(
         engine = "//fuzz/engines:engine",
         deps = [],
         tags = [],
-        size = "medium",
+        size = "small",
         **kwargs):
     """A fuzz test: one source with LLVMFuzzerTestOneInput, its corpus and its dictionaries.
 
