@@ -12,11 +12,14 @@ clean=$KILN_OUT/lint # an empty file for each clean source, named by the hash of
 mkdir -p "$clean"
 
 lint_one() {
-    local file=$1 hash said
+    local file=$1 hash said checks=
     local -a flags=(-I. -Wall -Wextra -Wundef -Wshadow -Wconversion)
     case $file in
     *.cc) flags+=(-std=c++17) ;;
     *) flags+=(-std=c11) ;;
+    esac
+    case $file in # they count small things, and walk trees that they made
+    tests/* | fuzz/*) checks=-bugprone-implicit-widening-of-multiplication-result,-misc-no-recursion ;;
     esac
     hash=$({
         echo "$how"
@@ -25,7 +28,8 @@ lint_one() {
     hash=$clean/${hash%% *}
     if [[ -e $hash ]]; then
         echo "passed $file"
-    elif said=$(clang-tidy-19 --quiet --config-file="$KILN_ROOT/.clang-tidy" "$file" -- "${flags[@]}" 2>&1); then
+    elif said=$(clang-tidy-19 --quiet --config-file="$KILN_ROOT/.clang-tidy" --checks="$checks" \
+        "$file" -- "${flags[@]}" 2>&1); then
         : >"$hash"
         echo "passed $file"
     else

@@ -2,8 +2,9 @@
 # kiln test - builds and runs every test, in every way Kiln is built
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
 
-# The phases, in order: NAME KIND WHAT. `bazel` runs the tests with --config=NAME. `check` runs the
-# script WHAT, which ends with a line "N passed, N failed". `all` is a check for --all only.
+# The phases, in order: NAME KIND WHAT. `bazel` runs every test with --config=NAME, `fuzz` those of
+# //fuzz only. `check` runs the script WHAT, which ends with a line "N passed, N failed"; `all` is a
+# check for --all only.
 PHASES='
 default    bazel  clang-19, 64 bits, assertions on
 release    bazel  as programs run on it; with the real programs
@@ -14,6 +15,12 @@ asan       bazel  AddressSanitizer
 ubsan      bazel  UndefinedBehaviorSanitizer
 msan       bazel  MemorySanitizer
 tsan       bazel  ThreadSanitizer
+asan-libfuzzer  fuzz  each fuzz target built so, its corpus replayed
+msan-libfuzzer  fuzz  the same
+ubsan-libfuzzer fuzz  the same
+asan-afl        fuzz  the same
+msan-afl        fuzz  the same
+ubsan-afl       fuzz  the same
 format     check  tools/check/format.sh
 lint       check  tools/check/lint.sh
 layers     check  tools/check/layers.sh
@@ -45,8 +52,8 @@ wrong argument.
 
 Phases:
 END
-    awk 'NF { name = $1; $1 = ""; sub(/^ bazel /, ""); sub(/^ check /, ""); sub(/^ all /, "(with --all) ");
-              printf "  %-9s %s\n", name, $0 }' <<<"$PHASES"
+    awk 'NF { name = $1; $1 = ""; sub(/^ (bazel|fuzz|check) /, ""); sub(/^ all /, "(with --all) ");
+              printf "  %-15s %s\n", name, $0 }' <<<"$PHASES"
 }
 
 extent=usual
@@ -88,9 +95,8 @@ flock -n 9 || {
     flock 9
 }
 started=$SECONDS
-sets=(build test)
+sets=(build test fuzz)
 [[ " ${phases[*]} " != *' release '* ]] || sets+=(real)
-[[ ! -f $KILN_ROOT/fuzz/BUILD ]] || sets+=(fuzz)
 [[ " ${phases[*]} " != *' newcomer '* ]] || sets+=(newcomer)
 kiln_need "${sets[@]}"
 
@@ -117,14 +123,15 @@ verdicts() {
         sort -u
 }
 
-# bazel_phase NAME LOG sets passed and failed, and prints what a failure needs.
+# bazel_phase NAME LOG TARGET... sets passed and failed, and prints what a failure needs.
 bazel_phase() {
     local name=$1 log=$2 events=$logs/$1.events status=0 verdict label failures=''
     local -a config=()
+    shift 2
     [[ $name == default ]] || config=("--config=$name")
     : >"$events"
     kiln_watch "$log" kiln_bazel test --keep_going --noshow_progress --color=no \
-        --curses=no "${config[@]}" "--build_event_json_file=$events" -- "${targets[@]}" 9>&- || status=$?
+        --curses=no "${config[@]}" "--build_event_json_file=$events" -- "$@" 9>&- || status=$?
     while read -r verdict label; do
         if [[ $verdict == PASSED ]]; then
             passed=$((passed + 1))
@@ -165,10 +172,14 @@ for i in "${!phases[@]}"; do
     passed=0
     failed=0
     read -r kind what <<<"$(awk -v name="$name" '$1 == name { $1 = ""; print }' <<<"$PHASES")"
-    printf '[%d/%d] %-9s ' $((i + 1)) ${#phases[@]} "$name"
+    printf '[%d/%d] %-15s ' $((i + 1)) ${#phases[@]} "$name"
     [[ ! -t 1 ]] || echo
     case $kind in
-    bazel) bazel_phase "$name" "$logs/$name.log" >"$logs/$name.shown" ;;
+    bazel | fuzz)
+        within=("${targets[@]}")
+        [[ $kind == bazel || ${#filters[@]} -gt 0 ]] || within=(//fuzz/...)
+        bazel_phase "$name" "$logs/$name.log" "${within[@]}" >"$logs/$name.shown"
+        ;;
     *) check_phase "$name" "$logs/$name.log" "$what" >"$logs/$name.shown" ;;
     esac
     if ((passed + failed == 0)) && [[ ${#filters[@]} == 0 ]]; then
@@ -177,7 +188,7 @@ for i in "${!phases[@]}"; do
     fi
     printf '%d passed, %d failed, %d s\n' "$passed" "$failed" $((SECONDS - phase_started))
     cat "$logs/$name.shown"
-    summary+=$(printf '%-9s %7d %7d %8d' "$name" "$passed" "$failed" $((SECONDS - phase_started)))$'\n'
+    summary+=$(printf '%-15s %7d %7d %8d' "$name" "$passed" "$failed" $((SECONDS - phase_started)))$'\n'
     passed_all=$((passed_all + passed))
     failed_all=$((failed_all + failed))
 done
@@ -187,7 +198,7 @@ if ((passed_all + failed_all == 0)); then
 fi
 
 [[ -z ${CI:-} ]] || kiln_bazel shutdown
-printf '\n%-9s %7s %7s %8s\n%s' phase passed failed seconds "$summary"
-printf '%-9s %7d %7d %8d\n' all "$passed_all" "$failed_all" $((SECONDS - started))
+printf '\n%-15s %7s %7s %8s\n%s' phase passed failed seconds "$summary"
+printf '%-15s %7d %7d %8d\n' all "$passed_all" "$failed_all" $((SECONDS - started))
 echo "$passed_all passed, $failed_all failed"
 ((failed_all == 0))
