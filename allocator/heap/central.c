@@ -47,17 +47,18 @@ static kiln_span_t *span_with_room(kiln_central_t *central)
 
 uint32_t kiln_central_take(kiln_central_t *central, kiln_slot_t *out, uint32_t slots_max)
 {
-    uint32_t taken = 0;
+    uint32_t left = slots_max;
     kiln_central_lock(central);
-    while (taken < slots_max) {
+    while (left > 0) {
         kiln_span_t *span = span_with_room(central);
         if (!span) break;
-        taken += kiln_span_take(span, out + taken, slots_max - taken);
+        left -= kiln_span_take(span, out + left, left);
         if (span->used == kiln_span_slots(span)) list_remove(central, span);
     }
-    central->slots_out += taken;
+    central->slots_out += slots_max - left;
     kiln_central_unlock(central);
-    return taken;
+    for (uint32_t i = left; left > 0 && i < slots_max; i++) out[i - left] = out[i];
+    return slots_max - left;
 }
 
 static void release_span(kiln_central_t *central, kiln_span_t *span)
@@ -67,22 +68,36 @@ static void release_span(kiln_central_t *central, kiln_span_t *span)
     kiln_page_heap_give(central->pages, span);
 }
 
-static void give_one(kiln_central_t *central, kiln_span_t *span, uint32_t slot_idx)
+/* False: the span was empty and is gone. */
+static bool give_one(kiln_central_t *central, kiln_span_t *span, uint32_t slot_idx)
 {
     if (span->used == kiln_span_slots(span)) list_add(central, span);
     kiln_span_give(span, slot_idx);
     central->slots_out--;
     bool only_one = central->partial == span && !span->right;
-    if (span->used == 0 && !only_one) release_span(central, span);
+    if (span->used > 0 || only_one) return true;
+    release_span(central, span);
+    return false;
+}
+
+/* What is freed together was often made together: the span of a slot is likely that of the last. */
+static kiln_span_t *span_of(const kiln_central_t *central, kiln_slot_t slot, kiln_span_t *guess)
+{
+    if (guess && (uintptr_t)slot.block - kiln_span_base(guess) < (uintptr_t)guess->pages
+                                                                     << KILN_PAGE_SHIFT)
+        return guess;
+    kiln_span_t *span = kiln_page_map_find(&central->pages->map, (uintptr_t)slot.block);
+    KILN_ASSERT(span && span->class_idx == central->class_idx);
+    return span;
 }
 
 void kiln_central_give(kiln_central_t *central, const kiln_slot_t *slots, uint32_t count)
 {
+    kiln_span_t *span = NULL;
     kiln_central_lock(central);
     for (uint32_t i = 0; i < count; i++) {
-        kiln_span_t *span = kiln_page_map_find(&central->pages->map, (uintptr_t)slots[i].block);
-        KILN_ASSERT(span && span->class_idx == central->class_idx);
-        give_one(central, span, (uint32_t)(slots[i].state - span->states));
+        span = span_of(central, slots[i], span);
+        if (!give_one(central, span, (uint32_t)(slots[i].state - span->states))) span = NULL;
     }
     kiln_central_unlock(central);
 }
@@ -95,8 +110,9 @@ void kiln_central_reclaim(kiln_central_t *central, kiln_slot_t slot)
     if (span && span->kind == KILN_SPAN_SMALL && span->class_idx == central->class_idx) {
         uint32_t slot_idx = kiln_span_slot_at(span, addr - kiln_span_base(span));
         if (slot_idx != UINT32_MAX && &span->states[slot_idx] == slot.state &&
-            atomic_load_explicit(slot.state, memory_order_relaxed) == KILN_SLOT_CACHED)
-            give_one(central, span, slot_idx);
+            atomic_load_explicit(slot.state, memory_order_relaxed) == KILN_SLOT_FREE &&
+            kiln_span_is_out(span, slot_idx))
+            (void)give_one(central, span, slot_idx);
     }
     kiln_central_unlock(central);
 }
@@ -125,6 +141,6 @@ const char *kiln_central_broken_rule(const kiln_central_t *central)
         left = span;
     }
     uint64_t slots = central->spans * kiln_size_classes[central->class_idx].slots;
-    if (slots - free_slots != central->slots_out) return "slots_out counts the slots not FREE";
+    if (slots - free_slots != central->slots_out) return "slots_out counts the slots that are out";
     return NULL;
 }

@@ -16,16 +16,16 @@ typedef struct kiln_central {
     kiln_page_heap_t *pages;
     kiln_span_t *partial; /* spans with a free slot, linked by left and right */
     uint64_t spans;       /* full ones too */
-    uint64_t slots_out;   /* that are not FREE: live or cached */
+    uint64_t slots_out;   /* of their spans: live or cached */
 } kiln_central_t;
 
 void kiln_central_init(kiln_central_t *central, kiln_page_heap_t *pages, uint32_t class_idx);
 
-/* kiln_central_take writes up to `slots_max` slots, CACHED now, to `out`, and gives how many: fewer
- * than asked for when there is no memory. */
+/* kiln_central_take writes up to `slots_max` slots to `out`, and gives how many: fewer than asked
+ * for when there is no memory. The first one taken is the last one written: see kiln_span_take. */
 uint32_t kiln_central_take(kiln_central_t *central, kiln_slot_t *out, uint32_t slots_max);
 
-/* kiln_central_give takes slots of this class that are CACHED back. */
+/* kiln_central_give takes slots of this class, FREE and out, back. */
 void kiln_central_give(kiln_central_t *central, const kiln_slot_t *slots, uint32_t count);
 
 /* kiln_central_reclaim is for the child of a fork: it takes back a slot that the cache of a thread

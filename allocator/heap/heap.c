@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-
 /* ---- a heap's life ---- */
 
 static const char threads_possible = 0;
@@ -51,7 +49,7 @@ const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config)
 
     const kiln_os_t *os = config->os;
     heap->config = *config;
-    if (!heap->config.single_threaded) heap->config.single_threaded = &threads_possible;
+    heap->single_threaded = config->single_threaded ? config->single_threaded : &threads_possible;
     size_t words = kiln_arena_present_words(&config->arena);
     if (words > 0) {
         heap->present_bytes = kiln_round_up(words * sizeof(uint64_t), os->phys_bytes);
@@ -65,6 +63,7 @@ const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config)
         return reason;
     }
     kiln_page_heap_init(&heap->pages, &heap->arena, os, config->idle_bytes_max);
+    kiln_page_map_init(&heap->map, &heap->arena);
     for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++)
         kiln_central_init(&heap->central[i], &heap->pages, i);
     kiln_thread_cache_list_init(&heap->caches, &heap->pages, heap->central);
@@ -122,23 +121,11 @@ static void *take_large(kiln_heap_t *heap, size_t bytes, size_t align, bool zero
     return (void *)kiln_span_base(span);
 }
 
-static __attribute__((noinline)) void *malloc_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache,
-                                                   size_t bytes)
+void *kiln_heap_malloc_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
 {
     if (bytes == 0) bytes = 1;
     if (bytes > KILN_SMALL_MAX) return take_large(heap, bytes, 1, false);
     return take_small(heap, cache, kiln_size_class_of(bytes));
-}
-
-/* 0 bytes wrap to the top, and so leave the common path by the same test as large blocks. */
-void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
-{
-    kiln_slot_t slot;
-    if (LIKELY(bytes - 1 < KILN_SMALL_MAX && cache)) {
-        kiln_cache_bin_t *bin = &cache->bins[kiln_size_class_of(bytes)];
-        if (LIKELY(kiln_cache_bin_pop(bin, &slot))) return make_live(slot);
-    }
-    return malloc_slow(heap, cache, bytes);
 }
 
 void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t count, size_t bytes)
@@ -198,7 +185,7 @@ static kiln_misuse_t misuse_of(const kiln_span_t *span, uintptr_t addr)
 static found_t find_live(kiln_heap_t *heap, const void *block)
 {
     uintptr_t addr = (uintptr_t)block;
-    found_t found = {.span = kiln_page_map_find(&heap->pages.map, addr)};
+    found_t found = {.span = kiln_page_map_find(&heap->map, addr)};
     uint32_t slot_idx = UINT32_MAX;
     if (found.span) slot_idx = kiln_span_slot_at(found.span, addr - kiln_span_base(found.span));
     if (slot_idx == UINT32_MAX) {
@@ -212,70 +199,32 @@ static found_t find_live(kiln_heap_t *heap, const void *block)
     return found;
 }
 
-/* change takes a slot from one state to another, unless another thread took it elsewhere. */
-static inline bool change(const kiln_heap_t *heap, _Atomic uint8_t *state, uint8_t from, uint8_t to)
-{
-    if (*(const volatile char *)heap->config.single_threaded) {
-        if (atomic_load_explicit(state, memory_order_relaxed) != from) return false;
-        atomic_store_explicit(state, to, memory_order_relaxed);
-        return true;
-    }
-    return atomic_compare_exchange_strong_explicit(state, &from, to, memory_order_relaxed,
-                                                   memory_order_relaxed);
-}
-
 /* ---- free ---- */
 
-/* The slot is CACHED and in no cache yet. */
-static __attribute__((noinline)) void put_away_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache,
-                                                    kiln_span_t *span, kiln_slot_t slot)
+/* The slot was taken from the program and is in no cache yet. */
+void kiln_heap_put_away(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t *span,
+                        kiln_slot_t slot)
 {
     uint32_t class_idx = span->class_idx;
     if (class_idx == KILN_CLASS_LARGE) {
         kiln_page_heap_give(&heap->pages, span);
-        return;
-    }
-    if (!cache) {
+    } else if (!cache) {
         kiln_central_give(&heap->central[class_idx], &slot, 1);
-        return;
+    } else if (!kiln_cache_bin_push(&cache->bins[class_idx], slot)) {
+        kiln_thread_cache_flush(&heap->caches, cache, class_idx);
+        bool pushed = kiln_cache_bin_push(&cache->bins[class_idx], slot);
+        KILN_ASSERT(pushed);
     }
-    kiln_thread_cache_flush(&heap->caches, cache, class_idx);
-    bool pushed = kiln_cache_bin_push(&cache->bins[class_idx], slot);
-    KILN_ASSERT(pushed);
 }
 
-static inline void put_away(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t *span,
-                            kiln_slot_t slot)
-{
-    if (LIKELY(cache && kiln_cache_bin_push(&cache->bins[span->class_idx], slot))) return;
-    put_away_slow(heap, cache, span, slot);
-}
-
-static __attribute__((noinline)) kiln_misuse_t free_odd(kiln_heap_t *heap,
-                                                        kiln_thread_cache_t *cache, void *block)
+kiln_misuse_t kiln_heap_free_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block)
 {
     found_t found = find_live(heap, block);
     if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
-    if (!change(heap, found.state, found.was, KILN_SLOT_CACHED)) return KILN_MISUSE_DOUBLE_FREE;
-    put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
+    if (!kiln_heap_change(heap, found.state, found.was, KILN_SLOT_FREE))
+        return KILN_MISUSE_DOUBLE_FREE;
+    kiln_heap_put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
     return KILN_MISUSE_NONE;
-}
-
-kiln_misuse_t kiln_heap_free(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block)
-{
-    uintptr_t addr = (uintptr_t)block;
-    kiln_span_t *span = kiln_page_map_find(&heap->pages.map, addr);
-    if (LIKELY(span)) {
-        uint32_t slot_idx = kiln_span_slot_at(span, addr - kiln_span_base(span));
-        if (LIKELY(slot_idx != UINT32_MAX)) {
-            _Atomic uint8_t *state = &span->states[slot_idx];
-            if (LIKELY(change(heap, state, KILN_SLOT_LIVE, KILN_SLOT_CACHED))) {
-                put_away(heap, cache, span, (kiln_slot_t){block, state});
-                return KILN_MISUSE_NONE;
-            }
-        }
-    }
-    return free_odd(heap, cache, block);
 }
 
 /* Could a request of that alignment and size have been answered with this live block? A KEPT one
@@ -357,7 +306,7 @@ void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *blo
     found_t found = find_live(heap, block);
     *out_misuse = found.misuse;
     if (found.misuse != KILN_MISUSE_NONE || bytes > PTRDIFF_MAX) return NULL;
-    if (!change(heap, found.state, found.was, KILN_SLOT_CACHED)) {
+    if (!kiln_heap_change(heap, found.state, found.was, KILN_SLOT_FREE)) {
         *out_misuse = KILN_MISUSE_DOUBLE_FREE;
         return NULL;
     }
@@ -365,7 +314,7 @@ void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *blo
                       ? NULL
                       : copy_elsewhere(heap, cache, block, found.span, bytes);
     if (fresh) {
-        put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
+        kiln_heap_put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
         return fresh;
     }
     /* Here it stays: because it fits, or because there is no memory. A smaller one always fits. */
@@ -388,7 +337,7 @@ kiln_heap_about_t kiln_heap_about(kiln_heap_t *heap, const void *address)
 {
     kiln_heap_about_t about = {0};
     uintptr_t addr = (uintptr_t)address;
-    const kiln_span_t *span = kiln_page_map_find(&heap->pages.map, addr);
+    const kiln_span_t *span = kiln_page_map_find(&heap->map, addr);
     if (!span) return about;
     uintptr_t base = kiln_span_base(span);
     size_t slot_bytes = kiln_span_slot_bytes(span), offset = addr - base;

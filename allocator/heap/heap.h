@@ -99,7 +99,7 @@ void kiln_heap_detach(kiln_heap_t *heap, kiln_thread_cache_t *cache);
 /* kiln_heap_malloc gives a block of at least `bytes` (0 counts as 1) bytes, or NULL: no memory, or
  * `bytes` above PTRDIFF_MAX. kiln_heap_calloc gives zeroed bytes and checks count * bytes.
  * kiln_heap_aligned wants `align` to be a power of two, or answers NULL. */
-void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes);
+static inline void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes);
 void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t count, size_t bytes);
 void *kiln_heap_aligned(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t align, size_t bytes);
 
@@ -111,7 +111,8 @@ void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *blo
 
 /* kiln_heap_free gives a live block (not NULL) back, or says what is wrong and changes nothing.
  * Two threads that free the same block at once: exactly one of them is told of the double free. */
-kiln_misuse_t kiln_heap_free(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block);
+static inline kiln_misuse_t kiln_heap_free(kiln_heap_t *heap, kiln_thread_cache_t *cache,
+                                           void *block);
 
 /* The same, and the block must be one that kiln_heap_malloc(bytes), or kiln_heap_aligned(align,
  * bytes) when `align` is not 0, could have given. */
@@ -143,6 +144,8 @@ void kiln_heap_fork_child(kiln_heap_t *heap, kiln_thread_cache_t *mine);
 const char *kiln_heap_broken_rule(kiln_heap_t *heap);
 
 struct kiln_heap {
+    kiln_page_map_t map; /* with the next one, all that a free of a cached size reads of the heap */
+    const char *single_threaded; /* never NULL */
     kiln_heap_config_t config;
     uint64_t *present; /* the arena's; NULL unless it follows kiln */
     uint64_t present_bytes;
@@ -151,5 +154,61 @@ struct kiln_heap {
     kiln_central_t central[KILN_SIZE_CLASSES];
     kiln_thread_cache_list_t caches;
 };
+
+/* ---- the common paths, to be compiled into their callers ---- */
+
+void *kiln_heap_malloc_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes);
+kiln_misuse_t kiln_heap_free_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block);
+void kiln_heap_put_away(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t *span,
+                        kiln_slot_t slot);
+
+/* 0 bytes wrap to the top, and so leave the common path by the same test as large blocks. */
+static inline void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
+{
+    kiln_slot_t slot;
+    if (__builtin_expect(cache && bytes - 1 < KILN_SMALL_MAX, 1)) {
+        kiln_cache_bin_t *bin = &cache->bins[kiln_size_class_of(bytes)];
+        if (__builtin_expect(kiln_cache_bin_pop(bin, &slot), 1)) {
+            atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_relaxed);
+            return slot.block;
+        }
+    }
+    return kiln_heap_malloc_slow(heap, cache, bytes);
+}
+
+/* kiln_heap_change takes a slot from one state to another, unless another thread took it elsewhere
+ * meanwhile. */
+static inline bool kiln_heap_change(const kiln_heap_t *heap, _Atomic uint8_t *state, uint8_t from,
+                                    uint8_t to)
+{
+    if (*(const volatile char *)heap->single_threaded) {
+        if (atomic_load_explicit(state, memory_order_relaxed) != from) return false;
+        atomic_store_explicit(state, to, memory_order_relaxed);
+        return true;
+    }
+    return atomic_compare_exchange_strong_explicit(state, &from, to, memory_order_relaxed,
+                                                   memory_order_relaxed);
+}
+
+static inline kiln_misuse_t kiln_heap_free(kiln_heap_t *heap, kiln_thread_cache_t *cache,
+                                           void *block)
+{
+    uintptr_t addr = (uintptr_t)block;
+    kiln_span_t *span = kiln_page_map_find(&heap->map, addr);
+    if (__builtin_expect(span != NULL, 1)) {
+        uint32_t slot_idx = kiln_span_slot_at(span, addr - kiln_span_base(span));
+        if (__builtin_expect(slot_idx != UINT32_MAX, 1)) {
+            kiln_slot_t slot = {block, &span->states[slot_idx]};
+            if (__builtin_expect(kiln_heap_change(heap, slot.state, KILN_SLOT_LIVE, KILN_SLOT_FREE),
+                                 1)) {
+                if (__builtin_expect(
+                        !cache || !kiln_cache_bin_push(&cache->bins[span->class_idx], slot), 0))
+                    kiln_heap_put_away(heap, cache, span, slot);
+                return KILN_MISUSE_NONE;
+            }
+        }
+    }
+    return kiln_heap_free_slow(heap, cache, block);
+}
 
 #endif

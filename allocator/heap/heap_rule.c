@@ -28,11 +28,12 @@ kiln_heap_stats_t kiln_heap_stats(kiln_heap_t *heap)
     return stats;
 }
 
-/* What a walk over all spans finds in those of size classes. */
+/* What a walk over all spans finds. */
 typedef struct {
     uint64_t spans[KILN_SIZE_CLASSES];
     uint64_t slots_out[KILN_SIZE_CLASSES];
-    uint64_t cached;
+    uint64_t cached;     /* slots that are FREE and out of their span */
+    uint64_t large_free; /* large blocks that are not the program's */
 } found_t;
 
 static void count_small(const kiln_span_t *span, found_t *found)
@@ -40,7 +41,7 @@ static void count_small(const kiln_span_t *span, found_t *found)
     found->spans[span->class_idx]++;
     found->slots_out[span->class_idx] += span->used;
     for (uint32_t i = 0; i < kiln_span_slots(span); i++)
-        found->cached += span->states[i] == KILN_SLOT_CACHED;
+        found->cached += kiln_span_is_out(span, i) && span->states[i] == KILN_SLOT_FREE;
 }
 
 const char *kiln_heap_broken_rule(kiln_heap_t *heap)
@@ -53,6 +54,8 @@ const char *kiln_heap_broken_rule(kiln_heap_t *heap)
         for (uintptr_t addr = region->start; addr < region->end;) {
             const kiln_span_t *span = kiln_page_map_find(&heap->pages.map, addr);
             if (span->kind == KILN_SPAN_SMALL) count_small(span, &found);
+            if (span->kind == KILN_SPAN_LARGE)
+                found.large_free += span->states[0] == KILN_SLOT_FREE;
             addr = kiln_span_end(span);
         }
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
@@ -62,10 +65,12 @@ const char *kiln_heap_broken_rule(kiln_heap_t *heap)
         if (central->spans != found.spans[i]) return "a size class counts its spans";
         if (central->slots_out != found.slots_out[i]) return "a size class counts its slots";
     }
+    if (found.large_free > 0 && !heap->caches.may_lose_slots)
+        return "a large block is the program's";
     uint64_t cached = 0;
     rule = kiln_thread_cache_broken_rule(&heap->caches, &cached);
     if (rule) return rule;
     if (cached > found.cached || (cached < found.cached && !heap->caches.may_lose_slots))
-        return "every CACHED slot is in one cache";
+        return "every slot that is FREE and out is in one cache";
     return NULL;
 }

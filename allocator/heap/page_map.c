@@ -11,16 +11,25 @@ void kiln_page_map_init(kiln_page_map_t *map, const kiln_arena_t *arena)
 {
     const kiln_arena_table_t *table = &arena->tables[KILN_ARENA_SPANS];
     KILN_ASSERT(table->heap_bytes == KILN_PAGE_BYTES && table->entry_bytes == sizeof(void *));
+    uint64_t entries = table->bytes_max / table->entry_bytes;
+    map->start = (uintptr_t)arena->arena_start;
+    map->heap_last = (uintptr_t)((entries << KILN_PAGE_SHIFT) - 1);
+    map->idx_shift = KILN_PAGE_SHIFT + log2_of(table->phys_bytes) - log2_of(table->entry_bytes);
     map->arena = arena;
-    map->entries = (_Atomic(kiln_span_t *) *)(uintptr_t)table->base;
     map->present = table->present;
-    map->present_shift = KILN_PAGE_SHIFT + log2_of(table->phys_bytes) - log2_of(table->entry_bytes);
+    map->entries = (_Atomic(kiln_span_t *) *)(uintptr_t)table->base;
+}
+
+bool kiln_page_map_may_read(const kiln_page_map_t *map, uintptr_t offset)
+{
+    return kiln_arena_holds(map->arena, (kiln_addr_t)map->start + offset) &&
+           kiln_arena_table_has(&map->arena->tables[KILN_ARENA_SPANS], offset);
 }
 
 void kiln_page_map_set(const kiln_page_map_t *map, kiln_span_t *span, uint32_t first,
                        uint32_t pages)
 {
-    uint64_t offset = (uint64_t)kiln_span_base(span) - map->arena->arena_start;
+    uint64_t offset = (uint64_t)kiln_span_base(span) - map->start;
     uint64_t idx = (offset >> KILN_PAGE_SHIFT) + first;
     for (uint64_t end = idx + pages; idx < end; idx++)
         atomic_store_explicit(&map->entries[idx], span, memory_order_release);

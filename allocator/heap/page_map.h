@@ -17,27 +17,34 @@
 #include "allocator/arena/arena.h"
 #include "allocator/heap/span.h"
 
-/* Constants of the arena's span table, so that free divides nothing. */
+/* What a look-up needs of the arena and its span table, side by side and without a division. */
 typedef struct kiln_page_map {
+    uintptr_t start;     /* arena_start */
+    uintptr_t heap_last; /* the last byte that an entry stands for, from `start` on */
+    unsigned idx_shift;  /* bytes of heap whose entries fill one hardware page, log2 */
     const kiln_arena_t *arena;
-    _Atomic(kiln_span_t *) *entries;
     const _Atomic uint64_t *present; /* NULL unless the arena follows kiln */
-    unsigned present_shift;          /* heap bytes whose entries fill one hardware page, log2 */
+    _Atomic(kiln_span_t *) *entries;
 } kiln_page_map_t;
 
 /* kiln_page_map_init: the arena has started. */
 void kiln_page_map_init(kiln_page_map_t *map, const kiln_arena_t *arena);
 
-/* kiln_page_map_find never faults, whatever `addr` is. NULL: no span has it. */
+/* kiln_page_map_may_read: the same as kiln_arena_holds and kiln_arena_table_has, for an arena that
+ * has no `present`. */
+bool kiln_page_map_may_read(const kiln_page_map_t *map, uintptr_t offset);
+
+/* kiln_page_map_find never faults, whatever `addr` is. NULL: no span has it. Under kiln, the page
+ * of an entry is present only if it has an entry of heap; the others there are NULL. */
 static inline kiln_span_t *kiln_page_map_find(const kiln_page_map_t *map, uintptr_t addr)
 {
-    uint64_t offset = (uint64_t)addr - map->arena->arena_start;
-    if (!kiln_arena_holds(map->arena, addr)) return NULL;
-    if (map->present) { /* what kiln_arena_table_has says, without a division */
-        uint64_t idx = offset >> map->present_shift;
+    uintptr_t offset = addr - map->start;
+    if (__builtin_expect(map->present != NULL, 1)) {
+        if (offset > map->heap_last) return NULL;
+        uintptr_t idx = offset >> map->idx_shift;
         uint64_t word = atomic_load_explicit(&map->present[idx / 64], memory_order_acquire);
         if ((word >> (idx % 64) & 1) == 0) return NULL;
-    } else if (!kiln_arena_table_has(&map->arena->tables[KILN_ARENA_SPANS], offset)) {
+    } else if (!kiln_page_map_may_read(map, offset)) {
         return NULL;
     }
     return atomic_load_explicit(&map->entries[offset >> KILN_PAGE_SHIFT], memory_order_acquire);

@@ -68,7 +68,7 @@ void kiln_span_close(kiln_span_t *span)
     atomic_store_explicit(&span->slots, 0, memory_order_relaxed);
 }
 
-uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out, uint32_t slots_max)
+uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max)
 {
     uint64_t *bits = free_bits(span);
     uint32_t word_end = words(kiln_span_slots(span)), word_idx = span->first_word, taken = 0;
@@ -79,9 +79,9 @@ uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out, uint32_t slots_max)
         uint64_t word = bits[word_idx];
         for (; word != 0 && taken < slots_max; word &= word - 1) {
             uint32_t slot_idx = word_idx * WORD_BITS + (uint32_t)__builtin_ctzll(word);
-            atomic_store_explicit(&span->states[slot_idx], KILN_SLOT_CACHED, memory_order_relaxed);
-            out[taken++] =
+            *--out_end =
                 (kiln_slot_t){(void *)(base + slot_idx * slot_bytes), &span->states[slot_idx]};
+            taken++;
         }
         bits[word_idx] = word;
         if (word != 0) break;
@@ -91,13 +91,17 @@ uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out, uint32_t slots_max)
     return taken;
 }
 
+bool kiln_span_is_out(const kiln_span_t *span, uint32_t slot_idx)
+{
+    return (free_bits(span)[slot_idx / WORD_BITS] >> slot_idx % WORD_BITS & 1) == 0;
+}
+
 void kiln_span_give(kiln_span_t *span, uint32_t slot_idx)
 {
     uint32_t word_idx = slot_idx / WORD_BITS;
-    uint64_t *bits = free_bits(span);
-    KILN_ASSERT(span->used > 0 && (bits[word_idx] >> slot_idx % WORD_BITS & 1) == 0);
-    atomic_store_explicit(&span->states[slot_idx], KILN_SLOT_FREE, memory_order_relaxed);
-    bits[word_idx] |= UINT64_C(1) << slot_idx % WORD_BITS;
+    KILN_ASSERT(span->used > 0 && kiln_span_is_out(span, slot_idx));
+    KILN_ASSERT(span->states[slot_idx] == KILN_SLOT_FREE);
+    free_bits(span)[word_idx] |= UINT64_C(1) << slot_idx % WORD_BITS;
     if (word_idx < span->first_word) span->first_word = (uint16_t)word_idx;
     span->used--;
 }
@@ -114,15 +118,15 @@ static const char *broken_small_rule(const kiln_span_t *span)
     if (kiln_span_slot_bytes(span) != class->slot_bytes || span->magic != class->magic)
         return "slot_bytes and magic of a record are those of its class";
     for (uint32_t i = 0; i < class->slots; i++) {
-        bool free_bit = bits[i / WORD_BITS] >> i % WORD_BITS & 1;
-        if (free_bit != (span->states[i] == KILN_SLOT_FREE)) return "free bit == FREE state";
-        if (free_bit && i / WORD_BITS < span->first_word) return "no free slot below first_word";
-        if (span->states[i] > KILN_SLOT_CACHED) return "a slot state has a name";
-        used += !free_bit;
+        bool out = kiln_span_is_out(span, i);
+        if (!out && span->states[i] != KILN_SLOT_FREE) return "a slot in its span is FREE";
+        if (!out && i / WORD_BITS < span->first_word) return "no free slot below first_word";
+        if (span->states[i] > KILN_SLOT_KEPT) return "a slot state has a name";
+        used += out;
     }
     if (class->slots % WORD_BITS && bits[words(class->slots) - 1] >> class->slots % WORD_BITS)
         return "no free bit past the slots";
-    if (used != span->used) return "used == slots that are not FREE";
+    if (used != span->used) return "used == slots that are out";
     return NULL;
 }
 
@@ -137,7 +141,6 @@ const char *kiln_span_broken_rule(const kiln_span_t *span)
             return "a large span is one slot";
         if (span->slot_bytes != (size_t)span->pages << KILN_PAGE_SHIFT)
             return "a large block is all of its pages";
-        if (span->states[0] == KILN_SLOT_FREE) return "a large block is out";
         return NULL;
     }
     if (kiln_span_slots(span) != 0) return "a free run has no slots";

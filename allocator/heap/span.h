@@ -30,13 +30,13 @@ typedef enum kiln_span_kind {
     KILN_SPAN_LARGE,     /* one block */
 } kiln_span_kind_t;
 
-/* The state of a slot. FREE slots are in their span, the others are out. Only a free takes a block
- * out of LIVE or KEPT, by one atomic exchange: of two that race, one finds it CACHED already. */
+/* The state of a slot. FREE is all that is not the program's: in the span if the slot's free bit is
+ * set, else out in a thread cache, or on its way from or to one. Only a free takes a block out of
+ * LIVE or KEPT, by one atomic exchange: of two that race, one finds it FREE already. */
 typedef enum kiln_slot_state {
     KILN_SLOT_FREE,
-    KILN_SLOT_LIVE,   /* the program's */
-    KILN_SLOT_KEPT,   /* the program's, after a realloc that a smaller slot could have served */
-    KILN_SLOT_CACHED, /* in a thread cache, or on its way from or to one */
+    KILN_SLOT_LIVE, /* the program's */
+    KILN_SLOT_KEPT, /* the program's, after a realloc that a smaller slot could have served */
 } kiln_slot_state_t;
 
 typedef struct kiln_span kiln_span_t;
@@ -46,7 +46,7 @@ struct kiln_span {
     uint32_t pages;
     uint32_t dirty_start, dirty_end; /* page indices: outside, a free run, and a span at the moment
                                         it leaves the page heap, is all zero */
-    uint16_t used;                   /* slots that are not FREE */
+    uint16_t used;                   /* slots that are out: live or cached */
     uint16_t first_word;             /* no free slot in words of free bits below */
     uint8_t kind;                    /* kiln_span_kind_t */
 
@@ -71,19 +71,23 @@ size_t kiln_span_record_bytes(uint32_t class_idx);
 /* kiln_span_shape makes a zeroed record one for spans of a class, for ever. */
 void kiln_span_shape(kiln_span_t *span, uint32_t class_idx);
 
-/* kiln_span_open makes the record a span in use over [base, base + pages). Its slots are FREE; a
- * large block is LIVE. Publish it after that. */
+/* kiln_span_open makes the record a span in use over [base, base + pages). Its slots are FREE
+ * and in the span; a large block is LIVE. Publish it after that. */
 void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages);
 
-/* kiln_span_close takes the slots away; all are FREE, or it is a large block. The pages stay. */
+/* kiln_span_close takes the slots away; all are in the span, or it is a large block. The pages
+ * stay. */
 void kiln_span_close(kiln_span_t *span);
 
-/* kiln_span_take marks up to `slots_max` free slots CACHED, lowest first, and writes them to
- * `out`. It gives how many. */
-uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out, uint32_t slots_max);
+/* kiln_span_take takes up to `slots_max` slots out, lowest first, and writes them below `out_end`:
+ * the first goes to out_end[-1], as a stack wants it that is popped there. It gives how many. */
+uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max);
 
-/* kiln_span_give takes slot `slot_idx`, which is CACHED, back: it is FREE. */
+/* kiln_span_give takes slot `slot_idx`, which is FREE and out, back. */
 void kiln_span_give(kiln_span_t *span, uint32_t slot_idx);
+
+/* kiln_span_is_out: is the slot live or cached? */
+bool kiln_span_is_out(const kiln_span_t *span, uint32_t slot_idx);
 
 /* kiln_span_broken_rule names the first rule that does not hold, walking the slots. */
 const char *kiln_span_broken_rule(const kiln_span_t *span);

@@ -92,13 +92,6 @@ bool kiln_thread_cache_refill(kiln_thread_cache_list_t *list, kiln_thread_cache_
 {
     kiln_cache_bin_t *bin = &cache->bins[class_idx];
     uint32_t taken = kiln_central_take(&list->central[class_idx], bin->slots, bin->max / 2);
-    /* The lowest address is to be popped first: blocks made one after the other lie side by side.
-     */
-    for (uint32_t low = 0, high = taken; low + 1 < high; low++) {
-        kiln_slot_t slot = bin->slots[low];
-        bin->slots[low] = bin->slots[--high];
-        bin->slots[high] = slot;
-    }
     set_count(bin, taken);
     return taken > 0;
 }
@@ -120,8 +113,8 @@ void kiln_thread_cache_abandon(kiln_thread_cache_list_t *list, kiln_thread_cache
     for (kiln_thread_cache_t *cache = list->first, *next; cache; cache = next) {
         next = cache->next;
         if (cache == mine) continue;
-        /* A torn entry may name a slot that is in `mine` by now: that one must not be CACHED while
-         * the entry is looked at. So mine goes back first. */
+        /* A torn entry may name a slot that is in `mine` by now: that one must not be out while the
+         * entry is looked at. So mine goes back first. */
         for (uint32_t i = 1; mine && i < KILN_SIZE_CLASSES; i++) {
             if (bin_count(&mine->bins[i]) == 0) continue;
             kiln_central_give(&list->central[i], mine->bins[i].slots, bin_count(&mine->bins[i]));
@@ -161,7 +154,8 @@ static const char *broken_bin_rule(const kiln_thread_cache_list_t *list,
         uint32_t slot_idx = kiln_span_slot_at(span, addr - kiln_span_base(span));
         if (slot_idx == UINT32_MAX || bin->slots[i].state != &span->states[slot_idx])
             return "a cache entry names a slot and its state";
-        if (*bin->slots[i].state != KILN_SLOT_CACHED) return "a slot in a cache is CACHED";
+        if (*bin->slots[i].state != KILN_SLOT_FREE || !kiln_span_is_out(span, slot_idx))
+            return "a slot in a cache is FREE and out";
         for (uint32_t j = 0; j < i; j++)
             if (bin->slots[j].block == bin->slots[i].block) return "a slot is cached once";
     }

@@ -1,12 +1,12 @@
 /* thread_cache.h - what one thread has at hand: for every size class a stack of slots.
  *
- * A slot in a cache is CACHED. Stacks are bounded (size_class.h) and are filled and emptied by
- * halves, so that a thread that allocates and frees around the limit does not go to the central
- * list every time.
+ * A slot in a cache is FREE and out of its span. Stacks are bounded (size_class.h) and are filled
+ * and emptied by halves, so that a thread that allocates and frees around the limit does not go to
+ * the central list every time.
  *
  * A fork in another thread may copy a cache in the middle of a push or pop. `count` is stored
  * last, and what is found in the child is not believed, but checked slot by slot
- * (kiln_central_reclaim): at worst a few slots stay CACHED for ever, none is given out twice.
+ * (kiln_central_reclaim): at worst a few slots stay out for ever, none is given out twice.
  *
  * Threads  a cache is used by its owner; others read the counts, for statistics.
  * Lock     the list's is taken by the functions that take a list.
@@ -78,7 +78,7 @@ static inline bool kiln_cache_bin_pop(kiln_cache_bin_t *bin, kiln_slot_t *out)
     return true;
 }
 
-/* kiln_cache_bin_push adds a CACHED slot; false: the bin is full. */
+/* kiln_cache_bin_push adds a slot; false: the bin is full. */
 static inline bool kiln_cache_bin_push(kiln_cache_bin_t *bin, kiln_slot_t slot)
 {
     uint32_t count = atomic_load_explicit(&bin->count, memory_order_relaxed);

@@ -49,7 +49,7 @@ static void test_a_torn_entry_is_not_believed(void)
     kiln_central_t *central = open_central();
     EXPECT_EQ(kiln_central_take(central, slots, 3), 3);
     int local = 0;
-    _Atomic uint8_t other = KILN_SLOT_CACHED;
+    _Atomic uint8_t other = KILN_SLOT_FREE;
     kiln_central_reclaim(central, (kiln_slot_t){slots[0].block, slots[1].state});
     kiln_central_reclaim(central, (kiln_slot_t){(char *)slots[0].block + 16, slots[0].state});
     kiln_central_reclaim(central, (kiln_slot_t){slots[0].block, &other});
@@ -62,7 +62,7 @@ static void test_a_torn_entry_is_not_believed(void)
     EXPECT_EQ(central->slots_out, 2);
     kiln_central_reclaim(central, slots[0]); /* twice */
     EXPECT_EQ(central->slots_out, 2);
-    *slots[2].state = KILN_SLOT_CACHED;
+    *slots[2].state = KILN_SLOT_FREE;
     kiln_central_give(central, &slots[1], 2);
     world_close();
 }

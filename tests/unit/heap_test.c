@@ -493,20 +493,20 @@ static void test_broken_rules_are_named(void)
     kiln_cache_bin_t *bin = &cache->bins[kiln_size_class_of(100)];
 
     span->used++;
-    EXPECT_STR(kiln_heap_broken_rule(heap), "used == slots that are not FREE");
+    EXPECT_STR(kiln_heap_broken_rule(heap), "used == slots that are out");
     span->used--;
-    span->states[0] = KILN_SLOT_CACHED;
-    EXPECT_STR(kiln_heap_broken_rule(heap), "every CACHED slot is in one cache");
+    span->states[0] = KILN_SLOT_FREE;
+    EXPECT_STR(kiln_heap_broken_rule(heap), "every slot that is FREE and out is in one cache");
     span->states[0] = KILN_SLOT_LIVE;
     *bin->slots[0].state = KILN_SLOT_LIVE;
-    EXPECT_STR(kiln_heap_broken_rule(heap), "a slot in a cache is CACHED");
-    *bin->slots[0].state = KILN_SLOT_CACHED;
+    EXPECT_STR(kiln_heap_broken_rule(heap), "a slot in a cache is FREE and out");
+    *bin->slots[0].state = KILN_SLOT_FREE;
     kiln_slot_t slot = bin->slots[0];
     bin->slots[0] = bin->slots[1];
     EXPECT_STR(kiln_heap_broken_rule(heap), "a slot is cached once");
     bin->slots[0] = slot;
     heap->central[span->class_idx].slots_out++;
-    EXPECT_STR(kiln_heap_broken_rule(heap), "slots_out counts the slots not FREE");
+    EXPECT_STR(kiln_heap_broken_rule(heap), "slots_out counts the slots that are out");
     heap->central[span->class_idx].slots_out--;
     heap->pages.counts.in_use++;
     EXPECT_STR(kiln_heap_broken_rule(heap), "in_use counts the pages of spans");
