@@ -1,9 +1,8 @@
 /* ops_test.c - bytes to text and back lose nothing, and bad text is refused with its line. */
 #include "fuzz/ops.h"
 
+#include "allocator/base/rng.h"
 #include "tests/kiln_test.h"
-
-#include <stdlib.h>
 
 static const char *const names[] = {"take", "give", "look"};
 
@@ -63,13 +62,13 @@ static void test_what_is_missing_counts_as_zero(void)
 
 static void test_text_loses_no_byte(void)
 {
-    unsigned seed = 1, line = 0;
-    printf("seed %u\n", seed);
-    srand(seed);
+    kiln_rng_t rng = {.state = 1};
+    unsigned line = 0;
     for (unsigned round = 0; round < 3000; round++) {
-        size_t size = (size_t)rand() % 200, back = 0;
+        size_t size = (size_t)kiln_rng_below(&rng, 200), back = 0;
         for (size_t i = 0; i < size; i++)
-            bytes[i] = rand() % 3 ? (uint8_t)rand() : 0; /* many zeros: fields left out */
+            bytes[i] = kiln_rng_below(&rng, 3) ? (uint8_t)kiln_rng_next(&rng)
+                                               : 0; /* many zeros: fields left out */
         size_t length = kiln_fuzz_text_of(&words, bytes, size, text, sizeof text);
         EXPECT(length < sizeof text);
         EXPECT_EQ(strlen(text), length);

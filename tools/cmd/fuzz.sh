@@ -42,7 +42,7 @@ while [[ $# -gt 0 ]]; do
         value=$2
         shift
         ;;
-    -*) kiln_bad_option fuzz "$1" "${options[@]}" ;;
+    -*) kiln_bad_option fuzz "$option" "${options[@]}" ;;
     *)
         [[ -z $target ]] || kiln_usage "one target at a time: '$target' or '$1'"
         target=$1
