@@ -26,7 +26,7 @@ lint       check  tools/check/lint.sh
 layers     check  tools/check/layers.sh
 cli        check  tests/cli/cli_test.sh
 checks     check  tests/cli/checks_test.sh
-planted    check  tests/fuzz/planted_test.sh
+oracles    check  tests/fuzz/planted_test.sh
 fuzz       check  tests/fuzz/command_test.sh
 readme     check  tests/cli/readme_test.sh
 newcomer   all    tests/newcomer/newcomer_test.sh
