@@ -173,7 +173,7 @@ real_test() {
     export KILN_LIB
     real_check_library "$KILN_LIB"
     work=$(mktemp -d "$(real_cache_folder)/$real_name.XXXXXX") || exit 2
-    trap 'kill $running 2>/dev/null; exit 130' INT TERM
+    trap 'kill $running 2>/dev/null; wait; rm -rf "$work"; exit 130' INT TERM
     real_side system system
     REAL_EVIDENCE=1 real_side kiln "$KILN_LIB"
     (real_evidence "$work/kiln" "$KILN_LIB") || real_report_failure "$work/kiln" "not on Kiln"
