@@ -289,10 +289,7 @@ static bool begin(const uint8_t *config)
     kiln_os_fake_config_t fake = fake_config_of(config, &arena);
     if (kiln_os_fake_config_broken_rule(&fake) || kiln_arena_config_broken_rule(&arena))
         return false;
-    if (run.fake.model.ranges.items)
-        kiln_os_fake_reset(&run.fake, &fake);
-    else
-        kiln_os_fake_init(&run.fake, &fake);
+    kiln_os_fake_init(&run.fake, &fake); /* not reset, whose way depends on the input before */
     kiln_arena_model_init(&run.model, &run.arena, &run.fake);
     run.tried_bytes = run.steps = 0;
     run.ended = false;
@@ -407,7 +404,7 @@ static uint64_t size_of(const kiln_fuzz_record_t *r)
 static bool too_much(uint64_t bytes)
 {
     uint64_t budget = run.arena.config.block_bytes * 64;
-    if (bytes > run.arena.config.addr_max) return false;
+    if (bytes - 1 > run.arena.config.addr_max) return false;
     if (bytes > budget || run.tried_bytes > budget - bytes) return true;
     run.tried_bytes += bytes;
     return false;

@@ -102,10 +102,7 @@ static void open_fake(const uint8_t *config, uint64_t phys)
     fake.refuse_call = config[8] % 32;
     /* 1: no big reservation at the start, the heap grows by blocks. */
     if (config[1] % 2) fake.reserve_bytes_max = KILN_MIB(24);
-    if (run.fake.model.ranges.items)
-        kiln_os_fake_reset(&run.fake, &fake);
-    else
-        kiln_os_fake_init(&run.fake, &fake);
+    kiln_os_fake_init(&run.fake, &fake); /* not reset, whose way depends on the input before */
 }
 
 /* begin makes the heap. False: there is none, and nothing is left of it. */

@@ -80,13 +80,13 @@ check_start() {
 
 start_afl() {
     export AFL_NO_UI=1 AFL_SKIP_CPUFREQ=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1
-    export AFL_TRY_AFFINITY=1 AFL_FAST_CAL=1 AFL_BENCH_UNTIL_CRASH=1 AFL_FORKSRV_INIT_TMOUT=60000
+    export AFL_TRY_AFFINITY=1 AFL_BENCH_UNTIL_CRASH=1 AFL_FORKSRV_INIT_TMOUT=60000 AFL_HANG_TMOUT=5000
     # What afl-fuzz insists on, and what it would set itself.
     export ASAN_OPTIONS=abort_on_error=1:symbolize=0:detect_leaks=0:malloc_context_size=0:allocator_may_return_null=1
     export MSAN_OPTIONS=exit_code=86:abort_on_error=1:symbolize=0:malloc_context_size=0
     export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:symbolize=0
     rm -rf "$work/afl"
-    exec afl-fuzz -V "$seconds" -s "$seed" -m none -t 5000 ${dict:+-x "$dict"} \
+    exec afl-fuzz -V "$seconds" -s "$seed" -m none ${dict:+-x "$dict"} \
         -i "$work/start" -o "$work/afl" -- "$binary"
 }
 
@@ -104,10 +104,11 @@ status() {
         [[ $line =~ ^#([0-9]+) ]] && execs=${BASH_REMATCH[1]}
         [[ $line =~ cov:\ ([0-9]+) ]] && edges=${BASH_REMATCH[1]}
         [[ $line =~ corp:\ ([0-9]+) ]] && corpus=${BASH_REMATCH[1]}
-    elif [[ -f $work/afl/default/plot_data ]]; then
-        line=$(tail -n 1 "$work/afl/default/plot_data")
-        [[ $line != \#* ]] || return 0
-        IFS=', %' read -r _ _ _ corpus _ <<<"$line"
+    elif [[ -d $work/afl/default/queue ]]; then
+        # Without a terminal AFL++ writes its counts once a minute; the queue can be counted.
+        corpus=$(find "$work/afl/default/queue" -maxdepth 1 -type f | wc -l)
+        line=$(tail -n 1 "$work/afl/default/plot_data" 2>/dev/null || true)
+        [[ $line == [0-9]* ]] || return 0
         execs=$(awk -F', ' '{ print $12 }' <<<"$line")
         edges=$(awk -F', ' '{ print $13 }' <<<"$line")
     fi
@@ -116,6 +117,10 @@ status() {
 
 execs=0 edges=0 corpus=0
 row() {
+    if ((execs == 0)); then
+        printf '%6d s %6d in the queue' "$SECONDS" "$corpus"
+        return
+    fi
     printf '%6d s %12d inputs %8d/s %7d edges %6d in the queue' \
         "$SECONDS" "$execs" $((execs / (SECONDS > 0 ? SECONDS : 1))) "$edges" "$corpus"
 }
@@ -170,7 +175,9 @@ if [[ $engine == afl ]]; then
         corpus=$(awk '$1 == "corpus_count" { print $3 }' "$stats")
     fi
     for file in "$work"/afl/default/crashes/id* "$work"/afl/default/hangs/id*; do
-        [[ ! -f $file ]] || cp "$file" "$work/findings/crash-$(sha1sum <"$file" | cut -c1-40)"
+        kind=crash
+        [[ $file != */hangs/* ]] || kind=timeout
+        [[ ! -f $file ]] || cp "$file" "$work/findings/$kind-$(sha1sum <"$file" | cut -c1-40)"
     done
     for file in "$work"/afl/default/queue/id*; do
         [[ ! -f $file || $file == *,orig:* ]] || cp -n "$file" "$work/queue/$(sha1sum <"$file" | cut -c1-40)"
@@ -196,7 +203,8 @@ for file in "${found[@]}"; do
     said=$("$binary" "$file" 2>&1 </dev/null | tr -d '\000' || true)
     why=$(grep -a -m 1 -E 'broken rule:|^SUMMARY: |runtime error:|==ERROR' <<<"$said" || true)
     echo "finding: $file"
-    echo "  ${why:-it does not fail alone: $(basename "$file")}"
+    [[ $file != */timeout-* ]] || why="took longer than the engine's time limit"
+    echo "  ${why:-it does not fail alone}"
     echo "  again: $again $file"
 done
 echo "${#found[@]} findings"
