@@ -5,6 +5,9 @@
 /* No arena is larger than this; pages are counted in 32 bits. */
 enum { PAGES_MAX = INT32_MAX };
 
+/* Runs below 128 KiB are kept when the heap grows. */
+enum { GROWTH_RUN_PAGES = 16 };
+
 void kiln_page_heap_lock(kiln_page_heap_t *heap)
 {
     kiln_lock_acquire(&heap->lock, &heap->os->parker);
@@ -194,6 +197,72 @@ static bool cut(kiln_page_heap_t *heap, kiln_span_t *run, uint32_t skip, uint32_
     return true;
 }
 
+/* ---- idle memory ---- */
+
+/* discard gives the bytes of a Ready run in the tree back to the OS: its whole hardware pages. What
+ * is left over at its ends stays Ready. False when there is no such page, or no record. */
+static bool discard(kiln_page_heap_t *heap, kiln_span_t *run)
+{
+    uint64_t phys = heap->os->phys_bytes > KILN_PAGE_BYTES ? heap->os->phys_bytes : KILN_PAGE_BYTES;
+    uintptr_t base = kiln_span_base(run), end = kiln_span_end(run);
+    uintptr_t low = (uintptr_t)kiln_round_up(base, phys);
+    uintptr_t high = (uintptr_t)kiln_round_down(end, phys);
+    if (low >= high) return false;
+
+    kiln_span_t *head = low > base ? take_record(heap, KILN_CLASS_LARGE) : NULL;
+    kiln_span_t *tail = high < end ? take_record(heap, KILN_CLASS_LARGE) : NULL;
+    if ((low > base && !head) || (high < end && !tail)) {
+        if (head) give_record(heap, head);
+        if (tail) give_record(heap, tail);
+        return false;
+    }
+    uint32_t head_pages = (uint32_t)((low - base) >> KILN_PAGE_SHIFT);
+    uint32_t tail_pages = (uint32_t)((end - high) >> KILN_PAGE_SHIFT);
+    uint32_t pages = run->pages - head_pages - tail_pages;
+    uint32_t dirty_start = run->dirty_start, dirty_end = run->dirty_end;
+    remove_run(heap, run);
+    heap->os->discard(heap->os->ctx, low, high - low);
+    run->kind = KILN_SPAN_DISCARDED;
+    add_run(heap, run, low, 0, pages, 0, 0);
+    if (head) {
+        head->kind = KILN_SPAN_READY;
+        add_run(heap, head, base, 0, head_pages, dirty_start, dirty_end);
+    }
+    if (tail) {
+        tail->kind = KILN_SPAN_READY;
+        add_run(heap, tail, base, head_pages + pages, tail_pages, dirty_start, dirty_end);
+    }
+    (void)join_neighbours(heap, run);
+    return true;
+}
+
+/* The memory that a growth of `pages` pages will need is taken from idle runs that did not fit, if
+ * they are large enough to be worth a system call: so the heap does not grow for being fragmented.
+ * `fresh` is what it grew by. */
+static void pay_for_growth(kiln_page_heap_t *heap, const kiln_span_t *fresh, uint32_t pages)
+{
+    uint64_t floor = heap->counts.dirty > pages ? heap->counts.dirty - pages : 0;
+    kiln_span_t *run = kiln_free_tree_largest(&heap->ready);
+    while (run && run->pages >= GROWTH_RUN_PAGES && heap->counts.dirty > floor) {
+        kiln_span_t *next = kiln_free_tree_before(&heap->ready, run);
+        if (run != fresh && run->dirty_start < run->dirty_end) (void)discard(heap, run);
+        run = next;
+    }
+}
+
+static bool discard_down_to(kiln_page_heap_t *heap, uint64_t dirty_pages)
+{
+    bool any = false;
+    kiln_span_t *run = kiln_free_tree_largest(&heap->ready);
+    while (run && heap->counts.dirty > dirty_pages &&
+           bytes_of(run->pages) >= heap->os->phys_bytes) {
+        kiln_span_t *next = kiln_free_tree_before(&heap->ready, run);
+        if (run->dirty_start < run->dirty_end && discard(heap, run)) any = true;
+        run = next;
+    }
+    return any;
+}
+
 /* ---- growth ---- */
 
 /* add_region remembers [start, end), joined with its neighbours: a free run may lie across what the
@@ -219,8 +288,8 @@ static void add_region(kiln_page_heap_t *heap, uintptr_t start, uintptr_t end)
     heap->regions = region;
 }
 
-/* grow adds a run of at least `pages` pages from the arena. */
-static bool grow(kiln_page_heap_t *heap, uint64_t pages)
+/* grow_by adds a run of at least `pages` pages from the arena, joined with its neighbours. */
+static bool grow_by(kiln_page_heap_t *heap, uint64_t pages)
 {
     if (heap->arena_failed) return false;
     if (!heap->spare_region)
@@ -242,9 +311,30 @@ static bool grow(kiln_page_heap_t *heap, uint64_t pages)
     heap->counts.taken += got_pages;
     run->kind = KILN_SPAN_READY;
     add_run(heap, run, (uintptr_t)got.addr, 0, got_pages, 0, 0);
-    (void)join_neighbours(heap, run);
+    pay_for_growth(heap, join_neighbours(heap, run), got_pages);
     note_peak(heap);
     return true;
+}
+
+/* grow_at makes the free pages from `addr` on, where the arena's next bytes come from if it can
+ * help it, at least `pages`. False: it gave nothing, or elsewhere. */
+static bool grow_at(kiln_page_heap_t *heap, uintptr_t addr, uint64_t pages)
+{
+    kiln_span_t *run = run_right_of(heap, addr);
+    uint64_t has = run && run->kind == KILN_SPAN_READY ? run->pages : 0;
+    if (addr + (has << KILN_PAGE_SHIFT) != heap->arena->arena_alloc) return false;
+    if (has < pages && !grow_by(heap, pages - has)) return false;
+    run = run_right_of(heap, addr);
+    return run && run->pages >= pages;
+}
+
+/* grow makes a run of at least `pages` pages, of what is free at the arena's end if that helps. */
+static bool grow(kiln_page_heap_t *heap, uint64_t pages)
+{
+    kiln_span_t *last = run_left_of(heap, (uintptr_t)heap->arena->arena_alloc);
+    if (last && last->kind == KILN_SPAN_READY && grow_at(heap, kiln_span_base(last), pages))
+        return true;
+    return grow_by(heap, pages);
 }
 
 /* Of both kinds the better fit; of equals the Ready one, which costs nothing. */
@@ -322,58 +412,6 @@ kiln_span_t *kiln_page_heap_large(kiln_page_heap_t *heap, uint64_t pages, uint64
     return span;
 }
 
-/* ---- idle memory ---- */
-
-/* discard gives the bytes of a Ready run in the tree back to the OS: its whole hardware pages. What
- * is left over at its ends stays Ready. False when there is no such page, or no record. */
-static bool discard(kiln_page_heap_t *heap, kiln_span_t *run)
-{
-    uint64_t phys = heap->os->phys_bytes > KILN_PAGE_BYTES ? heap->os->phys_bytes : KILN_PAGE_BYTES;
-    uintptr_t base = kiln_span_base(run), end = kiln_span_end(run);
-    uintptr_t low = (uintptr_t)kiln_round_up(base, phys);
-    uintptr_t high = (uintptr_t)kiln_round_down(end, phys);
-    if (low >= high) return false;
-
-    kiln_span_t *head = low > base ? take_record(heap, KILN_CLASS_LARGE) : NULL;
-    kiln_span_t *tail = high < end ? take_record(heap, KILN_CLASS_LARGE) : NULL;
-    if ((low > base && !head) || (high < end && !tail)) {
-        if (head) give_record(heap, head);
-        if (tail) give_record(heap, tail);
-        return false;
-    }
-    uint32_t head_pages = (uint32_t)((low - base) >> KILN_PAGE_SHIFT);
-    uint32_t tail_pages = (uint32_t)((end - high) >> KILN_PAGE_SHIFT);
-    uint32_t pages = run->pages - head_pages - tail_pages;
-    uint32_t dirty_start = run->dirty_start, dirty_end = run->dirty_end;
-    remove_run(heap, run);
-    heap->os->discard(heap->os->ctx, low, high - low);
-    run->kind = KILN_SPAN_DISCARDED;
-    add_run(heap, run, low, 0, pages, 0, 0);
-    if (head) {
-        head->kind = KILN_SPAN_READY;
-        add_run(heap, head, base, 0, head_pages, dirty_start, dirty_end);
-    }
-    if (tail) {
-        tail->kind = KILN_SPAN_READY;
-        add_run(heap, tail, base, head_pages + pages, tail_pages, dirty_start, dirty_end);
-    }
-    (void)join_neighbours(heap, run);
-    return true;
-}
-
-static bool discard_down_to(kiln_page_heap_t *heap, uint64_t dirty_pages)
-{
-    bool any = false;
-    kiln_span_t *run = kiln_free_tree_largest(&heap->ready);
-    while (run && heap->counts.dirty > dirty_pages &&
-           bytes_of(run->pages) >= heap->os->phys_bytes) {
-        kiln_span_t *next = kiln_free_tree_before(&heap->ready, run);
-        if (run->dirty_start < run->dirty_end && discard(heap, run)) any = true;
-        run = next;
-    }
-    return any;
-}
-
 bool kiln_page_heap_trim(kiln_page_heap_t *heap, uint64_t keep_bytes)
 {
     kiln_page_heap_lock(heap);
@@ -419,7 +457,10 @@ static bool extend(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t pages)
 {
     uint32_t old = span->pages, more = pages - old;
     kiln_span_t *run = run_right_of(heap, kiln_span_end(span));
-    if (!run || run->pages < more) return false;
+    if (!run || run->pages < more) {
+        if (!grow_at(heap, kiln_span_end(span), more)) return false;
+        run = run_right_of(heap, kiln_span_end(span));
+    }
     kiln_span_t *part = take_record(heap, KILN_CLASS_LARGE);
     if (!part) return false;
     run = make_divisible(heap, run);
