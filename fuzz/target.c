@@ -6,6 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Where MSan looks on, the engine that wrote the input was not built with it. */
+#ifdef __has_feature
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define INPUT_IS_KNOWN(data, size) __msan_unpoison(data, size)
+#endif
+#endif
+#ifndef INPUT_IS_KNOWN
+#define INPUT_IS_KNOWN(data, size) ((void)0)
+#endif
+
 bool kiln_fuzz_tracing;
 
 static const uint8_t *input_data; /* of the input that runs now */
@@ -14,6 +25,7 @@ static bool stopping;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    INPUT_IS_KNOWN(data, size);
     input_data = data;
     input_size = size;
     kiln_fuzz_one(data, size);
