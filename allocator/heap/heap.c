@@ -168,8 +168,8 @@ typedef struct {
 /* The bytes of a span in use from its base on; 0 for any other record. */
 static size_t span_bytes(const kiln_span_t *span)
 {
-    if (kiln_span_slots(span) == 0) return 0;
-    if (span->class_idx == KILN_CLASS_LARGE) return kiln_span_slot_bytes(span);
+    size_t slots_bytes = kiln_span_slots_bytes(span);
+    if (slots_bytes == 0 || span->class_idx == KILN_CLASS_LARGE) return slots_bytes;
     return (size_t)kiln_size_classes[span->class_idx].span_pages << KILN_PAGE_SHIFT;
 }
 
@@ -202,18 +202,18 @@ static found_t find_live(kiln_heap_t *heap, const void *block)
 /* ---- free ---- */
 
 /* The slot was taken from the program and is in no cache yet. */
-void kiln_heap_put_away(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t *span,
-                        kiln_slot_t slot)
+static void put_away(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t *span,
+                     kiln_slot_t slot)
 {
     uint32_t class_idx = span->class_idx;
     if (class_idx == KILN_CLASS_LARGE) {
         kiln_page_heap_give(&heap->pages, span);
     } else if (!cache) {
         kiln_central_give(&heap->central[class_idx], &slot, 1);
-    } else if (!kiln_cache_bin_push(&cache->bins[class_idx], slot)) {
-        kiln_thread_cache_flush(&heap->caches, cache, class_idx);
-        bool pushed = kiln_cache_bin_push(&cache->bins[class_idx], slot);
-        KILN_ASSERT(pushed);
+    } else {
+        kiln_cache_bin_t *bin = &cache->bins[class_idx];
+        if (!kiln_cache_bin_has_room(bin)) kiln_thread_cache_flush(&heap->caches, cache, class_idx);
+        kiln_cache_bin_push(bin, slot);
     }
 }
 
@@ -223,7 +223,7 @@ kiln_misuse_t kiln_heap_free_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache,
     if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
     if (!kiln_heap_change(heap, found.state, found.was, KILN_SLOT_FREE))
         return KILN_MISUSE_DOUBLE_FREE;
-    kiln_heap_put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
+    put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
     return KILN_MISUSE_NONE;
 }
 
@@ -314,7 +314,7 @@ void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *blo
                       ? NULL
                       : copy_elsewhere(heap, cache, block, found.span, bytes);
     if (fresh) {
-        kiln_heap_put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
+        put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
         return fresh;
     }
     /* Here it stays: because it fits, or because there is no memory. A smaller one always fits. */

@@ -155,25 +155,29 @@ struct kiln_heap {
     kiln_thread_cache_list_t caches;
 };
 
-/* ---- the common paths, to be compiled into their callers ---- */
+/* ---- the common paths, to be compiled into their callers ----
+ *
+ * A fast one does the whole work, or nothing: then the slow one of that name must be called. No
+ * fast path calls anything, so that a caller that ends with the slow one saves no registers. */
 
 void *kiln_heap_malloc_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes);
 kiln_misuse_t kiln_heap_free_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block);
-void kiln_heap_put_away(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t *span,
-                        kiln_slot_t slot);
 
-/* 0 bytes wrap to the top, and so leave the common path by the same test as large blocks. */
-static inline void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
+/* kiln_heap_malloc_fast gives NULL when the slow one must be called; `cache` is not NULL. 0 bytes
+ * wrap to the top, and so leave the common path by the same test as large blocks. */
+static inline void *kiln_heap_malloc_fast(kiln_thread_cache_t *cache, size_t bytes)
 {
     kiln_slot_t slot;
-    if (__builtin_expect(cache && bytes - 1 < KILN_SMALL_MAX, 1)) {
-        kiln_cache_bin_t *bin = &cache->bins[kiln_size_class_of(bytes)];
-        if (__builtin_expect(kiln_cache_bin_pop(bin, &slot), 1)) {
-            atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_relaxed);
-            return slot.block;
-        }
-    }
-    return kiln_heap_malloc_slow(heap, cache, bytes);
+    if (__builtin_expect(bytes - 1 >= KILN_SMALL_MAX, 0)) return NULL;
+    if (!kiln_cache_bin_pop(&cache->bins[kiln_size_class_of(bytes)], &slot)) return NULL;
+    atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_relaxed);
+    return slot.block;
+}
+
+static inline void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
+{
+    void *block = cache ? kiln_heap_malloc_fast(cache, bytes) : NULL;
+    return __builtin_expect(block != NULL, 1) ? block : kiln_heap_malloc_slow(heap, cache, bytes);
 }
 
 /* kiln_heap_change takes a slot from one state to another, unless another thread took it elsewhere
@@ -190,24 +194,27 @@ static inline bool kiln_heap_change(const kiln_heap_t *heap, _Atomic uint8_t *st
                                                    memory_order_relaxed);
 }
 
-static inline kiln_misuse_t kiln_heap_free(kiln_heap_t *heap, kiln_thread_cache_t *cache,
-                                           void *block)
+/* kiln_heap_free_fast: true when the block was free to take and there was room in the cache, which
+ * is not NULL. */
+static inline bool kiln_heap_free_fast(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block)
 {
     uintptr_t addr = (uintptr_t)block;
     kiln_span_t *span = kiln_page_map_find(&heap->map, addr);
-    if (__builtin_expect(span != NULL, 1)) {
-        uint32_t slot_idx = kiln_span_slot_at(span, addr - kiln_span_base(span));
-        if (__builtin_expect(slot_idx != UINT32_MAX, 1)) {
-            kiln_slot_t slot = {block, &span->states[slot_idx]};
-            if (__builtin_expect(kiln_heap_change(heap, slot.state, KILN_SLOT_LIVE, KILN_SLOT_FREE),
-                                 1)) {
-                if (__builtin_expect(
-                        !cache || !kiln_cache_bin_push(&cache->bins[span->class_idx], slot), 0))
-                    kiln_heap_put_away(heap, cache, span, slot);
-                return KILN_MISUSE_NONE;
-            }
-        }
-    }
+    if (__builtin_expect(!span, 0)) return false;
+    uint32_t slot_idx = kiln_span_small_slot_at(span, addr - kiln_span_base(span));
+    kiln_cache_bin_t *bin = &cache->bins[span->class_idx];
+    if (__builtin_expect(slot_idx == UINT32_MAX || !kiln_cache_bin_has_room(bin), 0)) return false;
+    kiln_slot_t slot = {block, &span->states[slot_idx]};
+    if (!kiln_heap_change(heap, slot.state, KILN_SLOT_LIVE, KILN_SLOT_FREE)) return false;
+    kiln_cache_bin_push(bin, slot);
+    return true;
+}
+
+static inline kiln_misuse_t kiln_heap_free(kiln_heap_t *heap, kiln_thread_cache_t *cache,
+                                           void *block)
+{
+    if (__builtin_expect(cache && kiln_heap_free_fast(heap, cache, block), 1))
+        return KILN_MISUSE_NONE;
     return kiln_heap_free_slow(heap, cache, block);
 }
 

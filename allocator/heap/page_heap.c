@@ -450,7 +450,7 @@ static void set_large_pages(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t 
     heap->counts.large += pages;
     heap->counts.large -= span->pages;
     span->pages = pages;
-    atomic_store_explicit(&span->slot_bytes, (size_t)bytes_of(pages), memory_order_relaxed);
+    atomic_store_explicit(&span->slots_bytes, (size_t)bytes_of(pages), memory_order_relaxed);
 }
 
 static bool extend(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t pages)

@@ -13,17 +13,20 @@ void kiln_page_map_init(kiln_page_map_t *map, const kiln_arena_t *arena)
     KILN_ASSERT(table->heap_bytes == KILN_PAGE_BYTES && table->entry_bytes == sizeof(void *));
     uint64_t entries = table->bytes_max / table->entry_bytes;
     map->start = (uintptr_t)arena->arena_start;
-    map->heap_last = (uintptr_t)((entries << KILN_PAGE_SHIFT) - 1);
+    map->heap_last = table->present ? (uintptr_t)((entries << KILN_PAGE_SHIFT) - 1) : 0;
     map->idx_shift = KILN_PAGE_SHIFT + log2_of(table->phys_bytes) - log2_of(table->entry_bytes);
     map->arena = arena;
     map->present = table->present;
     map->entries = (_Atomic(kiln_span_t *) *)(uintptr_t)table->base;
 }
 
-bool kiln_page_map_may_read(const kiln_page_map_t *map, uintptr_t offset)
+kiln_span_t *kiln_page_map_find_slow(const kiln_page_map_t *map, uintptr_t addr)
 {
-    return kiln_arena_holds(map->arena, (kiln_addr_t)map->start + offset) &&
-           kiln_arena_table_has(&map->arena->tables[KILN_ARENA_SPANS], offset);
+    uintptr_t offset = addr - map->start;
+    if (!kiln_arena_holds(map->arena, addr) ||
+        !kiln_arena_table_has(&map->arena->tables[KILN_ARENA_SPANS], offset))
+        return NULL;
+    return atomic_load_explicit(&map->entries[offset >> KILN_PAGE_SHIFT], memory_order_acquire);
 }
 
 void kiln_page_map_set(const kiln_page_map_t *map, kiln_span_t *span, uint32_t first,

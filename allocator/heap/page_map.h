@@ -19,34 +19,30 @@
 
 /* What a look-up needs of the arena and its span table, side by side and without a division. */
 typedef struct kiln_page_map {
-    uintptr_t start;     /* arena_start */
-    uintptr_t heap_last; /* the last byte that an entry stands for, from `start` on */
-    unsigned idx_shift;  /* bytes of heap whose entries fill one hardware page, log2 */
-    const kiln_arena_t *arena;
-    const _Atomic uint64_t *present; /* NULL unless the arena follows kiln */
+    uintptr_t start;                 /* arena_start */
+    uintptr_t heap_last;             /* the last byte that has a bit in `present`, from `start` on;
+                                        0: there is no `present` */
+    const _Atomic uint64_t *present; /* see arena_tables.h; NULL unless the arena follows kiln */
     _Atomic(kiln_span_t *) *entries;
+    unsigned idx_shift; /* bytes of heap whose entries fill one hardware page, log2 */
+    const kiln_arena_t *arena;
 } kiln_page_map_t;
 
 /* kiln_page_map_init: the arena has started. */
 void kiln_page_map_init(kiln_page_map_t *map, const kiln_arena_t *arena);
 
-/* kiln_page_map_may_read: the same as kiln_arena_holds and kiln_arena_table_has, for an arena that
- * has no `present`. */
-bool kiln_page_map_may_read(const kiln_page_map_t *map, uintptr_t offset);
+/* kiln_page_map_find_slow is the same for any arena. */
+kiln_span_t *kiln_page_map_find_slow(const kiln_page_map_t *map, uintptr_t addr);
 
-/* kiln_page_map_find never faults, whatever `addr` is. NULL: no span has it. Under kiln, the page
- * of an entry is present only if it has an entry of heap; the others there are NULL. */
+/* kiln_page_map_find never faults, whatever `addr` is. NULL: no span has it. Under kiln a table
+ * page that is present may be read, heap or not: entries of pages that never were heap are NULL. */
 static inline kiln_span_t *kiln_page_map_find(const kiln_page_map_t *map, uintptr_t addr)
 {
     uintptr_t offset = addr - map->start;
-    if (__builtin_expect(map->present != NULL, 1)) {
-        if (offset > map->heap_last) return NULL;
-        uintptr_t idx = offset >> map->idx_shift;
-        uint64_t word = atomic_load_explicit(&map->present[idx / 64], memory_order_acquire);
-        if ((word >> (idx % 64) & 1) == 0) return NULL;
-    } else if (!kiln_page_map_may_read(map, offset)) {
-        return NULL;
-    }
+    if (__builtin_expect(offset >= map->heap_last, 0)) return kiln_page_map_find_slow(map, addr);
+    uintptr_t idx = offset >> map->idx_shift;
+    uint64_t word = atomic_load_explicit(&map->present[idx / 64], memory_order_acquire);
+    if ((word >> (idx % 64) & 1) == 0) return NULL;
     return atomic_load_explicit(&map->entries[offset >> KILN_PAGE_SHIFT], memory_order_acquire);
 }
 

@@ -28,34 +28,36 @@ size_t kiln_span_record_bytes(uint32_t class_idx)
 
 void kiln_span_shape(kiln_span_t *span, uint32_t class_idx)
 {
-    const kiln_size_class_t *class = &kiln_size_classes[class_idx];
     span->class_idx = (uint8_t)class_idx;
-    atomic_store_explicit(&span->magic, class->magic, memory_order_relaxed);
-    atomic_store_explicit(&span->slot_bytes, class->slot_bytes, memory_order_relaxed);
+    span->magic = kiln_size_classes[class_idx].magic;
 }
 
-void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages)
+static void fill_free_bits(kiln_span_t *span)
 {
-    span->left = span->right = NULL;
-    span->pages = pages;
-    span->used = 0;
-    atomic_store_explicit(&span->base, base, memory_order_relaxed);
-    if (span->class_idx == KILN_CLASS_LARGE) {
-        size_t bytes = (size_t)pages << KILN_PAGE_SHIFT;
-        span->kind = KILN_SPAN_LARGE;
-        atomic_store_explicit(&span->slot_bytes, bytes, memory_order_relaxed);
-        span->used = 1;
-        atomic_store_explicit(&span->states[0], KILN_SLOT_LIVE, memory_order_relaxed);
-        atomic_store_explicit(&span->slots, 1, memory_order_relaxed);
-        return;
-    }
-    uint16_t slots = kiln_size_classes[span->class_idx].slots;
+    uint32_t slots = kiln_span_slots(span);
     uint64_t *bits = free_bits(span);
     for (uint32_t i = 0; i < words(slots); i++) bits[i] = UINT64_MAX;
     if (slots % WORD_BITS) bits[words(slots) - 1] = (UINT64_C(1) << slots % WORD_BITS) - 1;
     span->first_word = 0;
-    span->kind = KILN_SPAN_SMALL;
-    atomic_store_explicit(&span->slots, slots, memory_order_relaxed);
+}
+
+void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages)
+{
+    size_t slots_bytes = (size_t)pages << KILN_PAGE_SHIFT;
+    span->left = span->right = NULL;
+    span->pages = pages;
+    atomic_store_explicit(&span->base, base, memory_order_relaxed);
+    if (span->class_idx == KILN_CLASS_LARGE) {
+        span->kind = KILN_SPAN_LARGE;
+        span->used = 1;
+        atomic_store_explicit(&span->states[0], KILN_SLOT_LIVE, memory_order_relaxed);
+    } else {
+        span->kind = KILN_SPAN_SMALL;
+        span->used = 0;
+        fill_free_bits(span);
+        slots_bytes = kiln_span_slots(span) * kiln_span_slot_bytes(span);
+    }
+    atomic_store_explicit(&span->slots_bytes, slots_bytes, memory_order_relaxed);
 }
 
 void kiln_span_close(kiln_span_t *span)
@@ -65,7 +67,7 @@ void kiln_span_close(kiln_span_t *span)
         atomic_store_explicit(&span->states[0], KILN_SLOT_FREE, memory_order_relaxed);
     }
     KILN_ASSERT(span->used == 0);
-    atomic_store_explicit(&span->slots, 0, memory_order_relaxed);
+    atomic_store_explicit(&span->slots_bytes, 0, memory_order_relaxed);
 }
 
 uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max)
@@ -113,10 +115,10 @@ static const char *broken_small_rule(const kiln_span_t *span)
     uint32_t used = 0;
 
     if (span->class_idx == KILN_CLASS_LARGE) return "a small span has a size class";
-    if (kiln_span_slots(span) != class->slots || span->pages != class->span_pages)
-        return "slots and pages of a span are those of its class";
-    if (kiln_span_slot_bytes(span) != class->slot_bytes || span->magic != class->magic)
-        return "slot_bytes and magic of a record are those of its class";
+    if (span->pages != class->span_pages) return "the pages of a span are those of its class";
+    if (span->magic != class->magic) return "the magic of a record is that of its class";
+    if (span->slots_bytes != class->slots * class->slot_bytes)
+        return "slots_bytes is what the slots take";
     for (uint32_t i = 0; i < class->slots; i++) {
         bool out = kiln_span_is_out(span, i);
         if (!out && span->states[i] != KILN_SLOT_FREE) return "a slot in its span is FREE";
@@ -132,18 +134,19 @@ static const char *broken_small_rule(const kiln_span_t *span)
 
 const char *kiln_span_broken_rule(const kiln_span_t *span)
 {
-    if (span->kind == KILN_SPAN_SPARE) return kiln_span_slots(span) ? "a spare has no slots" : NULL;
+    bool in_use = span->kind == KILN_SPAN_SMALL || span->kind == KILN_SPAN_LARGE;
+    if (!in_use && span->slots_bytes != 0) return "only a span in use has slots";
+    if (span->kind == KILN_SPAN_SPARE) return NULL;
     if (span->pages == 0) return "a span has pages";
     if (!kiln_is_aligned(kiln_span_base(span), KILN_PAGE_BYTES)) return "a span is page aligned";
     if (span->kind == KILN_SPAN_SMALL) return broken_small_rule(span);
     if (span->kind == KILN_SPAN_LARGE) {
-        if (span->class_idx != KILN_CLASS_LARGE || span->magic != 0 || span->slots != 1)
-            return "a large span is one slot";
-        if (span->slot_bytes != (size_t)span->pages << KILN_PAGE_SHIFT)
+        if (span->class_idx != KILN_CLASS_LARGE || span->magic != 0)
+            return "a large span is of no size class";
+        if (span->slots_bytes != (size_t)span->pages << KILN_PAGE_SHIFT)
             return "a large block is all of its pages";
         return NULL;
     }
-    if (kiln_span_slots(span) != 0) return "a free run has no slots";
     if (span->dirty_start > span->dirty_end || span->dirty_end > span->pages)
         return "the dirty pages lie in the run";
     if (span->kind == KILN_SPAN_DISCARDED && span->dirty_start != span->dirty_end)

@@ -6,8 +6,8 @@
  * A thread that frees a pointer reads a record without a lock, and a buggy program makes it read
  * one that is being recycled. So a record stays what it is for ever: it keeps its size class and
  * its place for slot states, is never unmapped, and the fields that such a reader uses (below
- * "read without a lock") are atomic. A free run has no slots: the reader's test `slot < slots`
- * fails.
+ * "read without a lock") are atomic. A free run has no slots: no
+ * offset is one of a slot.
  *
  * Units    pages are KILN_PAGE_BYTES. Slot indices count from the start of the span.
  * Lock     of the size class while the span is cut into slots, else of the page heap.
@@ -51,12 +51,11 @@ struct kiln_span {
     uint8_t kind;                    /* kiln_span_kind_t */
 
     uint8_t class_idx; /* constant for ever; 0 serves large blocks and free runs */
-    /* read without a lock */
-    _Atomic uint16_t slots; /* 0 unless in use */
-    _Atomic uint32_t magic; /* slot index = offset * magic >> 32 */
+    uint32_t magic;    /* constant for ever, as in size_class.h; 0 unless small */
+    /* read without a lock, too */
     _Atomic uintptr_t base;
-    _Atomic size_t slot_bytes;
-    _Atomic uint8_t states[]; /* kiln_slot_state_t, one a slot; then the free bits */
+    _Atomic size_t slots_bytes; /* of all slots together; 0 unless in use */
+    _Atomic uint8_t states[];   /* kiln_slot_state_t, one a slot; then the free bits */
 };
 
 /* A block on its way: what a cache keeps, so that malloc need not look the span up. */
@@ -102,14 +101,21 @@ static inline uintptr_t kiln_span_end(const kiln_span_t *span)
     return kiln_span_base(span) + ((uintptr_t)span->pages << KILN_PAGE_SHIFT);
 }
 
+static inline size_t kiln_span_slots_bytes(const kiln_span_t *span)
+{
+    return atomic_load_explicit(&span->slots_bytes, memory_order_relaxed);
+}
+
+/* kiln_span_slots and kiln_span_slot_bytes are for spans in use. */
 static inline uint32_t kiln_span_slots(const kiln_span_t *span)
 {
-    return atomic_load_explicit(&span->slots, memory_order_relaxed);
+    return span->class_idx == KILN_CLASS_LARGE ? 1 : kiln_size_classes[span->class_idx].slots;
 }
 
 static inline size_t kiln_span_slot_bytes(const kiln_span_t *span)
 {
-    return atomic_load_explicit(&span->slot_bytes, memory_order_relaxed);
+    return span->class_idx == KILN_CLASS_LARGE ? kiln_span_slots_bytes(span)
+                                               : kiln_size_classes[span->class_idx].slot_bytes;
 }
 
 static inline bool kiln_span_is_free(const kiln_span_t *span)
@@ -117,15 +123,21 @@ static inline bool kiln_span_is_free(const kiln_span_t *span)
     return span->kind == KILN_SPAN_READY || span->kind == KILN_SPAN_DISCARDED;
 }
 
-/* kiln_span_slot_at gives the index of the slot that starts at `offset` from the base, or
- * UINT32_MAX when none does. `offset` may be anything: a wrong product is found out by the
- * comparison. A large span's magic is 0, so that only offset 0 passes. */
+/* kiln_span_small_slot_at gives the index of the slot that starts at `offset` from the base of a
+ * small span, or UINT32_MAX when none does: for any offset, and for any record. The low half of the
+ * product is the remainder, scaled: below magic means none (size_class_test tries every offset). */
+static inline uint32_t kiln_span_small_slot_at(const kiln_span_t *span, size_t offset)
+{
+    uint64_t product = (uint64_t)(uint32_t)offset * span->magic;
+    bool start = offset < kiln_span_slots_bytes(span) && (uint32_t)product < span->magic;
+    return start ? (uint32_t)(product >> 32) : UINT32_MAX;
+}
+
+/* kiln_span_slot_at is the same for large spans as well. */
 static inline uint32_t kiln_span_slot_at(const kiln_span_t *span, size_t offset)
 {
-    uint32_t magic = atomic_load_explicit(&span->magic, memory_order_relaxed);
-    uint32_t slot_idx = (uint32_t)((uint64_t)offset * magic >> 32);
-    bool exact = (size_t)slot_idx * kiln_span_slot_bytes(span) == offset;
-    return exact && slot_idx < kiln_span_slots(span) ? slot_idx : UINT32_MAX;
+    if (span->class_idx != KILN_CLASS_LARGE) return kiln_span_small_slot_at(span, offset);
+    return offset == 0 && kiln_span_slots_bytes(span) != 0 ? 0 : UINT32_MAX;
 }
 
 #endif

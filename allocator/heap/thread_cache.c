@@ -18,26 +18,22 @@ void kiln_thread_cache_list_unlock(kiln_thread_cache_list_t *list)
     kiln_lock_release(&list->lock, &list->pages->os->parker);
 }
 
-static uint32_t bin_count(const kiln_cache_bin_t *bin)
+static void set_count(kiln_cache_bin_t *bin, uint32_t class_idx, uint32_t count)
 {
-    return atomic_load_explicit(&bin->count, memory_order_relaxed);
-}
-
-static void set_count(kiln_cache_bin_t *bin, uint32_t count)
-{
+    kiln_slot_t *top = kiln_cache_bin_first(bin, class_idx) + count;
     atomic_signal_fence(memory_order_release);
-    atomic_store_explicit(&bin->count, count, memory_order_relaxed);
+    atomic_store_explicit(&bin->top, top, memory_order_relaxed);
 }
 
 static void lay_out(kiln_thread_cache_t *cache)
 {
     kiln_slot_t *next = cache->slots;
     for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) {
-        cache->bins[i].max = kiln_size_classes[i].cache_max;
-        cache->bins[i].slots = next;
-        next += kiln_size_classes[i].cache_max;
+        next += 1 + kiln_size_classes[i].cache_max; /* one stays empty, see kiln_cache_bin_t */
+        cache->bins[i].end = next;
+        set_count(&cache->bins[i], i, 0);
     }
-    KILN_ASSERT(next == cache->slots + KILN_CACHE_ENTRIES_SUM);
+    KILN_ASSERT(next == cache->slots + KILN_CACHE_ENTRIES_SUM + KILN_SIZE_CLASSES);
 }
 
 kiln_thread_cache_t *kiln_thread_cache_new(kiln_thread_cache_list_t *list)
@@ -61,6 +57,17 @@ kiln_thread_cache_t *kiln_thread_cache_new(kiln_thread_cache_list_t *list)
     return cache;
 }
 
+/* Gives all slots of a bin to their class. */
+static void empty_bin(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
+                      uint32_t class_idx)
+{
+    kiln_cache_bin_t *bin = &cache->bins[class_idx];
+    uint32_t count = kiln_cache_bin_count(bin, class_idx);
+    if (count == 0) return;
+    kiln_central_give(&list->central[class_idx], kiln_cache_bin_first(bin, class_idx), count);
+    set_count(bin, class_idx, 0);
+}
+
 /* Holds the list's lock. */
 static void end(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache)
 {
@@ -76,12 +83,7 @@ static void end(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache)
 
 void kiln_thread_cache_end(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache)
 {
-    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
-        kiln_cache_bin_t *bin = &cache->bins[i];
-        if (bin_count(bin) == 0) continue;
-        kiln_central_give(&list->central[i], bin->slots, bin_count(bin));
-        set_count(bin, 0);
-    }
+    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) empty_bin(list, cache, i);
     kiln_thread_cache_list_lock(list);
     end(list, cache);
     kiln_thread_cache_list_unlock(list);
@@ -91,8 +93,10 @@ bool kiln_thread_cache_refill(kiln_thread_cache_list_t *list, kiln_thread_cache_
                               uint32_t class_idx)
 {
     kiln_cache_bin_t *bin = &cache->bins[class_idx];
-    uint32_t taken = kiln_central_take(&list->central[class_idx], bin->slots, bin->max / 2);
-    set_count(bin, taken);
+    uint32_t half = kiln_size_classes[class_idx].cache_max / 2u;
+    uint32_t taken =
+        kiln_central_take(&list->central[class_idx], kiln_cache_bin_first(bin, class_idx), half);
+    set_count(bin, class_idx, taken);
     return taken > 0;
 }
 
@@ -100,10 +104,11 @@ void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t
                              uint32_t class_idx)
 {
     kiln_cache_bin_t *bin = &cache->bins[class_idx];
-    uint32_t count = bin_count(bin), half = (count + 1) / 2;
-    kiln_central_give(&list->central[class_idx], bin->slots, half);
-    for (uint32_t i = half; i < count; i++) bin->slots[i - half] = bin->slots[i];
-    set_count(bin, count - half);
+    kiln_slot_t *slots = kiln_cache_bin_first(bin, class_idx);
+    uint32_t count = kiln_cache_bin_count(bin, class_idx), half = (count + 1) / 2;
+    kiln_central_give(&list->central[class_idx], slots, half);
+    for (uint32_t i = half; i < count; i++) slots[i - half] = slots[i];
+    set_count(bin, class_idx, count - half);
 }
 
 void kiln_thread_cache_abandon(kiln_thread_cache_list_t *list, kiln_thread_cache_t *mine)
@@ -115,16 +120,14 @@ void kiln_thread_cache_abandon(kiln_thread_cache_list_t *list, kiln_thread_cache
         if (cache == mine) continue;
         /* A torn entry may name a slot that is in `mine` by now: that one must not be out while the
          * entry is looked at. So mine goes back first. */
-        for (uint32_t i = 1; mine && i < KILN_SIZE_CLASSES; i++) {
-            if (bin_count(&mine->bins[i]) == 0) continue;
-            kiln_central_give(&list->central[i], mine->bins[i].slots, bin_count(&mine->bins[i]));
-            set_count(&mine->bins[i], 0);
-        }
+        for (uint32_t i = 1; mine && i < KILN_SIZE_CLASSES; i++) empty_bin(list, mine, i);
         for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
             kiln_cache_bin_t *bin = &cache->bins[i];
-            for (uint32_t j = 0; j < bin_count(bin) && j < bin->max; j++)
-                kiln_central_reclaim(&list->central[i], bin->slots[j]);
-            set_count(bin, 0);
+            const kiln_slot_t *slots = kiln_cache_bin_first(bin, i);
+            uint32_t count = kiln_cache_bin_count(bin, i);
+            for (uint32_t j = 0; j < count && j < kiln_size_classes[i].cache_max; j++)
+                kiln_central_reclaim(&list->central[i], slots[j]);
+            set_count(bin, i, 0);
         }
         end(list, cache);
     }
@@ -137,7 +140,8 @@ uint64_t kiln_thread_cache_bytes(kiln_thread_cache_list_t *list)
     kiln_thread_cache_list_lock(list);
     for (const kiln_thread_cache_t *cache = list->first; cache; cache = cache->next)
         for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++)
-            bytes += (uint64_t)bin_count(&cache->bins[i]) * kiln_size_classes[i].slot_bytes;
+            bytes += (uint64_t)kiln_cache_bin_count(&cache->bins[i], i) *
+                     kiln_size_classes[i].slot_bytes;
     kiln_thread_cache_list_unlock(list);
     return bytes;
 }
@@ -145,19 +149,22 @@ uint64_t kiln_thread_cache_bytes(kiln_thread_cache_list_t *list)
 static const char *broken_bin_rule(const kiln_thread_cache_list_t *list,
                                    const kiln_cache_bin_t *bin, uint32_t class_idx)
 {
-    if (bin_count(bin) > bin->max) return "a cache keeps no more than it may";
-    for (uint32_t i = 0; i < bin_count(bin); i++) {
-        uintptr_t addr = (uintptr_t)bin->slots[i].block;
+    const kiln_slot_t *slots = kiln_cache_bin_first(bin, class_idx);
+    uint32_t count = kiln_cache_bin_count(bin, class_idx);
+    if (count > kiln_size_classes[class_idx].cache_max) return "a cache keeps no more than it may";
+    if (slots[-1].block != NULL) return "below the first slot lies an empty one";
+    for (uint32_t i = 0; i < count; i++) {
+        uintptr_t addr = (uintptr_t)slots[i].block;
         const kiln_span_t *span = kiln_page_map_find(&list->pages->map, addr);
         if (!span || span->kind != KILN_SPAN_SMALL || span->class_idx != class_idx)
             return "a cached slot is of its class";
         uint32_t slot_idx = kiln_span_slot_at(span, addr - kiln_span_base(span));
-        if (slot_idx == UINT32_MAX || bin->slots[i].state != &span->states[slot_idx])
+        if (slot_idx == UINT32_MAX || slots[i].state != &span->states[slot_idx])
             return "a cache entry names a slot and its state";
-        if (*bin->slots[i].state != KILN_SLOT_FREE || !kiln_span_is_out(span, slot_idx))
+        if (*slots[i].state != KILN_SLOT_FREE || !kiln_span_is_out(span, slot_idx))
             return "a slot in a cache is FREE and out";
         for (uint32_t j = 0; j < i; j++)
-            if (bin->slots[j].block == bin->slots[i].block) return "a slot is cached once";
+            if (slots[j].block == slots[i].block) return "a slot is cached once";
     }
     return NULL;
 }
@@ -174,7 +181,7 @@ const char *kiln_thread_cache_broken_rule(const kiln_thread_cache_list_t *list, 
         for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) {
             const char *rule = broken_bin_rule(list, &cache->bins[i], i);
             if (rule) return rule;
-            *out_slots += bin_count(&cache->bins[i]);
+            *out_slots += kiln_cache_bin_count(&cache->bins[i], i);
         }
     }
     return caches == list->count ? NULL : "the list counts its caches";

@@ -4,11 +4,11 @@
  * and emptied by halves, so that a thread that allocates and frees around the limit does not go to
  * the central list every time.
  *
- * A fork in another thread may copy a cache in the middle of a push or pop. `count` is stored
- * last, and what is found in the child is not believed, but checked slot by slot
+ * A fork in another thread may copy a cache in the middle of a push or pop. The top is
+ * stored last, and what is found in the child is not believed, but checked slot by slot
  * (kiln_central_reclaim): at worst a few slots stay out for ever, none is given out twice.
  *
- * Threads  a cache is used by its owner; others read the counts, for statistics.
+ * Threads  a cache is used by its owner; others read the tops, for statistics.
  * Lock     the list's is taken by the functions that take a list.
  * Memory   records of the page heap, used again by later threads, never given back. */
 #ifndef KILN_ALLOCATOR_HEAP_THREAD_CACHE_H
@@ -16,17 +16,18 @@
 
 #include "allocator/heap/central.h"
 
+/* A stack of slots that grows upwards. Below its first place lies an empty slot, so that the pop
+ * of an empty stack shows in what it reads. */
 typedef struct kiln_cache_bin {
-    _Atomic uint32_t count; /* slots[0, count) are there; written by the owner alone */
-    uint32_t max;           /* 0 for large blocks: they are never cached */
-    kiln_slot_t *slots;
+    kiln_slot_t *_Atomic top; /* the first free place; written by the owner alone */
+    kiln_slot_t *end;         /* no place for large blocks: they are never cached */
 } kiln_cache_bin_t;
 
 typedef struct kiln_thread_cache kiln_thread_cache_t;
 struct kiln_thread_cache {
     kiln_thread_cache_t *prev, *next; /* of the list; a spare one: next */
     kiln_cache_bin_t bins[KILN_SIZE_CLASSES];
-    kiln_slot_t slots[KILN_CACHE_ENTRIES_SUM];
+    kiln_slot_t slots[KILN_CACHE_ENTRIES_SUM + KILN_SIZE_CLASSES];
 };
 
 typedef struct kiln_thread_cache_list {
@@ -71,22 +72,37 @@ void kiln_thread_cache_list_unlock(kiln_thread_cache_list_t *list);
 /* kiln_cache_bin_pop takes the youngest slot; false: the bin is empty. */
 static inline bool kiln_cache_bin_pop(kiln_cache_bin_t *bin, kiln_slot_t *out)
 {
-    uint32_t count = atomic_load_explicit(&bin->count, memory_order_relaxed);
-    if (__builtin_expect(count == 0, 0)) return false;
-    *out = bin->slots[count - 1];
-    atomic_store_explicit(&bin->count, count - 1, memory_order_relaxed);
+    kiln_slot_t *top = atomic_load_explicit(&bin->top, memory_order_relaxed);
+    *out = top[-1];
+    if (__builtin_expect(out->block == NULL, 0)) return false;
+    atomic_store_explicit(&bin->top, top - 1, memory_order_relaxed);
     return true;
 }
 
-/* kiln_cache_bin_push adds a slot; false: the bin is full. */
-static inline bool kiln_cache_bin_push(kiln_cache_bin_t *bin, kiln_slot_t slot)
+static inline bool kiln_cache_bin_has_room(const kiln_cache_bin_t *bin)
 {
-    uint32_t count = atomic_load_explicit(&bin->count, memory_order_relaxed);
-    if (__builtin_expect(count >= bin->max, 0)) return false;
-    bin->slots[count] = slot;
+    return atomic_load_explicit(&bin->top, memory_order_relaxed) != bin->end;
+}
+
+/* kiln_cache_bin_push adds a slot; there is room. */
+static inline void kiln_cache_bin_push(kiln_cache_bin_t *bin, kiln_slot_t slot)
+{
+    kiln_slot_t *top = atomic_load_explicit(&bin->top, memory_order_relaxed);
+    *top = slot;
     atomic_signal_fence(memory_order_release);
-    atomic_store_explicit(&bin->count, count + 1, memory_order_relaxed);
-    return true;
+    atomic_store_explicit(&bin->top, top + 1, memory_order_relaxed);
+}
+
+/* kiln_cache_bin_first gives where the stack begins, kiln_cache_bin_count how many slots it has. */
+static inline kiln_slot_t *kiln_cache_bin_first(const kiln_cache_bin_t *bin, uint32_t class_idx)
+{
+    return bin->end - kiln_size_classes[class_idx].cache_max;
+}
+
+static inline uint32_t kiln_cache_bin_count(const kiln_cache_bin_t *bin, uint32_t class_idx)
+{
+    const kiln_slot_t *top = atomic_load_explicit(&bin->top, memory_order_relaxed);
+    return (uint32_t)(top - kiln_cache_bin_first(bin, class_idx));
 }
 
 #endif

@@ -490,7 +490,8 @@ static void test_broken_rules_are_named(void)
     kiln_thread_cache_t *cache = kiln_heap_attach(heap);
     char *block = kiln_heap_malloc(heap, cache, 100), *large = kiln_heap_malloc(heap, cache, 50000);
     kiln_span_t *span = kiln_page_map_find(&heap->pages.map, (uintptr_t)block);
-    kiln_cache_bin_t *bin = &cache->bins[kiln_size_class_of(100)];
+    uint32_t class_idx = kiln_size_class_of(100);
+    kiln_slot_t *slots = kiln_cache_bin_first(&cache->bins[class_idx], class_idx);
 
     span->used++;
     EXPECT_STR(kiln_heap_broken_rule(heap), "used == slots that are out");
@@ -498,13 +499,13 @@ static void test_broken_rules_are_named(void)
     span->states[0] = KILN_SLOT_FREE;
     EXPECT_STR(kiln_heap_broken_rule(heap), "every slot that is FREE and out is in one cache");
     span->states[0] = KILN_SLOT_LIVE;
-    *bin->slots[0].state = KILN_SLOT_LIVE;
+    *slots[0].state = KILN_SLOT_LIVE;
     EXPECT_STR(kiln_heap_broken_rule(heap), "a slot in a cache is FREE and out");
-    *bin->slots[0].state = KILN_SLOT_FREE;
-    kiln_slot_t slot = bin->slots[0];
-    bin->slots[0] = bin->slots[1];
+    *slots[0].state = KILN_SLOT_FREE;
+    kiln_slot_t slot = slots[0];
+    slots[0] = slots[1];
     EXPECT_STR(kiln_heap_broken_rule(heap), "a slot is cached once");
-    bin->slots[0] = slot;
+    slots[0] = slot;
     heap->central[span->class_idx].slots_out++;
     EXPECT_STR(kiln_heap_broken_rule(heap), "slots_out counts the slots that are out");
     heap->central[span->class_idx].slots_out--;

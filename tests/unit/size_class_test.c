@@ -50,6 +50,18 @@ static void test_the_product_is_the_quotient_at_every_offset(void)
     }
 }
 
+/* The low half of the product tells whether there is a remainder. */
+static void test_the_product_tells_the_starts_of_slots(void)
+{
+    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
+        const kiln_size_class_t *class = &kiln_size_classes[i];
+        for (uint32_t offset = 0; offset < class->slots * class->slot_bytes; offset++) {
+            bool start = (uint32_t)((uint64_t)offset * class->magic) < class->magic;
+            if (start != (offset % class->slot_bytes == 0)) EXPECT_EQ(offset, UINT32_MAX);
+        }
+    }
+}
+
 /* The control: one less and some offset comes out wrong, so the numbers are not there by luck. */
 static void test_a_smaller_magic_number_is_wrong(void)
 {
@@ -84,6 +96,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_classes_are_at_most_an_eighth_apart),
         KILN_TEST(test_spans_have_enough_slots_and_short_tails),
         KILN_TEST(test_the_product_is_the_quotient_at_every_offset),
+        KILN_TEST(test_the_product_tells_the_starts_of_slots),
         KILN_TEST(test_a_smaller_magic_number_is_wrong),
         KILN_TEST(test_aligned_requests_get_the_least_class_of_multiples),
     };

@@ -133,12 +133,12 @@ static void test_broken_rules_are_named(void)
     span->first_word = 1;
     EXPECT_STR(kiln_span_broken_rule(span), "no free slot below first_word");
     span->first_word = 0;
-    span->slots = 7;
-    EXPECT_STR(kiln_span_broken_rule(span), "slots and pages of a span are those of its class");
-    span->slots = kiln_size_classes[3].slots;
+    span->slots_bytes += 48;
+    EXPECT_STR(kiln_span_broken_rule(span), "slots_bytes is what the slots take");
+    span->slots_bytes -= 48;
     EXPECT_RULE(kiln_span_broken_rule(span));
     span->kind = KILN_SPAN_READY;
-    EXPECT_STR(kiln_span_broken_rule(span), "a free run has no slots");
+    EXPECT_STR(kiln_span_broken_rule(span), "only a span in use has slots");
 }
 
 int main(int argc, char **argv)

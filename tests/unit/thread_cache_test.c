@@ -8,7 +8,7 @@ static kiln_heap_t *open_heap(void)
 
 static uint32_t count_of(const kiln_thread_cache_t *cache, uint32_t class_idx)
 {
-    return atomic_load(&cache->bins[class_idx].count);
+    return kiln_cache_bin_count(&cache->bins[class_idx], class_idx);
 }
 
 static void test_a_refill_is_a_half_and_pops_upwards(void)
@@ -40,11 +40,14 @@ static void test_a_full_bin_gives_its_older_half_away(void)
         uint32_t max = kiln_size_classes[i].cache_max;
         kiln_slot_t slots[KILN_CACHE_ENTRIES_MAX + 1], slot;
         EXPECT_EQ(kiln_central_take(&heap->central[i], slots, max + 1), max + 1);
-        for (uint32_t j = 0; j < max; j++) EXPECT(kiln_cache_bin_push(bin, slots[j]));
-        EXPECT(!kiln_cache_bin_push(bin, slots[max]));
+        for (uint32_t j = 0; j < max; j++) {
+            EXPECT(kiln_cache_bin_has_room(bin));
+            kiln_cache_bin_push(bin, slots[j]);
+        }
+        EXPECT(!kiln_cache_bin_has_room(bin));
         kiln_thread_cache_flush(&heap->caches, cache, i);
         EXPECT_EQ(count_of(cache, i), max / 2);
-        EXPECT(kiln_cache_bin_push(bin, slots[max]));
+        kiln_cache_bin_push(bin, slots[max]);
         EXPECT_RULE(kiln_heap_broken_rule(heap));
         for (uint32_t j = max; kiln_cache_bin_pop(bin, &slot); j--) {
             EXPECT(slot.block == slots[j].block);
@@ -59,8 +62,8 @@ static void test_large_blocks_have_no_room_in_a_cache(void)
 {
     kiln_heap_t *heap = open_heap();
     kiln_thread_cache_t *cache = kiln_heap_attach(heap);
-    kiln_slot_t slot = {NULL, NULL};
-    EXPECT(!kiln_cache_bin_push(&cache->bins[KILN_CLASS_LARGE], slot));
+    kiln_slot_t slot;
+    EXPECT(!kiln_cache_bin_has_room(&cache->bins[KILN_CLASS_LARGE]));
     EXPECT(!kiln_cache_bin_pop(&cache->bins[KILN_CLASS_LARGE], &slot));
     kiln_heap_detach(heap, cache);
     world_close();
@@ -92,10 +95,10 @@ static void test_abandoned_caches_are_given_back(void)
     kiln_thread_cache_t *mine = kiln_heap_attach(heap), *other = kiln_heap_attach(heap);
     void *kept = kiln_heap_malloc(heap, mine, 100);
     void *of_other = kiln_heap_malloc(heap, other, 100);
-    kiln_cache_bin_t *torn = &other->bins[kiln_size_class_of(100)];
-    kiln_cache_bin_t *own = &mine->bins[kiln_size_class_of(100)];
-    torn->slots[2] = own->slots[3]; /* a stale entry: it is in `mine` now */
-    torn->slots[1].block = (char *)torn->slots[1].block + 8;
+    uint32_t class_idx = kiln_size_class_of(100);
+    kiln_slot_t *torn = kiln_cache_bin_first(&other->bins[class_idx], class_idx);
+    torn[2] = *kiln_cache_bin_first(&mine->bins[class_idx], class_idx); /* stale: it is in `mine` */
+    torn[1].block = (char *)torn[1].block + 8;
 
     kiln_heap_fork_prepare(heap);
     kiln_heap_fork_child(heap, mine);
@@ -103,7 +106,7 @@ static void test_abandoned_caches_are_given_back(void)
     EXPECT_EQ(kiln_thread_cache_bytes(&heap->caches), 0);
     EXPECT_RULE(kiln_heap_broken_rule(heap));
     /* Two blocks are live; the two entries that were spoilt are lost, no more. */
-    EXPECT_EQ(heap->central[kiln_size_class_of(100)].slots_out, 4);
+    EXPECT_EQ(heap->central[class_idx].slots_out, 4);
     EXPECT_EQ(kiln_heap_free(heap, mine, kept), KILN_MISUSE_NONE);
     EXPECT_EQ(kiln_heap_free(heap, mine, of_other), KILN_MISUSE_NONE);
     kiln_heap_detach(heap, mine);
