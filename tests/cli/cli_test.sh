@@ -12,7 +12,7 @@ for script in "$KILN_ROOT"/tools/cmd/*.sh; do
     expect_run "kiln help lists $name" 0 $'\n'"  $name +[a-z]" "$kiln" help
     [[ $name == help ]] || expect_run "kiln $name --help" 0 "Usage: kiln $name" "$kiln" "$name" --help
     [[ $name == help ]] || expect_run "kiln help $name" 0 "Usage: kiln $name" "$kiln" help "$name"
-    expect_run "kiln $name refuses an option it does not have" 2 "'--no-such-option'" \
+    expect_run "kiln $name refuses an option it does not have" 2 '--no-such-option' \
         "$kiln" "$name" --no-such-option
 done
 

@@ -36,7 +36,6 @@ kiln_build() {
         cp -f "$(kiln_bazel info --config=release bazel-bin 2>/dev/null 8>&-)/${built/://}" "$file.new"
         mv -f "$file.new" "$file" # at once: programs may be starting on it
         mv -f "$file.stamp.new" "$file.stamp"
-        [[ -z ${CI:-} ]] || kiln_bazel shutdown 8>&-
     fi
     exec 8>&-
 }
