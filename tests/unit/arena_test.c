@@ -399,7 +399,11 @@ static void expect_unchanged(const snapshot_t *before)
     EXPECT_EQ(kiln_arena_used(&now.arena), kiln_arena_used(&before->arena));
     EXPECT_EQ(now.arena.heap_sys_bytes, before->arena.heap_sys_bytes);
     EXPECT_EQ(now.arena.kept_count, before->arena.kept_count);
-    EXPECT(memcmp(now.arena.kept, before->arena.kept, sizeof arena.kept) == 0);
+    for (unsigned i = 0; i < before->arena.kept_count; i++) {
+        EXPECT_EQ(now.arena.kept[i].start, before->arena.kept[i].start);
+        EXPECT_EQ(now.arena.kept[i].end, before->arena.kept[i].end);
+        EXPECT_EQ(now.arena.kept[i].reserved, before->arena.kept[i].reserved);
+    }
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++)
         EXPECT_EQ(now.arena.tables[id].mapped_bytes, before->arena.tables[id].mapped_bytes);
     EXPECT_EQ(count_calls(CALL_GROW), 0);
