@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/single_threaded.h>
 
 kiln_heap_t kiln_process_heap;
 _Thread_local kiln_thread_t kiln_thread __attribute__((tls_model("initial-exec")));
@@ -47,6 +48,7 @@ static bool make_heap(void)
         kiln_os_linux_init(&os, getauxval(AT_PAGESZ));
     }
     kiln_heap_config_t config = kiln_start_config(&os);
+    config.single_threaded = &__libc_single_threaded;
     kiln_recording_begin(options.record, &config);
     if (kiln_heap_init(&kiln_process_heap, &config) != NULL) {
         memset(&kiln_process_heap, 0, sizeof kiln_process_heap); /* as init wants it next time */
@@ -160,7 +162,7 @@ void kiln_process_leave_slow(void)
     if (kiln_thread.state == KILN_THREAD_FORKING) hold_all();
 }
 
-void *kiln_process_malloc(size_t bytes)
+void *kiln_process_malloc_slow(size_t bytes)
 {
     kiln_visit_t visit = kiln_process_enter();
     void *block = visit.heap ? kiln_heap_malloc(visit.heap, visit.cache, bytes) : NULL;
@@ -176,7 +178,7 @@ void *kiln_process_aligned(size_t align, size_t bytes)
     return block;
 }
 
-void kiln_process_free(void *block, const char *call)
+void kiln_process_free_slow(void *block, const char *call)
 {
     if (!block) return;
     kiln_visit_t visit = kiln_process_enter();

@@ -68,9 +68,29 @@ static inline void kiln_process_leave(kiln_visit_t visit)
 
 /* The visits that more than one family makes. `call` names the function for a report; NULL is no
  * memory; errno is the caller's to set. `align` is a power of two; in free_sized 0 means none. */
-void *kiln_process_malloc(size_t bytes);
+void *kiln_process_malloc_slow(size_t bytes);
 void *kiln_process_aligned(size_t align, size_t bytes);
-void kiln_process_free(void *block, const char *call);
+void kiln_process_free_slow(void *block, const char *call);
 void kiln_process_free_sized(void *block, size_t align, size_t bytes, const char *call);
+
+/* The common paths of these two call nothing: see heap.h. */
+static inline void *kiln_process_malloc(size_t bytes)
+{
+    kiln_thread_cache_t *cache = kiln_thread.cache;
+    if (__builtin_expect(cache != NULL, 1)) {
+        void *block = kiln_heap_malloc_fast(cache, bytes);
+        if (__builtin_expect(block != NULL, 1)) return block;
+    }
+    return kiln_process_malloc_slow(bytes);
+}
+
+static inline void kiln_process_free(void *block, const char *call)
+{
+    kiln_thread_cache_t *cache = kiln_thread.cache;
+    if (__builtin_expect(cache != NULL, 1) &&
+        __builtin_expect(kiln_heap_free_fast(&kiln_process_heap, cache, block), 1))
+        return;
+    kiln_process_free_slow(block, call);
+}
 
 #endif

@@ -194,20 +194,26 @@ static inline bool kiln_heap_change(const kiln_heap_t *heap, _Atomic uint8_t *st
                                                    memory_order_relaxed);
 }
 
-/* kiln_heap_free_fast: true when the block was free to take and there was room in the cache, which
- * is not NULL. */
-static inline bool kiln_heap_free_fast(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block)
+/* kiln_heap_free_in frees a block of `span`: true when it was LIVE and there was room in the cache,
+ * which is not NULL. */
+static inline bool kiln_heap_free_in(const kiln_heap_t *heap, kiln_thread_cache_t *cache,
+                                     kiln_span_t *span, void *block)
 {
-    uintptr_t addr = (uintptr_t)block;
-    kiln_span_t *span = kiln_page_map_find(&heap->map, addr);
-    if (__builtin_expect(!span, 0)) return false;
-    uint32_t slot_idx = kiln_span_small_slot_at(span, addr - kiln_span_base(span));
+    uint32_t slot_idx = kiln_span_small_slot_at(span, (uintptr_t)block - kiln_span_base(span));
     kiln_cache_bin_t *bin = &cache->bins[span->class_idx];
     if (__builtin_expect(slot_idx == UINT32_MAX || !kiln_cache_bin_has_room(bin), 0)) return false;
     kiln_slot_t slot = {block, &span->states[slot_idx]};
     if (!kiln_heap_change(heap, slot.state, KILN_SLOT_LIVE, KILN_SLOT_FREE)) return false;
     kiln_cache_bin_push(bin, slot);
     return true;
+}
+
+/* kiln_heap_free_fast gives false when the slow one must be called; `cache` is not NULL. */
+static inline bool kiln_heap_free_fast(const kiln_heap_t *heap, kiln_thread_cache_t *cache,
+                                       void *block)
+{
+    kiln_span_t *span = kiln_page_map_find_fast(&heap->map, (uintptr_t)block);
+    return __builtin_expect(span != NULL, 1) && kiln_heap_free_in(heap, cache, span, block);
 }
 
 static inline kiln_misuse_t kiln_heap_free(kiln_heap_t *heap, kiln_thread_cache_t *cache,

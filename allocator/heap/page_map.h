@@ -31,19 +31,27 @@ typedef struct kiln_page_map {
 /* kiln_page_map_init: the arena has started. */
 void kiln_page_map_init(kiln_page_map_t *map, const kiln_arena_t *arena);
 
-/* kiln_page_map_find_slow is the same for any arena. */
+/* kiln_page_map_find gives the span of `addr`, and never faults, whatever that is. NULL: no span
+ * has it. kiln_page_map_find_fast calls nothing, and gives NULL too when the arena does not follow
+ * kiln.
+ *
+ * Under kiln a table page that is present may be read, heap or not: entries of pages that never
+ * were heap are NULL. */
 kiln_span_t *kiln_page_map_find_slow(const kiln_page_map_t *map, uintptr_t addr);
 
-/* kiln_page_map_find never faults, whatever `addr` is. NULL: no span has it. Under kiln a table
- * page that is present may be read, heap or not: entries of pages that never were heap are NULL. */
-static inline kiln_span_t *kiln_page_map_find(const kiln_page_map_t *map, uintptr_t addr)
+static inline kiln_span_t *kiln_page_map_find_fast(const kiln_page_map_t *map, uintptr_t addr)
 {
     uintptr_t offset = addr - map->start;
-    if (__builtin_expect(offset >= map->heap_last, 0)) return kiln_page_map_find_slow(map, addr);
+    if (__builtin_expect(offset >= map->heap_last, 0)) return NULL;
     uintptr_t idx = offset >> map->idx_shift;
     uint64_t word = atomic_load_explicit(&map->present[idx / 64], memory_order_acquire);
     if ((word >> (idx % 64) & 1) == 0) return NULL;
     return atomic_load_explicit(&map->entries[offset >> KILN_PAGE_SHIFT], memory_order_acquire);
+}
+
+static inline kiln_span_t *kiln_page_map_find(const kiln_page_map_t *map, uintptr_t addr)
+{
+    return map->present ? kiln_page_map_find_fast(map, addr) : kiln_page_map_find_slow(map, addr);
 }
 
 /* kiln_page_map_set leads the pages [first, first + pages) of `span` to it. */
