@@ -207,9 +207,14 @@ static void release_table(const kiln_arena_t *arena, const kiln_arena_table_t *t
         release(arena, start, start + bytes, true);
         return;
     }
-    for (uint64_t at = 0; at < table->bytes_max; at += table->phys_bytes)
+    uint64_t word_bytes = 64 * table->phys_bytes; /* of the table, for one word of `present` */
+    for (uint64_t at = 0; at < table->bytes_max; at += table->phys_bytes) {
+        while (at % word_bytes == 0 && at < table->bytes_max &&
+               atomic_load_explicit(&table->present[at / word_bytes], memory_order_relaxed) == 0)
+            at += word_bytes;
         if (kiln_arena_table_has(table, at / table->entry_bytes * table->heap_bytes))
             release(arena, table->base + at, table->base + at + table->phys_bytes, true);
+    }
 }
 
 void kiln_arena_destroy(kiln_arena_t *arena)

@@ -90,7 +90,7 @@ fuzz() {
 # expect WANTED_STATUS ENGINE TARGET PATCH [LAW] reads what fuzz left.
 expect() {
     local wanted=$1 got=$2 engine=$3 target=$4 patch=$5 law=${6-} what time
-    time=$(awk '/ inputs .* edges/ { at = $1 " s, " $3 " inputs" } END { print at }' "$out/$target-$patch-$engine.log")
+    time=$(awk '/ in the queue$/ { at = $1 " s, " ($4 == "inputs" ? $3 : "few") " inputs" } END { print at }' "$out/$target-$patch-$engine.log")
     what="$engine: $target, planted $patch: found ($time)"
     [[ $wanted == 1 ]] || what="$engine: $target as it is: $SECONDS_MAX s without a finding ($time)"
     if [[ $got == "$wanted" ]] && { [[ -z $law ]] || grep -qE "$law" "$out/$target-$patch-$engine.log"; }; then
