@@ -88,6 +88,47 @@ static void test_the_last_resort_is_to_join_everything(void)
     world_close();
 }
 
+/* What is free at the arena's end is used, and the arena asked for the rest alone. */
+static void test_growth_is_by_the_difference(void)
+{
+    kiln_page_heap_t *pages = open_pages(4096);
+    kiln_span_t *first = kiln_page_heap_large(pages, 300, 1);
+    kiln_span_t *last = kiln_page_heap_large(pages, 1000, 1);
+    uint64_t taken = kiln_page_heap_counts(pages).taken;
+    kiln_page_heap_give(pages, last);
+    last = kiln_page_heap_large(pages, 1200, 1);
+    EXPECT(kiln_page_heap_counts(pages).taken <= taken + 200);
+    /* And a block at the end grows where it is. */
+    EXPECT(kiln_page_heap_resize(pages, last, 4000));
+    EXPECT(kiln_page_heap_counts(pages).taken <= taken + 3000);
+    EXPECT(!kiln_page_heap_resize(pages, first, 301));
+    EXPECT_RULE(kiln_page_heap_broken_rule(pages));
+    kiln_page_heap_give(pages, first);
+    kiln_page_heap_give(pages, last);
+    world_close();
+}
+
+/* A block that grows by moving leaves holes behind that fit nothing. They are given back to the
+ * OS while the heap grows: it does not hold several times what is in use. */
+static void test_growth_is_paid_with_idle_runs(void)
+{
+    kiln_page_heap_t *pages = open_pages(4096);
+    kiln_span_t *walls[9], *block = kiln_page_heap_large(pages, 64, 1);
+    pages->dirty_pages_max = 100000;
+    for (unsigned i = 0; i < 9; i++) {
+        walls[i] = kiln_page_heap_large(pages, 1, 1);
+        kiln_span_t *next = kiln_page_heap_large(pages, block->pages + block->pages / 2, 1);
+        EXPECT(next);
+        kiln_page_heap_give(pages, block);
+        block = next;
+        EXPECT(pages->counts.dirty <= block->pages);
+        EXPECT_RULE(kiln_page_heap_broken_rule(pages));
+    }
+    kiln_page_heap_give(pages, block);
+    for (unsigned i = 0; i < 9; i++) kiln_page_heap_give(pages, walls[i]);
+    world_close();
+}
+
 static void test_resize_takes_and_gives_the_right_neighbour(void)
 {
     kiln_page_heap_t *pages = open_pages(4096);
@@ -183,6 +224,8 @@ int main(int argc, char **argv)
         KILN_TEST(test_neighbours_are_joined_whatever_the_order),
         KILN_TEST(test_fresh_and_discarded_pages_are_known_to_be_zero),
         KILN_TEST(test_the_last_resort_is_to_join_everything),
+        KILN_TEST(test_growth_is_by_the_difference),
+        KILN_TEST(test_growth_is_paid_with_idle_runs),
         KILN_TEST(test_resize_takes_and_gives_the_right_neighbour),
         KILN_TEST(test_random_steps_keep_every_rule),
         KILN_TEST(test_broken_rules_are_named),
