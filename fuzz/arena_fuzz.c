@@ -45,7 +45,7 @@ static struct {
     uint8_t script[SCRIPT_BYTES];
     uint8_t refusals[(REFUSALS_AT_START_MAX + 7) / 8];
     uint64_t unit_bytes; /* every request is a multiple */
-    uint64_t tried_bytes;
+    uint64_t tried_bytes, lies_at_start;
     unsigned steps;
     bool ended; /* the arena must not be asked again */
 } run;
@@ -300,6 +300,7 @@ static bool begin(const uint8_t *config)
     KILN_CHECK(kiln_arena_present_words(&arena) <= PRESENT_WORDS_MAX);
     const kiln_os_t *os = &run.model.os;
     if (kiln_fuzz_tracing) {
+        memset(present, 0, sizeof present); /* the run that failed had no end */
         kiln_os_record_init(&record, os, trace_sink, NULL);
         os = &record.os;
     }
@@ -309,6 +310,7 @@ static bool begin(const uint8_t *config)
     if (kiln_fuzz_tracing) trace_begin();
     if (!(config[4] % 6 < 3 ? start_arena(config) : place_arena(config))) return false;
     kiln_arena_model_started(&run.model);
+    run.lies_at_start = run.fake.stats.lies;
     return true;
 }
 
@@ -424,6 +426,13 @@ static void set_script(const kiln_fuzz_record_t *r)
     run.fake.script_at = 0;
 }
 
+/* After a fatal answer the arena must not be asked again. After a lie the fake may grant what is
+ * occupied, which no arena can see. */
+static bool is_last(const kiln_arena_result_t *result)
+{
+    return result->throw_reason || run.fake.stats.lies > run.lies_at_start;
+}
+
 static void checked_alloc(uint64_t bytes)
 {
     kiln_arena_model_before(&run.model);
@@ -431,7 +440,7 @@ static void checked_alloc(uint64_t bytes)
     kiln_arena_result_t result = kiln_arena_alloc(&run.arena, bytes);
     trace_stepped();
     kiln_arena_model_check(&run.model, bytes, &result);
-    run.ended = result.throw_reason != NULL;
+    run.ended = is_last(&result);
 }
 
 static void do_alloc(const kiln_fuzz_record_t *r)
@@ -458,7 +467,7 @@ static void do_grow(const kiln_fuzz_record_t *r)
     kiln_arena_result_t result = kiln_arena_grow(&run.arena, pages, &bytes);
     trace_stepped();
     kiln_arena_model_check(&run.model, bytes, &result);
-    run.ended = result.throw_reason != NULL;
+    run.ended = is_last(&result);
 }
 
 /* The same request again and again: fills blocks and remainders with few records. */
