@@ -422,7 +422,9 @@ static void set_script(const kiln_fuzz_record_t *r)
     run.script[2] = (uint8_t)(r->arg >> 16);
     run.script[3] = r->slot;
     for (unsigned i = 0; i < 4; i++)
-        if ((run.script[i] & 0xf) == KILN_PLACE_LIE_OCCUPIED) run.script[i] &= 0xf0;
+        if ((run.script[i] & 0xf) == KILN_PLACE_LIE_OCCUPIED ||
+            ((run.script[i] & 0xf) == KILN_PLACE_LIE_WRAP && r->op % OPS == OP_GROW))
+            run.script[i] &= 0xf0; /* a grow may ask again after the lie */
     run.fake.script_at = 0;
 }
 

@@ -198,7 +198,9 @@ static void check_published(const kiln_arena_model_t *model, uint64_t bytes,
 static void check_block_alone(const kiln_arena_model_t *model, kiln_addr_t first, kiln_addr_t last)
 {
     const kiln_arena_t *arena = model->arena;
-    for (unsigned i = 0; i < model->blocks_count; i++)
+    /* Weakness W5: with one flag for a block of both kinds, seed and go19 map over their own heap,
+     * which the fallback got where a block was only believed free. */
+    for (unsigned i = 0; i < model->blocks_count && !model->fake->config.loose; i++)
         KILN_FUZZ_LAW("L1: blocks do not overlap",
                       (last < model->blocks[i].first || model->blocks[i].last < first));
     /* Where nothing is held the OS may grant the same once more; then commit answers elsewhere. */
