@@ -48,7 +48,9 @@ static kiln_span_t *take_record(kiln_page_heap_t *heap, uint32_t class_idx)
         return span;
     }
     span = kiln_meta_take(&heap->meta, kiln_span_record_bytes(class_idx));
-    if (span) kiln_span_shape(span, class_idx);
+    if (!span) return NULL;
+    kiln_span_shape(span, class_idx);
+    heap->records++;
     return span;
 }
 

@@ -49,6 +49,7 @@ typedef struct kiln_page_heap {
     kiln_meta_t meta;
     kiln_free_tree_t ready, discarded;
     kiln_span_t *spares[KILN_SIZE_CLASSES]; /* records that wait, by class */
+    uint64_t records;                       /* all: waiting, of spans, of free runs */
     kiln_region_t *regions;                 /* joined where they touch */
     kiln_region_t *spare_region;
     uint64_t dirty_pages_max;

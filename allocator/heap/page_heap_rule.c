@@ -22,7 +22,7 @@ static const char *broken_page_rule(const kiln_page_heap_t *heap, const kiln_spa
 
 /* What a walk over all regions finds, to compare with what is counted. */
 typedef struct {
-    uint64_t taken, in_use, large, large_spans, dirty, ready, discarded, free_runs;
+    uint64_t taken, in_use, large, large_spans, dirty, ready, discarded, free_runs, records;
 } found_t;
 
 static const char *broken_region_rule(const kiln_page_heap_t *heap, const kiln_region_t *region,
@@ -48,10 +48,22 @@ static const char *broken_region_rule(const kiln_page_heap_t *heap, const kiln_r
                 found->large_spans++;
             }
         }
+        found->records++;
         left = span;
         addr = kiln_span_end(span);
     }
     found->taken += (region->end - region->start) >> KILN_PAGE_SHIFT;
+    return NULL;
+}
+
+static const char *broken_spare_rule(const kiln_page_heap_t *heap, found_t *found)
+{
+    for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++)
+        for (const kiln_span_t *span = heap->spares[i]; span; span = span->left) {
+            if (span->kind != KILN_SPAN_SPARE || span->class_idx != i)
+                return "a spare record waits in the list of its class";
+            if (++found->records > heap->records) return "no more records than were made";
+        }
     return NULL;
 }
 
@@ -63,7 +75,9 @@ const char *kiln_page_heap_broken_rule(kiln_page_heap_t *heap)
     if (!rule) rule = kiln_free_tree_broken_rule(&heap->discarded);
     for (const kiln_region_t *region = heap->regions; !rule && region; region = region->next)
         rule = broken_region_rule(heap, region, &found);
+    if (!rule) rule = broken_spare_rule(heap, &found);
     if (rule) return rule;
+    if (found.records != heap->records) return "no record is lost";
     if (found.taken != counts->taken) return "the regions are all that was taken";
     if (found.in_use != counts->in_use) return "in_use counts the pages of spans";
     if (found.large != counts->large || found.large_spans != counts->large_spans)

@@ -14,7 +14,7 @@
 enum { THREADS = 4, QUEUE = 256 };
 
 static uint64_t seed_of_run = 1;
-static unsigned rounds_of_run = 20000;
+static unsigned rounds_of_run = 40000;
 static _Atomic unsigned failures; /* of threads, which must not longjmp */
 
 #define MUST(x)                                                                                    \
@@ -151,32 +151,45 @@ static void test_a_thousand_short_threads_leak_nothing(void)
 
 /* ---- two frees at once ---- */
 
+enum { PRIZES = 64, SPINS_MAX = 2000 };
+
 static struct {
     _Atomic unsigned turn; /* counts the arrivals of both threads */
-    void *_Atomic block;
+    void *prizes[PRIZES];
     _Atomic unsigned freed, told;
+    unsigned rounds;
 } duel;
 
+/* Both leave as close to each other as can be. */
 static void meet(void)
 {
     unsigned turn = atomic_fetch_add(&duel.turn, 1);
     unsigned both = turn - turn % 2 + 2;
-    while (atomic_load(&duel.turn) < both) sched_yield();
+    for (unsigned spins = 0; atomic_load(&duel.turn) < both; spins++)
+        if (spins > SPINS_MAX) sched_yield();
 }
 
+/* One frees upwards, the other downwards: somewhere they come to the same block at once. */
 static void *fight(void *arg)
 {
+    static const size_t sizes[] = {16, 100, 5000, 50000};
     kiln_thread_cache_t *cache = kiln_heap_attach(&world.heap);
-    for (unsigned i = 0; i < rounds_of_run; i++) {
-        static const size_t sizes[] = {16, 100, 5000, 50000};
-        if (!arg) duel.block = kiln_heap_malloc(&world.heap, cache, sizes[i % 4]);
+    unsigned freed = 0, told = 0;
+    for (unsigned i = 0; i < duel.rounds; i++) {
+        for (unsigned j = 0; !arg && j < PRIZES; j++)
+            duel.prizes[j] = kiln_heap_malloc(&world.heap, cache, sizes[i % 4]);
         meet();
-        kiln_misuse_t misuse = kiln_heap_free(&world.heap, i % 3 ? cache : NULL, duel.block);
-        if (misuse == KILN_MISUSE_NONE) atomic_fetch_add(&duel.freed, 1);
-        if (misuse == KILN_MISUSE_DOUBLE_FREE) atomic_fetch_add(&duel.told, 1);
+        for (unsigned j = 0; j < PRIZES; j++) {
+            void *prize = duel.prizes[arg ? j : PRIZES - 1 - j];
+            kiln_misuse_t misuse = kiln_heap_free(&world.heap, i % 3 ? cache : NULL, prize);
+            freed += misuse == KILN_MISUSE_NONE;
+            told += misuse == KILN_MISUSE_DOUBLE_FREE;
+        }
         meet();
     }
     kiln_heap_detach(&world.heap, cache);
+    atomic_fetch_add(&duel.freed, freed);
+    atomic_fetch_add(&duel.told, told);
     return NULL;
 }
 
@@ -184,9 +197,10 @@ static void test_of_two_frees_at_once_one_is_told(void)
 {
     kiln_heap_t *heap = open_heap();
     duel.turn = duel.freed = duel.told = 0;
+    duel.rounds = rounds_of_run / 4; /* without atomic exchanges, a tenth of these shows it */
     run_threads(2, fight);
-    EXPECT_EQ(duel.freed, rounds_of_run);
-    EXPECT_EQ(duel.told, rounds_of_run);
+    EXPECT_EQ(duel.freed, duel.rounds * PRIZES);
+    EXPECT_EQ(duel.told, duel.freed);
     EXPECT_EQ(kiln_heap_stats(heap).live_bytes, 0);
     close_heap(heap);
 }

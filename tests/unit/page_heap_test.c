@@ -33,6 +33,33 @@ static void test_the_lowest_of_the_best_fits_is_taken(void)
     world_close();
 }
 
+static void test_of_ready_and_discarded_runs_the_better_fit_is_taken(void)
+{
+    kiln_page_heap_t *pages = open_pages(4096);
+    kiln_span_t *spans[7];
+    static const uint64_t sizes[] = {5, 1, 10, 1, 10, 1, 400};
+    for (unsigned i = 0; i < 7; i++) spans[i] = kiln_page_heap_large(pages, sizes[i], 1);
+    kiln_span_t *rest = kiln_page_heap_large(pages, pages->ready.pages, 1);
+    uintptr_t five = kiln_span_base(spans[0]), ten = kiln_span_base(spans[4]);
+    kiln_page_heap_give(pages, spans[0]);
+    kiln_page_heap_give(pages, spans[2]);
+    kiln_page_heap_trim(pages, 0);
+    kiln_page_heap_give(pages, spans[4]);
+    EXPECT_EQ(kiln_page_heap_counts(pages).discarded, 15);
+
+    kiln_span_t *equal = kiln_page_heap_large(pages, 10, 1); /* the Ready one */
+    EXPECT_EQ(kiln_span_base(equal), ten);
+    kiln_page_heap_give(pages, equal);
+    kiln_span_t *small = kiln_page_heap_large(pages, 4, 1); /* 5 discarded pages, not 10 Ready */
+    EXPECT_EQ(kiln_span_base(small), five);
+    EXPECT_RULE(kiln_page_heap_broken_rule(pages));
+    kiln_page_heap_give(pages, small);
+    for (unsigned i = 1; i < 6; i += 2) kiln_page_heap_give(pages, spans[i]);
+    kiln_page_heap_give(pages, spans[6]);
+    kiln_page_heap_give(pages, rest);
+    world_close();
+}
+
 static void test_neighbours_are_joined_whatever_the_order(void)
 {
     static const unsigned orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
@@ -210,6 +237,9 @@ static void test_broken_rules_are_named(void)
     EXPECT_STR(kiln_page_heap_broken_rule(pages),
                "the page map leads to every span in use and to both ends of a free run");
     kiln_page_map_set(&pages->map, span, 3, 1);
+    pages->records++;
+    EXPECT_STR(kiln_page_heap_broken_rule(pages), "no record is lost");
+    pages->records--;
     pages->counts.taken++;
     EXPECT_STR(kiln_page_heap_broken_rule(pages), "the regions are all that was taken");
     pages->counts.taken--;
@@ -221,6 +251,7 @@ int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
         KILN_TEST(test_the_lowest_of_the_best_fits_is_taken),
+        KILN_TEST(test_of_ready_and_discarded_runs_the_better_fit_is_taken),
         KILN_TEST(test_neighbours_are_joined_whatever_the_order),
         KILN_TEST(test_fresh_and_discarded_pages_are_known_to_be_zero),
         KILN_TEST(test_the_last_resort_is_to_join_everything),
