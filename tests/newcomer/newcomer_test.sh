@@ -88,5 +88,6 @@ if [[ $(id -u) != 0 ]]; then
 fi
 
 room=$(mktemp -d "$KILN_OUT/newcomer.XXXXXX")
+chmod 755 "$room" # it becomes a / that every user of that Debian must get through
 trap 'rm -rf "$scratch"; "${as_root[@]}" rm -rf --one-file-system "$room"' EXIT
 "${as_root[@]}" unshare --mount --pid --fork --kill-child bash "${BASH_SOURCE[0]}" --stay "$room" "$readme"
