@@ -22,6 +22,7 @@ static uint64_t chunk_bytes(const kiln_meta_t *meta, size_t bytes)
 
 static bool add_chunk(kiln_meta_t *meta, size_t bytes)
 {
+    if (!meta->os) return false;
     uint64_t size = chunk_bytes(meta, bytes);
     kiln_addr_t addr = meta->os->direct(meta->os->ctx, size, KILN_OS_META);
     if (addr == 0) return false;
@@ -33,6 +34,13 @@ static bool add_chunk(kiln_meta_t *meta, size_t bytes)
     meta->end = (uintptr_t)addr + (uintptr_t)size;
     meta->bytes += size;
     return true;
+}
+
+void kiln_meta_lend(kiln_meta_t *meta, uintptr_t start, size_t bytes)
+{
+    meta->next = start;
+    meta->end = start + bytes;
+    meta->bytes += bytes;
 }
 
 void *kiln_meta_take(kiln_meta_t *meta, size_t bytes)

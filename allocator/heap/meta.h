@@ -27,6 +27,10 @@ typedef struct kiln_meta {
 
 void kiln_meta_init(kiln_meta_t *meta, const kiln_os_t *os);
 
+/* kiln_meta_lend makes `meta`, which is zeroed and has no OS, or has used up what it was lent
+ * before, hand out the zeroed bytes from `start` on. They stay the lender's to release. */
+void kiln_meta_lend(kiln_meta_t *meta, uintptr_t start, size_t bytes);
+
 /* kiln_meta_take gives `bytes` zeroed bytes, aligned to KILN_META_ALIGN. */
 void *kiln_meta_take(kiln_meta_t *meta, size_t bytes);
 

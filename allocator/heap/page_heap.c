@@ -2,8 +2,13 @@
 
 #include "allocator/base/check.h"
 
+#include <string.h>
+
 /* No arena is larger than this; pages are counted in 32 bits. */
 enum { PAGES_MAX = INT32_MAX };
+
+/* What the records are lent at a time. */
+enum { LENT_PAGES = 8 };
 
 /* Runs below 128 KiB are kept when the heap grows. */
 enum { GROWTH_RUN_PAGES = 16 };
@@ -51,6 +56,23 @@ static kiln_span_t *take_record(kiln_page_heap_t *heap, uint32_t class_idx)
     if (!span) return NULL;
     kiln_span_shape(span, class_idx);
     heap->records++;
+    return span;
+}
+
+/* Defined with the search for free runs. */
+static bool lend_idle_pages(kiln_page_heap_t *heap);
+
+/* take_record_at_the_limit also takes what idle pages were lent for: where address space is limited
+ * the arena may hold all there is, so that the OS has nothing for records while pages are idle. No
+ * free run may be in the caller's hand, since the pages come from one. */
+static kiln_span_t *take_record_at_the_limit(kiln_page_heap_t *heap, uint32_t class_idx)
+{
+    kiln_span_t *span = take_record(heap, class_idx);
+    if (span) return span;
+    size_t bytes = kiln_span_record_bytes(class_idx);
+    span = kiln_meta_take(&heap->lent, bytes);
+    if (!span && lend_idle_pages(heap)) span = kiln_meta_take(&heap->lent, bytes);
+    if (span) kiln_span_shape(span, class_idx);
     return span;
 }
 
@@ -368,6 +390,28 @@ static kiln_span_t *join_everything(kiln_page_heap_t *heap, uint64_t pages)
     return kiln_free_tree_best(&heap->ready, (uint32_t)pages);
 }
 
+static bool lend_idle_pages(kiln_page_heap_t *heap)
+{
+    kiln_span_t *run = best_fit(heap, LENT_PAGES);
+    if (!run) run = join_everything(heap, LENT_PAGES);
+    if (run) run = to_ready(heap, run);
+    if (!run) return false;
+
+    uintptr_t base = kiln_span_base(run);
+    memset((void *)base, 0, (size_t)bytes_of(LENT_PAGES));
+    kiln_meta_lend(&heap->lent, base, (size_t)bytes_of(LENT_PAGES));
+    /* The record of these pages is the first thing in them. */
+    kiln_span_t *span = kiln_meta_take(&heap->lent, kiln_span_record_bytes(KILN_CLASS_LARGE));
+    KILN_ASSERT(span);
+    kiln_span_shape(span, KILN_CLASS_LARGE);
+    bool done = cut(heap, run, 0, LENT_PAGES, span, NULL); /* Ready: the OS is not asked */
+    KILN_ASSERT(done);
+    (void)done;
+    kiln_span_close(span);
+    span->kind = KILN_SPAN_LENT;
+    return true;
+}
+
 static kiln_span_t *find_run(kiln_page_heap_t *heap, uint64_t pages)
 {
     kiln_span_t *run = best_fit(heap, pages);
@@ -380,8 +424,8 @@ static kiln_span_t *take(kiln_page_heap_t *heap, uint32_t class_idx, uint64_t pa
     uint64_t slack = align > KILN_PAGE_BYTES ? (align >> KILN_PAGE_SHIFT) - 1 : 0;
     if (pages > PAGES_MAX || slack > PAGES_MAX || pages + slack > PAGES_MAX) return NULL;
 
-    kiln_span_t *span = take_record(heap, class_idx);
-    kiln_span_t *spare = slack > 0 ? take_record(heap, KILN_CLASS_LARGE) : NULL;
+    kiln_span_t *span = take_record_at_the_limit(heap, class_idx);
+    kiln_span_t *spare = slack > 0 ? take_record_at_the_limit(heap, KILN_CLASS_LARGE) : NULL;
     bool done = false;
     if (span && (spare || slack == 0)) {
         kiln_span_t *run = find_run(heap, pages + slack);

@@ -147,6 +147,7 @@ const char *kiln_span_broken_rule(const kiln_span_t *span)
             return "a large block is all of its pages";
         return NULL;
     }
+    if (span->kind == KILN_SPAN_LENT) return NULL;
     if (span->dirty_start > span->dirty_end || span->dirty_end > span->pages)
         return "the dirty pages lie in the run";
     if (span->kind == KILN_SPAN_DISCARDED && span->dirty_start != span->dirty_end)

@@ -28,6 +28,7 @@ typedef enum kiln_span_kind {
     KILN_SPAN_DISCARDED, /* free run, its pages are Prepared: whole hardware pages */
     KILN_SPAN_SMALL,     /* slots of one size class */
     KILN_SPAN_LARGE,     /* one block */
+    KILN_SPAN_LENT,      /* pages that hold records, for ever: no block's */
 } kiln_span_kind_t;
 
 /* The state of a slot. FREE is all that is not the program's: in the span if the slot's free bit is

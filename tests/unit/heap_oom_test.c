@@ -128,6 +128,53 @@ static void test_blocks_of_64k_pages(void)
     sweep((world_config_t){.kind = WORLD_BLOCKS, .follow = KILN_FOLLOW_KILN, .phys_bytes = 65536});
 }
 
+/* As under an address-space limit that the arena has used up: pages are idle, and the OS has
+ * nothing for the records of new spans. The idle pages must serve all the same. */
+static void records_at_the_limit(world_config_t config)
+{
+    enum { IDLE_BYTES = 8 << 20, BLOCK_BYTES = 16 };
+    kiln_misuse_t misuse;
+    kiln_heap_t *heap = world_open(config);
+    void *idle = kiln_heap_malloc(heap, NULL, IDLE_BYTES);
+    EXPECT(idle != NULL);
+    EXPECT_EQ(kiln_heap_free(heap, NULL, idle), KILN_MISUSE_NONE);
+    world.fault.calls_set = 1u << KILN_OS_CALL_DIRECT | 1u << KILN_OS_CALL_RESERVE;
+    world.fault.fail_call = 1;
+    world.fault.ever_after = true;
+    world.fault.calls_seen = 0;
+
+    uintptr_t *last = NULL;
+    uint64_t bytes = 0;
+    for (; bytes < 4 * IDLE_BYTES; bytes += BLOCK_BYTES) {
+        uintptr_t *block = kiln_heap_malloc(heap, NULL, BLOCK_BYTES);
+        if (!block) break;
+        *block = (uintptr_t)last;
+        last = block;
+    }
+    EXPECT(world.fault.faults > 0);
+    EXPECT(bytes > IDLE_BYTES / 4 * 3);
+    EXPECT_RULE(kiln_heap_broken_rule(heap));
+    while (last) {
+        uintptr_t *block = last;
+        EXPECT_EQ(kiln_heap_usable(heap, block, &misuse), BLOCK_BYTES);
+        last = (uintptr_t *)*block;
+        EXPECT_EQ(kiln_heap_free(heap, NULL, block), KILN_MISUSE_NONE);
+    }
+    EXPECT_EQ(kiln_heap_stats(heap).live_bytes, 0);
+    world_close();
+}
+
+static void test_records_at_the_limit_of_one_reservation(void)
+{
+    records_at_the_limit((world_config_t){.kind = WORLD_FAKE, .follow = KILN_FOLLOW_KILN});
+}
+
+static void test_records_at_the_limit_of_64k_pages(void)
+{
+    records_at_the_limit(
+        (world_config_t){.kind = WORLD_BLOCKS, .follow = KILN_FOLLOW_KILN, .phys_bytes = 65536});
+}
+
 int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
@@ -135,6 +182,8 @@ int main(int argc, char **argv)
         KILN_TEST(test_one_reservation),
         KILN_TEST(test_blocks),
         KILN_TEST(test_blocks_of_64k_pages),
+        KILN_TEST(test_records_at_the_limit_of_one_reservation),
+        KILN_TEST(test_records_at_the_limit_of_64k_pages),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }
