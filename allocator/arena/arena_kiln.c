@@ -296,7 +296,8 @@ static kiln_arena_result_t fall_back(kiln_arena_t *arena, uint64_t bytes,
     kiln_addr_t got = arena->os->direct(arena->os->ctx, size, KILN_OS_HEAP);
     if (got == 0) return result;
     kiln_addr_t last = got + (size - 1);
-    bool lying = got > arena->mask || last > arena->mask || last < got;
+    bool lying =
+        got > arena->mask || last > arena->mask || last < got || overlaps(arena, got, last, true);
     if (lying || got < arena->arena_start || last - arena->arena_start > config->addr_max) {
         if (arena->log && arena->log->outside) arena->log->outside(arena->log->ctx, got);
         if (!lying) arena->os->release(arena->os->ctx, got, size);

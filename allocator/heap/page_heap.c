@@ -72,7 +72,9 @@ static kiln_span_t *take_record_at_the_limit(kiln_page_heap_t *heap, uint32_t cl
     size_t bytes = kiln_span_record_bytes(class_idx);
     span = kiln_meta_take(&heap->lent, bytes);
     if (!span && lend_idle_pages(heap)) span = kiln_meta_take(&heap->lent, bytes);
-    if (span) kiln_span_shape(span, class_idx);
+    if (!span) return NULL;
+    kiln_span_shape(span, class_idx);
+    heap->records++;
     return span;
 }
 
@@ -404,6 +406,7 @@ static bool lend_idle_pages(kiln_page_heap_t *heap)
     kiln_span_t *span = kiln_meta_take(&heap->lent, kiln_span_record_bytes(KILN_CLASS_LARGE));
     KILN_ASSERT(span);
     kiln_span_shape(span, KILN_CLASS_LARGE);
+    heap->records++;
     bool done = cut(heap, run, 0, LENT_PAGES, span, NULL); /* Ready: the OS is not asked */
     KILN_ASSERT(done);
     (void)done;

@@ -34,6 +34,10 @@ expect_run "a missing path" 127 "there is no program './none'" "$kiln" run ./non
 expect_run "a file that is no program" 126 "'./plain' is not an executable" "$kiln" run -- ./plain
 expect_run "a record without a file" 2 "--record needs a file" "$kiln" run --record
 expect_run "a record in no folder" 2 "'.*none/trace' cannot be written" "$kiln" run --record none/trace -- true
+ln -s "$scratch/target" "$scratch/link" && mkfifo "$scratch/fifo"
+expect_run "a record that is a link" 2 "no plain file" "$kiln" run --record "$scratch/link" -- true
+expect_run "a record that is a pipe" 2 "no plain file" "$kiln" run --record "$scratch/fifo" -- true
+[[ -L $scratch/link && -p $scratch/fifo ]] || expect_not "a refused record is left alone"
 expect_run "a record that is a folder" 2 "is a folder" "$kiln" run --record . -- true
 
 expect_run "the first run builds" 0 '' "$kiln" run -- true

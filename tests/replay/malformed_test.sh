@@ -206,6 +206,7 @@ refused() { # refused WHAT ARGUMENT...
 }
 refused "kiln replay: cannot read $folder/none: No such file or directory" "$folder/none"
 refused "$folder:1: Is a directory" "$folder"
+refused '/dev/zero:1: a NUL byte; a trace is text' /dev/zero # which has no end
 refused 'kiln replay: which trace?; kiln replay --help shows how'
 refused 'kiln replay: which trace?; kiln replay --help shows how' --svg
 refused 'kiln replay: there is no option --quick; kiln replay --help shows how' --quick "$trace"

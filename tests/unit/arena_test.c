@@ -362,6 +362,18 @@ static void test_lying_answers_are_refused_and_not_given_back(void)
     }
 }
 
+static void test_fallback_over_the_current_block_is_refused(void)
+{
+    fresh_32(KILN_FOLLOW_KILN, 0xc0000000, KILN_MIB(256));
+    answer(0xa0000000); /* 1.25 GiB from there lie over it; its twin ends below */
+    kiln_arena_result_t result = alloc(KILN_MIB(1280));
+    EXPECT_EQ(result.addr, 0);
+    EXPECT_EQ(result.service, KILN_ARENA_SMALL_RANGE);
+    EXPECT_EQ(count_calls(CALL_RELEASE), 0);
+    answer(0x20000000);
+    EXPECT_EQ(alloc(KILN_MIB(1280)).addr, 0x20000000);
+}
+
 static void test_requests_that_cannot_be_are_refused_before_the_os(void)
 {
     static const uint64_t requests[] = {
@@ -536,6 +548,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_block_at_the_top_loses_its_last_page),
         KILN_TEST(test_seed_loses_the_bound_at_the_top),
         KILN_TEST(test_lying_answers_are_refused_and_not_given_back),
+        KILN_TEST(test_fallback_over_the_current_block_is_refused),
         KILN_TEST(test_requests_that_cannot_be_are_refused_before_the_os),
         KILN_TEST(test_failed_commits_change_nothing_in_every_branch),
         KILN_TEST(test_failed_commit_is_fatal_in_seed),

@@ -12,7 +12,8 @@ by Kiln (libkiln.so in LD_PRELOAD). Installs compiler and build tool and builds 
 if that has not been done.
 
   --record FILE   writes what the operating system answered and what the arena did to FILE;
-                  `kiln replay FILE` replays it. An old FILE is replaced.
+                  `kiln replay FILE` replays it. An old FILE is replaced. The first process that
+                  allocates is recorded: name PROGRAM itself, not env or a script that starts it.
 
 PROGRAM is a 64-bit program that uses its C library as a shared library. The exit status is that
 of PROGRAM; 127 if there is no such program, 126 if it cannot be executed, 2 for a wrong option.
@@ -57,6 +58,8 @@ if [[ -n $record ]]; then
     [[ $record == /* ]] || record=$PWD/$record
     [[ $record != *:* ]] || kiln_usage "a record's path cannot have a colon: '$record'"
     [[ ! -d $record ]] || kiln_usage "'$record' is a folder; --record takes a file"
+    [[ ! -L $record && ( -f $record || ! -e $record ) ]] ||
+        kiln_usage "'$record' is there and no plain file (a link or a device); --record replaces only plain files"
     [[ -d ${record%/*}/ && -w ${record%/*}/ ]] ||
         kiln_usage "the record '$record' cannot be written: ${record%/*} is no folder, or not yours to write"
     rm -f -- "$record"

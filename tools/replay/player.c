@@ -17,10 +17,11 @@ static void show_state(kiln_player_t *player)
     show(player, &(kiln_event_t){.kind = KILN_EVENT_STATE});
 }
 
-/* The layout is known before the arena publishes its start, and is shown before it. */
+/* The layout is known before the arena publishes its start, and is shown before it. There is a span
+ * table in every layout; the ends may wrap to 0. */
 static void show_layout(kiln_player_t *player)
 {
-    if (!player->layout_due || player->layout.bitmap_end == 0) return;
+    if (!player->layout_due || player->layout.spans_start == player->layout.spans_end) return;
     player->layout_due = false;
     show(player, &(kiln_event_t){.kind = KILN_EVENT_LAYOUT, .layout = &player->layout});
 }

@@ -80,7 +80,8 @@ static bool read_line(kiln_trace_t *trace)
     bool comment = false, any = false, cr = false;
     uint64_t line = trace->line + 1;
 
-    for (;;) {
+    /* What is wrong ends it at once: a file such as /dev/zero has no end of its own. */
+    while (trace->error_line == 0) {
         if (trace->read_at == trace->read_end && !refill(trace)) break;
         char c = trace->read[trace->read_at++];
         any = true;
