@@ -174,6 +174,7 @@ static void trace_placed(bool published)
             (unsigned long long)arena->arena_alloc);
     fprintf(stderr, "set arena_end 0x%llx\nset reserved %d\nset init_map %d\n",
             (unsigned long long)arena->arena_end, arena->arena_reserved, published);
+    if (!arena->tables_reserved) fputs("# tables: believed free; a trace cannot say\n", stderr);
 }
 
 static void trace_step(const char *name, uint64_t value)
