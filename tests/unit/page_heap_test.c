@@ -107,9 +107,9 @@ static void test_the_last_resort_is_to_join_everything(void)
     EXPECT(kiln_page_heap_counts(pages).discarded >= 6000);
     EXPECT_RULE(kiln_page_heap_broken_rule(pages));
 
-    kiln_span_t *all = kiln_page_heap_large(pages, 12000, 1); /* of 16384 that can be */
+    kiln_span_t *all = kiln_page_heap_large(pages, 12000, 1);
     EXPECT(all != NULL);
-    EXPECT(!kiln_page_heap_large(pages, 12000, 1));
+    EXPECT(!kiln_page_heap_large(pages, 24000, 1)); /* the window has 32768 in all */
     EXPECT_RULE(kiln_page_heap_broken_rule(pages));
     kiln_page_heap_give(pages, all);
     world_close();
