@@ -117,7 +117,7 @@ static const char *broken_small_rule(const kiln_span_t *span)
     if (span->class_idx == KILN_CLASS_LARGE) return "a small span has a size class";
     if (span->pages != class->span_pages) return "the pages of a span are those of its class";
     if (span->magic != class->magic) return "the magic of a record is that of its class";
-    if (span->slots_bytes != class->slots * class->slot_bytes)
+    if (span->slots_bytes != (size_t)class->slots * class->slot_bytes)
         return "slots_bytes is what the slots take";
     for (uint32_t i = 0; i < class->slots; i++) {
         bool out = kiln_span_is_out(span, i);

@@ -197,7 +197,7 @@ static void test_of_two_frees_at_once_one_is_told(void)
 {
     kiln_heap_t *heap = open_heap();
     duel.turn = duel.freed = duel.told = 0;
-    duel.rounds = rounds_of_run / 4; /* without atomic exchanges, a tenth of these shows it */
+    duel.rounds = rounds_of_run / 4; /* without atomic exchanges, every second run fails */
     run_threads(2, fight);
     EXPECT_EQ(duel.freed, duel.rounds * PRIZES);
     EXPECT_EQ(duel.told, duel.freed);

@@ -321,7 +321,7 @@ static void test_realloc_of_large_blocks_stays_where_it_can(void)
     kiln_heap_t *heap = world_open(on_fake);
     char *block = kiln_heap_malloc(heap, NULL, KILN_KIB(64));
     memset(block, 7, KILN_KIB(64));
-    EXPECT(resize(heap, NULL, block, 512 * 1024) == block);
+    EXPECT(resize(heap, NULL, block, 1 << 19) == block);
     EXPECT_EQ(usable(heap, block), KILN_KIB(512));
     EXPECT_EQ(kiln_heap_free(heap, NULL, block + KILN_KIB(504)), KILN_MISUSE_INTERIOR);
     EXPECT(resize(heap, NULL, block, KILN_KIB(40)) == block);
