@@ -22,7 +22,7 @@ while IFS= read -r command; do
     else
         echo "\$ $command"
         command=${command//FILE/"'$scratch/file'"}
-        expect_run "$readme" "$(readme_status "$command")" '' bash -c "${command//PROGRAM/true}"
+        expect_run "$readme" "$(readme_status "$command")" '' bash -c "${command//PROGRAM/ls}"
     fi
 done < <([[ ! -f $readme ]] || readme_commands "$readme")
 
