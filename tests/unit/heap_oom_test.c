@@ -145,14 +145,14 @@ static void records_at_the_limit(world_config_t config)
 
     uintptr_t *last = NULL;
     uint64_t bytes = 0;
-    for (; bytes < 4 * IDLE_BYTES; bytes += BLOCK_BYTES) {
+    for (; bytes < UINT64_C(4) * IDLE_BYTES; bytes += BLOCK_BYTES) {
         uintptr_t *block = kiln_heap_malloc(heap, NULL, BLOCK_BYTES);
         if (!block) break;
         *block = (uintptr_t)last;
         last = block;
     }
     EXPECT(world.fault.faults > 0);
-    EXPECT(bytes > IDLE_BYTES / 4 * 3);
+    EXPECT(bytes > UINT64_C(3) * IDLE_BYTES / 4);
     EXPECT_RULE(kiln_heap_broken_rule(heap));
     while (last) {
         uintptr_t *block = last;

@@ -23,7 +23,7 @@ static void test_the_lowest_of_the_best_fits_is_taken(void)
     kiln_span_t *four = kiln_page_heap_large(pages, 4, 1);
     EXPECT_EQ(kiln_span_base(four), third);
     kiln_span_t *one = kiln_page_heap_large(pages, 1, 1);
-    EXPECT_EQ(kiln_span_base(one), first + 3 * KILN_PAGE_BYTES);
+    EXPECT_EQ(kiln_span_base(one), first + (uintptr_t)3 * KILN_PAGE_BYTES);
     EXPECT_RULE(kiln_page_heap_broken_rule(pages));
     kiln_page_heap_give(pages, three);
     kiln_page_heap_give(pages, four);
@@ -163,7 +163,7 @@ static void test_resize_takes_and_gives_the_right_neighbour(void)
     kiln_span_t *wall = kiln_page_heap_large(pages, 1, 1);
     EXPECT(!kiln_page_heap_resize(pages, span, 11));
     EXPECT(kiln_page_heap_resize(pages, span, 4));
-    EXPECT(span->pages == 4 && kiln_span_slot_bytes(span) == 4 * KILN_PAGE_BYTES);
+    EXPECT(span->pages == 4 && kiln_span_slot_bytes(span) == (size_t)4 * KILN_PAGE_BYTES);
     EXPECT(kiln_page_heap_resize(pages, span, 9));
     EXPECT(!kiln_page_heap_resize(pages, span, 11));
     EXPECT(kiln_page_heap_resize(pages, span, 10));
