@@ -18,6 +18,7 @@ kiln_arena_config_t kiln_arena_config_default(unsigned addr_bits, uint64_t phys_
         .word_bytes = wide ? 8 : 4,
         .phys_bytes = phys_bytes,
         .block_bytes = KILN_MIB(256),
+        .granule_min_bytes = KILN_MIB(1),
         .strand_bytes = KILN_MIB(16),
         .addr_max = kiln_width_mask(wide ? 39 : 32),
         .tables = 1u << KILN_ARENA_BITS | 1u << KILN_ARENA_SPANS,
@@ -36,6 +37,7 @@ const char *kiln_arena_config_broken_rule(const kiln_arena_config_t *config)
     if (config->block_bytes < config->page_bytes) return "block is at least page";
     if (config->block_bytes < config->phys_bytes) return "block is at least phys";
     if (config->block_bytes > mask) return "block fits the width";
+    if (!kiln_is_power_of_two(config->granule_min_bytes)) return "granule_min is a power of two";
     if (config->page_bytes < config->word_bytes) return "page is at least a word";
     if (config->addr_max > mask) return "maxmem fits the width";
     if (config->addr_max > kiln_width_mask(62)) return "maxmem is below 2^62";

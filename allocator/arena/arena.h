@@ -85,11 +85,13 @@ typedef struct kiln_arena_log {
 
 typedef struct kiln_arena_config {
     kiln_follow_t follow;
-    unsigned addr_bits;    /* width at which addresses wrap, 4..64 */
-    uint64_t page_bytes;   /* 8 KiB; a power of two */
-    uint64_t word_bytes;   /* 4 or 8; a power of two */
-    uint64_t phys_bytes;   /* a power of two; the OS's */
-    uint64_t block_bytes;  /* growth granule, 256 MiB; a power of two, multiple of page and phys */
+    unsigned addr_bits;   /* width at which addresses wrap, 4..64 */
+    uint64_t page_bytes;  /* 8 KiB; a power of two */
+    uint64_t word_bytes;  /* 4 or 8; a power of two */
+    uint64_t phys_bytes;  /* a power of two; the OS's */
+    uint64_t block_bytes; /* growth granule, 256 MiB; a power of two, multiple of page and phys */
+    uint64_t granule_min_bytes; /* `kiln` halves a refused granule down to this, 1 MiB; a power of
+                                   two. Never below page and phys; no less than block: no halving */
     uint64_t strand_bytes; /* a switch may strand less than this, 16 MiB; `kiln` strands nothing */
     uint64_t addr_max;     /* size of the possible arena minus one: 2^32-1, 2^39-1, ... */
     unsigned tables;       /* bit set of 1u << kiln_arena_table_id_t: which side tables there are */
@@ -126,7 +128,7 @@ typedef struct kiln_arena {
 } kiln_arena_t;
 
 /* kiln_arena_config_default gives the seed's constants for a machine of 32 or 64 bits: 8 KiB pages,
- * 256 MiB granule, 16 MiB strand limit, 2^32-1 or 2^39-1, both tables. */
+ * 256 MiB granule, halved down to 1 MiB, 16 MiB strand limit, 2^32-1 or 2^39-1, both tables. */
 kiln_arena_config_t kiln_arena_config_default(unsigned addr_bits, uint64_t phys_bytes);
 
 /* kiln_arena_config_broken_rule names what is wrong with `*config`, or returns NULL. */

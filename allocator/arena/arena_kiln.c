@@ -205,7 +205,11 @@ static block_t judge_block(kiln_arena_t *arena, kiln_addr_t start, uint64_t size
 
 static uint64_t granule_min(const kiln_arena_config_t *config)
 {
-    return KILN_MIB(1) < config->block_bytes ? KILN_MIB(1) : config->block_bytes;
+    uint64_t min = config->granule_min_bytes;
+
+    if (min < config->page_bytes) min = config->page_bytes;
+    if (min < config->phys_bytes) min = config->phys_bytes;
+    return min < config->block_bytes ? min : config->block_bytes;
 }
 
 /* is_oversized: no granule, however small, can be a multiple that holds `bytes` and the page for
@@ -218,8 +222,8 @@ static bool is_oversized(const kiln_arena_t *arena, uint64_t bytes)
 }
 
 /* ask_block asks for a block that serves `bytes`, by the granule and, when the OS has none that
- * large, by half of it, down to 1 MiB. The branch names the last refusal of the OS, or the first of
- * the arena's own when the OS was never asked. */
+ * large, by half of it, down to granule_min. The branch names the last refusal of the OS, or the
+ * first of the arena's own when the OS was never asked. */
 static block_t ask_block(kiln_arena_t *arena, uint64_t bytes)
 {
     const kiln_arena_config_t *config = &arena->config;

@@ -171,6 +171,8 @@ static void test_config_rules_name_what_is_wrong(void)
     EXPECT_STR(kiln_arena_config_broken_rule(&bad), "block is at least page");
     bad = good, bad.phys_bytes = 1u << 29;
     EXPECT_STR(kiln_arena_config_broken_rule(&bad), "block is at least phys");
+    bad = good, bad.granule_min_bytes = 0;
+    EXPECT_STR(kiln_arena_config_broken_rule(&bad), "granule_min is a power of two");
     bad = good, bad.addr_bits = 65;
     EXPECT_STR(kiln_arena_config_broken_rule(&bad), "addr_bits is 4 to 64");
     bad = good, bad.addr_max = UINT64_C(1) << 32;
@@ -319,6 +321,19 @@ static void test_refused_granule_is_halved_down_to_one_mib(void)
     EXPECT_EQ(result.branch, KILN_ARENA_EXTEND);
     for (unsigned i = 0; i < 9; i++)
         EXPECT_EQ(nth_call(CALL_RESERVE, i)->bytes, KILN_MIB(256) >> i);
+}
+
+static void test_granule_min_is_what_halving_ends_at(void)
+{
+    fresh_32(KILN_FOLLOW_KILN, 0x20010000, KILN_KIB(64));
+    arena.config.granule_min_bytes = 1; /* the larger of page and phys, then */
+    arena.config.block_bytes = KILN_KIB(512);
+    for (unsigned i = 0; i < 6; i++) answer(0); /* the last one to the fallback */
+    EXPECT_EQ(alloc(KILN_KIB(80)).addr, 0);
+    static const uint64_t sizes_kib[] = {512, 256, 128, 96, 88};
+    EXPECT_EQ(count_calls(CALL_RESERVE), 5);
+    for (unsigned i = 0; i < 5; i++)
+        EXPECT_EQ(nth_call(CALL_RESERVE, i)->bytes, KILN_KIB(sizes_kib[i]));
 }
 
 static void test_block_at_the_top_loses_its_last_page(void)
@@ -545,6 +560,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_kept_remainder_serves_the_next_request),
         KILN_TEST(test_kept_remainders_beyond_the_most_go_back_smallest_first),
         KILN_TEST(test_refused_granule_is_halved_down_to_one_mib),
+        KILN_TEST(test_granule_min_is_what_halving_ends_at),
         KILN_TEST(test_block_at_the_top_loses_its_last_page),
         KILN_TEST(test_seed_loses_the_bound_at_the_top),
         KILN_TEST(test_lying_answers_are_refused_and_not_given_back),
