@@ -33,6 +33,25 @@ static inline uint64_t kiln_arena_left(const kiln_arena_t *arena)
     return kiln_arena_sub(arena, arena->arena_end, arena->arena_alloc);
 }
 
+/* kiln_arena_unit gives what a request of `kiln` must be a multiple of. */
+static inline uint64_t kiln_arena_unit(const kiln_arena_t *arena)
+{
+    const kiln_arena_config_t *config = &arena->config;
+    return config->page_bytes > config->phys_bytes ? config->page_bytes : config->phys_bytes;
+}
+
+static inline uint64_t kiln_arena_region_bytes(const kiln_arena_region_t *region)
+{
+    return region->end - region->start;
+}
+
+/* kiln_arena_release_held gives back what is really reserved; else nothing is held. */
+static inline void kiln_arena_release_held(kiln_arena_t *arena, kiln_addr_t addr, uint64_t bytes,
+                                           bool reserved)
+{
+    if (reserved && bytes != 0) arena->os->release(arena->os->ctx, addr, bytes);
+}
+
 static inline bool kiln_arena_has_fallback(const kiln_arena_t *arena)
 {
     return arena->config.addr_bits <= 32;
@@ -49,7 +68,24 @@ const char *kiln_arena_raise_used(kiln_arena_t *arena, kiln_addr_t new_used, boo
 kiln_arena_result_t kiln_arena_alloc_seed(kiln_arena_t *arena, uint64_t bytes);
 kiln_arena_result_t kiln_arena_alloc_kiln(kiln_arena_t *arena, uint64_t bytes);
 
-/* kiln_arena_kept_broken_rule names the broken rule of the remainders that `kiln` keeps. */
+/* --- the remainders that `kiln` keeps (arena_kept.c) --- */
+
+/* kiln_arena_kept_find gives the lowest remainder that holds `bytes`, or NULL. */
+kiln_arena_region_t *kiln_arena_kept_find(kiln_arena_t *arena, uint64_t bytes);
+
+/* kiln_arena_kept_take shortens a remainder by its first `bytes`, which are heap now. A rest that
+ * is too small to be of use goes back to the OS. */
+void kiln_arena_kept_take(kiln_arena_t *arena, kiln_arena_region_t *region, uint64_t bytes);
+
+/* kiln_arena_kept_add remembers a remainder, which overlaps no other and is page aligned, as far as
+ * it is not empty. What is too small to be of use, and the smallest remainder when there are too
+ * many, goes back to the OS: nothing is stranded. */
+void kiln_arena_kept_add(kiln_arena_t *arena, kiln_arena_region_t region);
+
+/* kiln_arena_kept_overlaps: does [start, last] overlap a remainder with that `reserved` flag? */
+bool kiln_arena_kept_overlaps(const kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t last,
+                              bool reserved);
+
 const char *kiln_arena_kept_broken_rule(const kiln_arena_t *arena);
 
 #endif

@@ -6,17 +6,6 @@
 #include "allocator/arena/arena_internal.h"
 #include "allocator/base/check.h"
 
-static uint64_t request_unit(const kiln_arena_t *arena)
-{
-    const kiln_arena_config_t *config = &arena->config;
-    return config->page_bytes > config->phys_bytes ? config->page_bytes : config->phys_bytes;
-}
-
-static void release_held(kiln_arena_t *arena, kiln_addr_t addr, uint64_t bytes, bool reserved)
-{
-    if (reserved && bytes != 0) arena->os->release(arena->os->ctx, addr, bytes);
-}
-
 /* map_tables maps the table entries of [addr, addr+bytes), or changes nothing. */
 static bool map_tables(kiln_arena_t *arena, kiln_addr_t addr, uint64_t bytes)
 {
@@ -62,85 +51,19 @@ static void publish(kiln_arena_t *arena, kiln_addr_t addr, uint64_t bytes)
     if (addr + bytes > kiln_arena_used(arena)) kiln_arena_store_used(arena, addr + bytes);
 }
 
-/* --- remainders of earlier blocks ------------------------------------------------------------ */
-
-static uint64_t region_bytes(const kiln_arena_region_t *region)
+/* take_kept serves `bytes` from a remainder of an earlier block. */
+static kiln_arena_result_t take_kept(kiln_arena_t *arena, kiln_arena_region_t *region,
+                                     uint64_t bytes)
 {
-    return region->end - region->start;
-}
-
-static void kept_remove(kiln_arena_t *arena, unsigned idx)
-{
-    arena->kept_count--;
-    for (unsigned i = idx; i < arena->kept_count; i++) arena->kept[i] = arena->kept[i + 1];
-}
-
-/* kept_add remembers a remainder. What is too small to be of use, and the smallest remainder when
- * there are too many, goes back to the OS: nothing is stranded. */
-static void kept_add(kiln_arena_t *arena, kiln_arena_region_t region)
-{
-    if (region_bytes(&region) < request_unit(arena)) {
-        release_held(arena, region.start, region_bytes(&region), region.reserved);
-        return;
-    }
-    if (arena->kept_count == KILN_ARENA_KEPT_MAX) {
-        unsigned smallest = 0;
-        for (unsigned i = 1; i < arena->kept_count; i++)
-            if (region_bytes(&arena->kept[i]) < region_bytes(&arena->kept[smallest])) smallest = i;
-        kiln_arena_region_t victim = arena->kept[smallest];
-        if (region_bytes(&region) <= region_bytes(&victim)) {
-            release_held(arena, region.start, region_bytes(&region), region.reserved);
-            return;
-        }
-        kept_remove(arena, smallest);
-        release_held(arena, victim.start, region_bytes(&victim), victim.reserved);
-    }
-    unsigned idx = arena->kept_count++;
-    for (; idx > 0 && arena->kept[idx - 1].start > region.start; idx--)
-        arena->kept[idx] = arena->kept[idx - 1];
-    arena->kept[idx] = region;
-}
-
-static kiln_arena_result_t take_kept(kiln_arena_t *arena, unsigned idx, uint64_t bytes)
-{
-    kiln_arena_region_t *region = &arena->kept[idx];
     kiln_arena_result_t result = {.branch = KILN_ARENA_BUMP, .service = KILN_ARENA_MAP_FAILED};
 
     if (!commit_heap(arena, region->start, bytes, region->reserved)) return result;
     result.addr = region->start;
     result.service = KILN_ARENA_FROM_BLOCK;
-    region->start += bytes;
     arena->heap_sys_bytes += bytes;
     publish(arena, result.addr, bytes);
-    if (region_bytes(region) < request_unit(arena)) {
-        kiln_arena_region_t rest = *region;
-        kept_remove(arena, idx);
-        release_held(arena, rest.start, region_bytes(&rest), rest.reserved);
-    }
+    kiln_arena_kept_take(arena, region, bytes);
     return result;
-}
-
-const char *kiln_arena_kept_broken_rule(const kiln_arena_t *arena)
-{
-    kiln_addr_t last_end = 0;
-
-    if (arena->kept_count > KILN_ARENA_KEPT_MAX) return "kept_count is at most KEPT_MAX";
-    for (unsigned i = 0; i < arena->kept_count; i++) {
-        const kiln_arena_region_t *region = &arena->kept[i];
-        if (region->start < last_end) return "kept remainders ascend and do not overlap";
-        if (region->end < region->start || region->end > arena->mask)
-            return "a kept remainder's end is representable";
-        if (region_bytes(region) < request_unit(arena)) return "a kept remainder is of use";
-        if (!kiln_is_aligned(region->start, arena->config.page_bytes))
-            return "a kept remainder starts at a page";
-        if (region->start < arena->arena_start ||
-            region->end - 1 - arena->arena_start > arena->config.addr_max)
-            return "a kept remainder lies in the possible range";
-        if (region->start < arena->arena_end && arena->arena_alloc < region->end)
-            return "a kept remainder does not overlap the current block";
-        last_end = region->end;
-    }
-    return NULL;
 }
 
 /* --- new blocks ------------------------------------------------------------------------------ */
@@ -159,10 +82,7 @@ static bool overlaps(const kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t l
     if (arena->arena_reserved == reserved && arena->arena_alloc < arena->arena_end &&
         start < arena->arena_end && arena->arena_alloc <= last)
         return true;
-    for (unsigned i = 0; i < arena->kept_count; i++)
-        if (arena->kept[i].reserved == reserved && start < arena->kept[i].end &&
-            arena->kept[i].start <= last)
-            return true;
+    if (kiln_arena_kept_overlaps(arena, start, last, reserved)) return true;
     for (unsigned id = 0; id < KILN_ARENA_TABLES && arena->tables_reserved == reserved; id++) {
         const kiln_arena_table_t *table = &arena->tables[id];
         if (table->used && table->base != 0 && start <= table->base + (table->bytes_max - 1) &&
@@ -186,15 +106,15 @@ static block_t judge_block(kiln_arena_t *arena, kiln_addr_t start, uint64_t size
         return block;
     if (last == arena->mask) {
         /* The end of this block cannot be written as an exclusive bound: chop off the last page. */
-        uint64_t unit = request_unit(arena);
-        release_held(arena, start + (size - unit), unit, reserved);
+        uint64_t unit = kiln_arena_unit(arena);
+        kiln_arena_release_held(arena, start + (size - unit), unit, reserved);
         size -= unit;
         last -= unit;
     }
     /* Nothing was held of a block that is only believed free, so the OS may grant it once more. */
     if (start < arena->arena_start || last - arena->arena_start > config->addr_max ||
         overlaps(arena, start, last, false)) {
-        release_held(arena, start, size, reserved);
+        kiln_arena_release_held(arena, start, size, reserved);
         return block;
     }
     bool adjacent = start == arena->arena_end && reserved == arena->arena_reserved;
@@ -228,9 +148,12 @@ static block_t ask_block(kiln_arena_t *arena, uint64_t bytes)
 {
     const kiln_arena_config_t *config = &arena->config;
     block_t block = {.branch = KILN_ARENA_BUMP};
+    kiln_addr_t start = 0;
     uint64_t last_size = 0;
+    bool reserved = false;
 
-    for (uint64_t granule = config->block_bytes; granule >= granule_min(config); granule /= 2) {
+    for (uint64_t granule = config->block_bytes; start == 0 && granule >= granule_min(config);
+         granule /= 2) {
         kiln_arena_branch_t refusal = KILN_ARENA_RESERVE_FAILED;
         uint64_t wanted = bytes + config->page_bytes;
         uint64_t size = kiln_round_up(wanted, granule);
@@ -245,12 +168,10 @@ static block_t ask_block(kiln_arena_t *arena, uint64_t bytes)
             continue;
         }
         last_size = size;
-        bool reserved = false;
-        kiln_addr_t start = arena->os->reserve(arena->os->ctx, arena->arena_end, size, &reserved);
-        if (start != 0) return judge_block(arena, start, size, reserved);
         block.branch = KILN_ARENA_RESERVE_FAILED;
+        start = arena->os->reserve(arena->os->ctx, arena->arena_end, size, &reserved);
     }
-    return block;
+    return start == 0 ? block : judge_block(arena, start, last_size, reserved);
 }
 
 /* take_block serves `bytes` from the current block joined with, or replaced by, a new one. */
@@ -269,8 +190,8 @@ static kiln_arena_result_t take_block(kiln_arena_t *arena, const block_t *block,
     }
     KILN_ASSERT(bytes <= end - addr);
     if (!commit_heap(arena, addr, bytes, reserved)) {
-        release_held(arena, block->region.start, region_bytes(&block->region),
-                     block->region.reserved);
+        kiln_arena_release_held(arena, block->region.start, kiln_arena_region_bytes(&block->region),
+                                block->region.reserved);
         return result;
     }
     kiln_arena_region_t rest = {arena->arena_alloc, arena->arena_end, arena->arena_reserved};
@@ -280,8 +201,8 @@ static kiln_arena_result_t take_block(kiln_arena_t *arena, const block_t *block,
     arena->heap_sys_bytes += bytes;
     if (switched) {
         /* Part of a page, which rounding the block's start cost, would be lost for ever. */
-        release_held(arena, block->region.start, addr - block->region.start, reserved);
-        kept_add(arena, rest);
+        kiln_arena_release_held(arena, block->region.start, addr - block->region.start, reserved);
+        kiln_arena_kept_add(arena, rest);
     }
     publish(arena, addr, bytes);
     result.addr = addr;
@@ -309,8 +230,8 @@ static kiln_arena_result_t fall_back(kiln_arena_t *arena, uint64_t bytes,
         return result;
     }
     if (last == arena->mask) { /* as for a block: the last page is chopped off */
-        size -= request_unit(arena);
-        arena->os->release(arena->os->ctx, got + size, request_unit(arena));
+        size -= kiln_arena_unit(arena);
+        arena->os->release(arena->os->ctx, got + size, kiln_arena_unit(arena));
     }
     kiln_addr_t addr = kiln_round_up(got, config->page_bytes);
     if (!map_tables(arena, addr, bytes)) {
@@ -330,10 +251,10 @@ kiln_arena_result_t kiln_arena_alloc_kiln(kiln_arena_t *arena, uint64_t bytes)
     kiln_arena_result_t nil = {.branch = KILN_ARENA_BUMP, .service = KILN_ARENA_NIL};
     block_t block = {.branch = KILN_ARENA_BUMP};
 
-    if (bytes == 0 || bytes > arena->mask || !kiln_is_aligned(bytes, request_unit(arena)))
+    if (bytes == 0 || bytes > arena->mask || !kiln_is_aligned(bytes, kiln_arena_unit(arena)))
         return nil;
-    for (unsigned i = 0; i < arena->kept_count; i++)
-        if (region_bytes(&arena->kept[i]) >= bytes) return take_kept(arena, i, bytes);
+    kiln_arena_region_t *kept = kiln_arena_kept_find(arena, bytes);
+    if (kept) return take_kept(arena, kept, bytes);
     if (bytes > kiln_arena_left(arena)) {
         if (is_oversized(arena, bytes)) {
             nil.branch = KILN_ARENA_GROW_OVERFLOW;

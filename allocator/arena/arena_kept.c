@@ -1,0 +1,88 @@
+/* The remainders of earlier blocks that `kiln` keeps, by ascending address. */
+#include "allocator/arena/arena_internal.h"
+
+kiln_arena_region_t *kiln_arena_kept_find(kiln_arena_t *arena, uint64_t bytes)
+{
+    for (unsigned i = 0; i < arena->kept_count; i++)
+        if (kiln_arena_region_bytes(&arena->kept[i]) >= bytes) return &arena->kept[i];
+    return NULL;
+}
+
+static void remove_at(kiln_arena_t *arena, unsigned idx)
+{
+    arena->kept_count--;
+    for (unsigned i = idx; i < arena->kept_count; i++) arena->kept[i] = arena->kept[i + 1];
+}
+
+void kiln_arena_kept_take(kiln_arena_t *arena, kiln_arena_region_t *region, uint64_t bytes)
+{
+    region->start += bytes;
+    if (kiln_arena_region_bytes(region) >= kiln_arena_unit(arena)) return;
+
+    kiln_arena_region_t rest = *region;
+    remove_at(arena, (unsigned)(region - arena->kept));
+    kiln_arena_release_held(arena, rest.start, kiln_arena_region_bytes(&rest), rest.reserved);
+}
+
+void kiln_arena_kept_add(kiln_arena_t *arena, kiln_arena_region_t region)
+{
+    uint64_t bytes = kiln_arena_region_bytes(&region);
+
+    if (bytes < kiln_arena_unit(arena)) {
+        kiln_arena_release_held(arena, region.start, bytes, region.reserved);
+        return;
+    }
+    if (arena->kept_count == KILN_ARENA_KEPT_MAX) {
+        unsigned smallest = 0;
+        for (unsigned i = 1; i < arena->kept_count; i++)
+            if (kiln_arena_region_bytes(&arena->kept[i]) <
+                kiln_arena_region_bytes(&arena->kept[smallest]))
+                smallest = i;
+        kiln_arena_region_t victim = arena->kept[smallest];
+        uint64_t victim_bytes = kiln_arena_region_bytes(&victim);
+        if (bytes <= victim_bytes) {
+            kiln_arena_release_held(arena, region.start, bytes, region.reserved);
+            return;
+        }
+        remove_at(arena, smallest);
+        kiln_arena_release_held(arena, victim.start, victim_bytes, victim.reserved);
+    }
+    unsigned idx = arena->kept_count++;
+    for (; idx > 0 && arena->kept[idx - 1].start > region.start; idx--)
+        arena->kept[idx] = arena->kept[idx - 1];
+    arena->kept[idx] = region;
+}
+
+bool kiln_arena_kept_overlaps(const kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t last,
+                              bool reserved)
+{
+    for (unsigned i = 0; i < arena->kept_count; i++)
+        if (arena->kept[i].reserved == reserved && start < arena->kept[i].end &&
+            arena->kept[i].start <= last)
+            return true;
+    return false;
+}
+
+const char *kiln_arena_kept_broken_rule(const kiln_arena_t *arena)
+{
+    kiln_addr_t last_end = 0;
+
+    if (arena->kept_count > KILN_ARENA_KEPT_MAX) return "kept_count is at most KEPT_MAX";
+    for (unsigned i = 0; i < arena->kept_count; i++) {
+        const kiln_arena_region_t *region = &arena->kept[i];
+        if (region->start < last_end) return "kept remainders ascend and do not overlap";
+        if (region->end < region->start || region->end > arena->mask)
+            return "a kept remainder's end is representable";
+        if (kiln_arena_region_bytes(region) < kiln_arena_unit(arena))
+            return "a kept remainder is of use";
+        if (!kiln_is_aligned(region->start, arena->config.page_bytes))
+            return "a kept remainder starts at a page";
+        if (region->start < arena->arena_start ||
+            region->end - 1 - arena->arena_start > arena->config.addr_max)
+            return "a kept remainder lies in the possible range";
+        if (region->start < arena->arena_end && arena->arena_alloc < region->end)
+            return "a kept remainder does not overlap the current block";
+        last_end = region->end;
+    }
+    return NULL;
+}

@@ -1,0 +1,26 @@
+/* proof.h - what the harnesses share. A harness is a function harness() whose inputs are free: cbmc
+ * gives a function without a body named nondet_* every value at once. */
+#ifndef KILN_TESTS_PROOF_PROOF_H
+#define KILN_TESTS_PROOF_PROOF_H
+
+#include "allocator/base/check.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+uint64_t nondet_uint64(void);
+unsigned nondet_unsigned(void);
+_Bool nondet_bool(void);
+
+#define PROOF_ASSUME(x) __CPROVER_assume(x)
+#define PROOF_ASSERT(x, law) __CPROVER_assert(x, law)
+
+/* The allocator's own checks are assertions of every proof. */
+_Noreturn void kiln_check_failed(const char *rule, const char *file, int line)
+{
+    (void)rule, (void)file, (void)line;
+    __CPROVER_assert(0, "a check of the allocator");
+    __CPROVER_assume(0);
+}
+
+#endif

@@ -1,0 +1,331 @@
+#!/bin/bash
+# kiln prove - proves the allocator's C with a model checker, and shows that the proofs say something
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
+source "$KILN_ROOT/tools/lib/cbmc.sh"
+
+usage() {
+    cat <<'END_OF_USAGE'
+Usage: kiln prove [--quick] [--proofs] [--cover] [--planted] [NAME...]
+       kiln prove --list
+
+Runs the proofs of tests/proof/proofs.txt with CBMC, two at a time, and ends with a table and the
+line "N passed, N failed". The first call fetches CBMC from Debian 13; nothing of it is installed.
+
+  NAME        only proofs whose name begins so
+  --quick     only the proofs that tests/proof/proofs.txt calls quick
+  --proofs    the proofs: each must have exactly the result that the table expects
+  --cover     coverage: each line of a harness and of the functions that it proves is reached by one
+              of its proofs, or tests/proof/unreached.txt says why not
+  --planted   negative controls: each bug of tests/proof/planted is refuted by the proof it names
+  --list      prints the proofs, runs nothing
+
+Without --proofs, --cover and --planted: all three, or with --quick the proofs alone. The logs are
+in the folder prove of Kiln's output folder (.kiln in the checkout). The exit status is 0 when all
+passed, 1 when not, 2 for a wrong argument or table.
+END_OF_USAGE
+}
+
+JOBS=2
+MEMORY_KIB=$((8 << 20))
+SECONDS_MAX=1500
+TABLE=tests/proof/proofs.txt
+FLAGS=(--c11 -I . --function harness --drop-unused-functions --slice-formula --verbosity 8)
+
+quick=0
+list=0
+parts=()
+wanted=()
+for arg; do
+    case $arg in
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    --quick) quick=1 ;;
+    --list) list=1 ;;
+    --proofs | --cover | --planted) parts+=("${arg#--}") ;;
+    -*) kiln_bad_option prove "$arg" --quick --proofs --cover --planted --list --help ;;
+    '') kiln_usage "an empty NAME matches nothing; leave it out to run every proof" ;;
+    *) wanted+=("$arg") ;;
+    esac
+done
+if [[ ${#parts[@]} == 0 ]]; then
+    parts=(proofs)
+    [[ $quick == 1 ]] || parts+=(cover planted)
+fi
+has_part() {
+    [[ " ${parts[*]} " == *" $1 "* ]]
+}
+
+# --- the table -------------------------------------------------------------------------------------
+
+cd "$KILN_ROOT"
+names=()
+declare -A speed expect harness flags sources
+read_table() {
+    local line line_number=0
+    local -a fields
+    while IFS= read -r line || [[ -n $line ]]; do
+        line_number=$((line_number + 1))
+        [[ $line != \#* && $line == *[![:space:]]* ]] || continue
+        mapfile -t fields < <(xargs printf '%s\n' <<<"$line" 2>/dev/null)
+        [[ ${#fields[@]} -ge 5 && (${fields[1]} == quick || ${fields[1]} == full) &&
+            (${fields[2]} == proved || ${fields[2]} == refuted:?*) && -f tests/proof/${fields[3]} &&
+            -z ${speed[${fields[0]}]-} ]] ||
+            kiln_usage "$TABLE:$line_number: not a line NAME quick|full proved|refuted:TEXT HARNESS.c \"FLAGS\" SOURCE...," \
+                "or a name that was there before, or a harness that is not in tests/proof"
+        names+=("${fields[0]}")
+        speed[${fields[0]}]=${fields[1]}
+        expect[${fields[0]}]=${fields[2]}
+        harness[${fields[0]}]=${fields[3]}
+        flags[${fields[0]}]=${fields[4]}
+        sources[${fields[0]}]=${fields[*]:5}
+    done <"$TABLE"
+    [[ ${#names[@]} -gt 0 ]] || kiln_usage "$TABLE has no proof"
+}
+read_table
+
+chosen=()
+for name in "${names[@]}"; do
+    [[ $quick == 0 || ${speed[$name]} == quick ]] || continue
+    [[ ${#wanted[@]} -gt 0 ]] || chosen+=("$name")
+    for word in "${wanted[@]}"; do
+        if [[ $name == "$word"* ]]; then
+            chosen+=("$name")
+            break
+        fi
+    done
+done
+for word in "${wanted[@]}"; do
+    printf '%s\n' "${names[@]}" | grep -q -e "^$word" ||
+        kiln_usage "no proof has a name that begins with '$word'; the nearest is" \
+            "'$(kiln_nearest "$word" "${names[@]}")' (kiln prove --list lists all)"
+done
+[[ ${#chosen[@]} -gt 0 ]] || kiln_usage "none of the proofs that were named is quick"
+if [[ $list == 1 ]]; then
+    for name in "${chosen[@]}"; do
+        printf '%-32s %-5s %-24s %s\n' "$name" "${speed[$name]}" "${harness[$name]}" "${expect[$name]}"
+    done
+    exit 0
+fi
+
+# --- running ---------------------------------------------------------------------------------------
+
+out=$KILN_OUT/prove
+mkdir -p "$out"
+exec 9>"$KILN_OUT/prove.lock"
+flock -n 9 || {
+    kiln_say "waiting for another kiln prove in this checkout"
+    flock 9
+}
+kiln_need proof
+kiln_cbmc
+results=$(mktemp -d "$out/run.XXXXXX")
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$results"' EXIT
+trap 'exit 130' INT TERM
+
+# model NAME FOLDER LOG [FLAG...] runs cbmc on a proof with the sources of FOLDER.
+model() {
+    local name=$1 folder=$2 log=$3
+    shift 3
+    # shellcheck disable=SC2086 # several words each
+    (cd "$folder" && ulimit -v "$MEMORY_KIB" && exec nice timeout -k 10 "$SECONDS_MAX" "$KILN_CBMC" \
+        "${FLAGS[@]}" "$@" ${flags[$name]} "tests/proof/${harness[$name]}" ${sources[$name]}) \
+        >"$log" 2>&1 9>&- </dev/null
+}
+
+# refuted_lines LOG prints what was refuted.
+refuted_lines() {
+    grep -E '^\[.*: FAILURE$' "$1" || true
+}
+
+# judge LOG STATUS EXPECT prints the number of properties, and why the result is not what was
+# expected, if it is not.
+judge() {
+    local log=$1 status=$2 expected=$3 count refuted
+    count=$(sed -n 's/^\*\* [0-9]* of \([0-9]*\) failed.*/\1/p' "$log")
+    refuted=$(refuted_lines "$log")
+    echo "${count:-0}"
+    if [[ $status == 124 || $status == 137 ]]; then
+        echo "no answer in $SECONDS_MAX s, or killed"
+    elif [[ $status != 0 && $status != 10 || ${count:-0} == 0 ]]; then
+        echo "cbmc ended with status $status: $(grep -iE 'error|bad_alloc|no property' "$log" | tail -n 1)"
+    elif [[ $expected == proved ]]; then
+        [[ -z $refuted ]] || printf 'refuted:\n%s\n' "$refuted"
+    elif [[ -z $refuted ]]; then
+        echo "proved, although '${expected#refuted:}' was to be refuted"
+    elif grep -qvF -e "${expected#refuted:}" <<<"$refuted"; then
+        printf "more than '%s' is refuted:\n%s\n" "${expected#refuted:}" "$refuted"
+    fi
+}
+
+# Each part of the work is a function named job_PART that is given ITEM and writes to $results/ID:
+# the number of properties or lines, and then nothing, or what is wrong.
+job_proofs() {
+    local status=0
+    model "$1" "$KILN_ROOT" "$out/$1.log" || status=$?
+    judge "$out/$1.log" "$status" "${expect[$1]}"
+}
+
+# reached LOG... prints "HARNESS? FILE:LINE FUNCTION 0|1" for each line that cbmc looked for.
+reached() {
+    awk '/^\[.*coverage.*\(lines .*\): (SATISFIED|FAILED)$/ {
+        hit = / SATISFIED$/
+        sub(/.*\(lines /, ""); sub(/\): [A-Z]*$/, "")
+        n = split($0, places, ";")
+        for (i = 1; i <= n; i++) {
+            split(places[i], part, ":")
+            m = split(part[3], spans, ",")
+            for (j = 1; j <= m; j++) {
+                split(spans[j], ends, "-")
+                last = ends[2] == "" ? ends[1] : ends[2]
+                for (line = ends[1] + 0; line <= last + 0; line++) {
+                    at = part[1] ":" line " " part[2]
+                    seen[at] = seen[at] || hit
+                }
+            }
+        }
+    }
+    END { for (at in seen) print at, seen[at] + 0 }' "$@"
+}
+
+job_cover_model() {
+    local status=0
+    model "$1" "$KILN_ROOT" "$out/$1.cover" --cover location --no-standard-checks || status=$?
+    [[ $status == 0 ]] || rm -f "$out/$1.cover.ok"
+    [[ $status != 0 ]] || : >"$out/$1.cover.ok"
+}
+
+# job_cover HARNESS
+job_cover() {
+    local name lines place function hit text excuse
+    local -a logs=()
+    for name in "${chosen[@]}"; do
+        [[ ${harness[$name]} == "$1" ]] || continue
+        job_cover_model "$name"
+        [[ -e $out/$name.cover.ok ]] || {
+            echo 0
+            echo "cbmc found no coverage for $name: $(tail -n 1 "$out/$name.cover")"
+            return
+        }
+        logs+=("$out/$name.cover")
+    done
+    lines=$(reached "${logs[@]}" | sort -V)
+    grep -c ' 1$' <<<"$lines" || true
+    while read -r place function hit; do
+        [[ $hit == 0 && $function != kiln_check_failed ]] || continue
+        text=$(sed -n "${place#*:}p" "${place%%:*}")
+        excuse=$(awk -F '|' -v harness="$1" -v function_name="$function" -v text="$text" '
+            !/^#/ && $1 == harness && $2 == function_name && index(text, $3) { print; exit }' tests/proof/unreached.txt)
+        [[ -n $excuse ]] || echo "$place $function is never reached: $(sed 's/^ *//' <<<"$text")"
+    done <<<"$lines"
+}
+
+# job_planted PATCH
+job_planted() {
+    local patch=$1 name text status=0 tree=$results/tree.$BASHPID
+    name=$(sed -n 's/^proof: //p' "tests/proof/planted/$patch.patch")
+    text=$(sed -n 's/^refutes: //p' "tests/proof/planted/$patch.patch")
+    [[ -n $name && -n $text && -n ${speed[$name]-} ]] || {
+        echo 0
+        echo "tests/proof/planted/$patch.patch needs the lines 'proof: NAME' (of $TABLE) and 'refutes: TEXT'"
+        return
+    }
+    mkdir -p "$tree/tests"
+    cp -r allocator sanitizer "$tree/"
+    cp -r tests/proof tests/*.h "$tree/tests/"
+    [[ ! -d tools/replay ]] || { mkdir "$tree/tools"; cp -r tools/replay "$tree/tools/"; }
+    if ! patch --quiet --fuzz=0 -p1 -d "$tree" <"tests/proof/planted/$patch.patch" >"$out/planted-$patch.log"; then
+        echo 0
+        echo "does not fit the sources any more: plant it anew"
+        return
+    fi
+    model "$name" "$tree" "$out/planted-$patch.log" || status=$?
+    rm -rf "$tree"
+    judge "$out/planted-$patch.log" "$status" proved | sed -n 1p
+    if [[ $status != 10 ]]; then
+        echo "$name does not refute it (status $status)"
+    elif ! refuted_lines "$out/planted-$patch.log" | grep -qF -e "$text"; then
+        printf '%s refutes something else than "%s":\n%s\n' "$name" "$text" "$(refuted_lines "$out/planted-$patch.log")"
+    fi
+}
+
+passed=0
+failed=0
+table=''
+# finish ID PART ITEM reports what a job left.
+finish() {
+    local id=$1 part=$2 item=$3 count seconds wrong verdict=passed
+    count=$(sed -n 1p "$results/$id")
+    wrong=$(sed 1d "$results/$id")
+    seconds=$(cat "$results/$id.seconds")
+    if [[ -n $wrong || ${count:-0} == 0 ]]; then
+        verdict=FAILED
+        failed=$((failed + 1))
+    else
+        passed=$((passed + 1))
+    fi
+    printf '[%d/%d] %-7s %-32s %-7s %6d %5d s\n' $((passed + failed)) "$total" "$part" "$item" "$verdict" "${count:-0}" "$seconds"
+    if [[ $verdict == FAILED ]]; then
+        echo "${wrong:-nothing was looked at}"
+        echo "again alone: ./kiln prove --$part $([[ $part != proofs ]] || echo "$item"); logs: $out"
+    fi
+    table+=$(printf '%-8s %-32s %-7s %10d %8d' "$part" "$item" "$verdict" "${count:-0}" "$seconds")$'\n'
+}
+
+jobs_all=()
+if has_part proofs; then for name in "${chosen[@]}"; do jobs_all+=("proofs $name"); done; fi
+if has_part cover; then
+    mapfile -t harnesses < <(for name in "${chosen[@]}"; do echo "${harness[$name]}"; done | sort -u)
+    for name in "${harnesses[@]}"; do jobs_all+=("cover $name"); done
+fi
+if has_part planted; then
+    for patch in tests/proof/planted/*.patch; do
+        name=$(sed -n 's/^proof: //p' "$patch")
+        [[ " ${chosen[*]} " != *" $name "* && -n ${speed[$name]-} ]] || {
+            patch=${patch##*/}
+            jobs_all+=("planted ${patch%.patch}")
+        }
+    done
+fi
+total=${#jobs_all[@]}
+[[ $total -gt 0 ]] || kiln_usage "no planted bug names one of these proofs"
+
+started=$SECONDS
+running=0
+declare -A pending
+collect() {
+    local id pid
+    for id in "${!pending[@]}"; do
+        [[ -e $results/$id.seconds ]] || continue
+        # shellcheck disable=SC2086 # two words
+        finish "$id" ${jobs_all[id]}
+        unset "pending[$id]"
+        running=$((running - 1))
+    done
+}
+for id in "${!jobs_all[@]}"; do
+    while ((running >= JOBS)); do
+        wait -n || true
+        collect
+    done
+    read -r part item <<<"${jobs_all[id]}"
+    (
+        trap - EXIT
+        begun=$SECONDS
+        "job_$part" "$item" >"$results/$id" 2>"$results/$id.err" || echo "$(cat "$results/$id.err")" >>"$results/$id"
+        echo $((SECONDS - begun)) >"$results/$id.new"
+        mv "$results/$id.new" "$results/$id.seconds"
+    ) &
+    pending[$id]=1
+    running=$((running + 1))
+done
+while ((running > 0)); do
+    wait -n || true
+    collect
+done
+
+printf '\n%-8s %-32s %-7s %10s %8s\n%s' part name result properties seconds "$table"
+printf '%-8s %-32s %-7s %10s %8d\n' all '' '' '' $((SECONDS - started))
+echo "$passed passed, $failed failed"
+((failed == 0))
