@@ -83,12 +83,31 @@ void kiln_heap_destroy(kiln_heap_t *heap)
 
 kiln_thread_cache_t *kiln_heap_attach(kiln_heap_t *heap)
 {
+    const kiln_watcher_t *watcher = heap->config.watcher;
+    if (watcher && (watcher->alloc || watcher->free)) return NULL;
     return kiln_thread_cache_new(&heap->caches);
 }
 
 void kiln_heap_detach(kiln_heap_t *heap, kiln_thread_cache_t *cache)
 {
     kiln_thread_cache_end(&heap->caches, cache);
+}
+
+/* ---- what a watcher is told; never on the way through a cache ---- */
+
+static inline void tell_alloc(const kiln_heap_t *heap, const void *block, size_t bytes,
+                              size_t slot_bytes)
+{
+    const kiln_watcher_t *watcher = heap->config.watcher;
+    if (__builtin_expect(watcher != NULL, 0) && watcher->alloc)
+        watcher->alloc(watcher->ctx, (uintptr_t)block, bytes, slot_bytes);
+}
+
+static inline void tell_free(const kiln_heap_t *heap, const void *block, const kiln_span_t *span)
+{
+    const kiln_watcher_t *watcher = heap->config.watcher;
+    if (__builtin_expect(watcher != NULL, 0) && watcher->free)
+        watcher->free(watcher->ctx, (uintptr_t)block, kiln_span_slot_bytes(span));
 }
 
 /* ---- allocation ---- */
@@ -99,7 +118,8 @@ static inline void *make_live(kiln_slot_t slot)
     return slot.block;
 }
 
-static void *take_small(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t class_idx)
+static inline void *take_small(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t class_idx,
+                               size_t bytes)
 {
     kiln_slot_t slot;
     if (cache) {
@@ -109,7 +129,9 @@ static void *take_small(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t 
         if (kiln_cache_bin_pop(bin, &slot)) return make_live(slot);
     }
     if (kiln_central_take(&heap->central[class_idx], &slot, 1) == 0) return NULL;
-    return make_live(slot);
+    make_live(slot);
+    tell_alloc(heap, slot.block, bytes, kiln_size_classes[class_idx].slot_bytes);
+    return slot.block;
 }
 
 static void *take_large(kiln_heap_t *heap, size_t bytes, size_t align, bool zero)
@@ -118,14 +140,16 @@ static void *take_large(kiln_heap_t *heap, size_t bytes, size_t align, bool zero
     kiln_span_t *span = kiln_large_new(&heap->pages, bytes, align);
     if (!span) return NULL;
     if (zero) kiln_large_zero(span, bytes);
-    return (void *)kiln_span_base(span);
+    void *block = (void *)kiln_span_base(span);
+    tell_alloc(heap, block, bytes, kiln_span_slot_bytes(span));
+    return block;
 }
 
 void *kiln_heap_malloc_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
 {
     if (bytes == 0) bytes = 1;
     if (bytes > KILN_SMALL_MAX) return take_large(heap, bytes, 1, false);
-    return take_small(heap, cache, kiln_size_class_of(bytes));
+    return take_small(heap, cache, kiln_size_class_of(bytes), bytes);
 }
 
 void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t count, size_t bytes)
@@ -150,9 +174,10 @@ static uint32_t class_for(size_t align, size_t bytes)
 void *kiln_heap_aligned(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t align, size_t bytes)
 {
     if (!kiln_is_power_of_two(align)) return NULL;
+    if (bytes == 0) bytes = 1;
     uint32_t class_idx = class_for(align, bytes);
-    if (class_idx != KILN_CLASS_LARGE) return take_small(heap, cache, class_idx);
-    return take_large(heap, bytes == 0 ? 1 : bytes, align, false);
+    if (class_idx != KILN_CLASS_LARGE) return take_small(heap, cache, class_idx, bytes);
+    return take_large(heap, bytes, align, false);
 }
 
 /* ---- what a pointer is ---- */
@@ -223,6 +248,7 @@ kiln_misuse_t kiln_heap_free_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache,
     if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
     if (!kiln_heap_change(heap, found.state, found.was, KILN_SLOT_FREE))
         return KILN_MISUSE_DOUBLE_FREE;
+    tell_free(heap, block, found.span);
     put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
     return KILN_MISUSE_NONE;
 }
@@ -280,7 +306,9 @@ static void *take_to_grow(kiln_heap_t *heap, size_t bytes)
     kiln_span_t *span = kiln_large_new(&heap->pages, bytes + bytes / KILN_LARGE_SLACK, 1);
     if (!span) return NULL;
     atomic_store_explicit(&span->states[0], live_state(span, bytes), memory_order_relaxed);
-    return (void *)kiln_span_base(span);
+    void *block = (void *)kiln_span_base(span);
+    tell_alloc(heap, block, bytes, kiln_span_slot_bytes(span));
+    return block;
 }
 
 /* Can the block be `bytes` long where it is? A small one that would fill half of its slot or less
@@ -316,6 +344,7 @@ void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *blo
         *out_misuse = KILN_MISUSE_DOUBLE_FREE;
         return NULL;
     }
+    tell_free(heap, block, found.span); /* before the pages behind a shorter block are anybody's */
     void *fresh = fits_here(heap, found.span, bytes)
                       ? NULL
                       : copy_elsewhere(heap, cache, block, found.span, bytes);
@@ -324,9 +353,11 @@ void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *blo
         return fresh;
     }
     /* Here it stays: because it fits, or because there is no memory. A smaller one always fits. */
-    bool fits = bytes <= kiln_span_slot_bytes(found.span);
+    size_t has = kiln_span_slot_bytes(found.span);
+    bool fits = bytes <= has;
     uint8_t state = fits ? live_state(found.span, bytes) : found.was;
     atomic_store_explicit(found.state, state, memory_order_relaxed);
+    tell_alloc(heap, block, fits ? bytes : has, has);
     return fits ? block : NULL;
 }
 

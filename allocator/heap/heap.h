@@ -90,9 +90,10 @@ const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config);
 /* kiln_heap_destroy gives every byte back to the OS. No other thread uses the heap any more. */
 void kiln_heap_destroy(kiln_heap_t *heap);
 
-/* A thread's cache. `kiln_heap_attach` gives a new one, or NULL when there is no memory: every
- * function below takes NULL and then works on the central lists alone. `kiln_heap_detach` gives all
- * that is in the cache back, and the cache itself. */
+/* A thread's cache. `kiln_heap_attach` gives a new one, or NULL when there is no memory, or a
+ * watcher that is told of blocks: every function below takes NULL and then works on the central
+ * lists alone. `kiln_heap_detach` gives all that is in the cache (not NULL) back, and the cache
+ * itself. */
 kiln_thread_cache_t *kiln_heap_attach(kiln_heap_t *heap);
 void kiln_heap_detach(kiln_heap_t *heap, kiln_thread_cache_t *cache);
 

@@ -32,6 +32,7 @@ typedef struct world_config {
     uint64_t fail_call;  /* 0: none */
     bool fail_ever_after;
     const char *single_threaded;
+    const kiln_watcher_t *watcher;
     bool bare; /* Linux without the check backend, which reads what becomes Ready */
 } world_config_t;
 
@@ -89,6 +90,7 @@ static inline const char *world_try(world_config_t config)
     kiln_heap_config_t heap = {
         .os = &world.fault.os,
         .arena_os = &world.fault.os,
+        .watcher = config.watcher,
         .arena = kiln_arena_config_default(sizeof(void *) * 8, os->phys_bytes),
         .image_end = 0x20000000,
         .idle_bytes_max = WORLD_IDLE_BYTES,
