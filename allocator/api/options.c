@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "allocator/api/options.h"
 
+#include "allocator/base/text.h"
+
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -38,14 +40,6 @@ static void put_quoted(kiln_message_t *message, word_t word)
     kiln_message_put(message, "\"");
 }
 
-static int digit_value(char digit)
-{
-    if (digit >= '0' && digit <= '9') return digit - '0';
-    if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
-    if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
-    return 16; /* not a digit in any base */
-}
-
 bool kiln_options_number(const char *digits, size_t count, uint64_t *out)
 {
     unsigned base = 10;
@@ -59,10 +53,8 @@ bool kiln_options_number(const char *digits, size_t count, uint64_t *out)
     if (count == 0) return false;
     uint64_t number = 0;
     for (size_t i = 0; i < count; i++) {
-        unsigned value = (unsigned)digit_value(digits[i]);
-        if (value >= base) return false;
-        if (__builtin_mul_overflow(number, base, &number)) return false;
-        if (__builtin_add_overflow(number, value, &number)) return false;
+        unsigned digit = kiln_text_digit(digits[i]);
+        if (digit >= base || !kiln_text_append(&number, base, digit)) return false;
     }
     *out = number;
     return true;

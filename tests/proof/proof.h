@@ -15,6 +15,14 @@ _Bool nondet_bool(void);
 #define PROOF_ASSUME(x) __CPROVER_assume(x)
 #define PROOF_ASSERT(x, law) __CPROVER_assert(x, law)
 
+/* A number below `end`. */
+static inline uint32_t nondet_below(uint32_t end)
+{
+    uint32_t number = (uint32_t)nondet_uint64();
+    PROOF_ASSUME(number < end);
+    return number;
+}
+
 /* The allocator's own checks are assertions of every proof. */
 _Noreturn void kiln_check_failed(const char *rule, const char *file, int line)
 {

@@ -54,6 +54,25 @@ static void test_words_follow_each_other_without_an_end_mark(void)
     EXPECT_STR(text, "abcd....");
 }
 
+static void test_digits_are_appended_up_to_64_bits(void)
+{
+    uint64_t number = 0;
+    for (const char *at = "18446744073709551615"; *at; at++)
+        EXPECT(kiln_text_append(&number, 10, kiln_text_digit(*at)));
+    EXPECT_EQ(number, UINT64_MAX);
+    EXPECT(!kiln_text_append(&number, 10, 0));
+    EXPECT_EQ(number, UINT64_MAX);
+
+    number = UINT64_MAX / 10;
+    EXPECT(!kiln_text_append(&number, 10, 6));
+    EXPECT_EQ(number, UINT64_MAX / 10);
+    EXPECT(kiln_text_append(&number, 10, 5));
+    EXPECT_EQ(kiln_text_digit('F'), 15);
+    EXPECT_EQ(kiln_text_digit('f'), 15);
+    EXPECT_EQ(kiln_text_digit('g'), 16);
+    EXPECT_EQ(kiln_text_digit('/'), 16);
+}
+
 static void test_the_generator_gives_the_published_numbers(void)
 {
     /* the first numbers of splitmix64 from seed 1234567 */
@@ -84,6 +103,7 @@ int main(int argc, char **argv)
     static const kiln_test_t tests[] = {
         KILN_TEST(test_numbers_are_written_as_printf_writes_them),
         KILN_TEST(test_words_follow_each_other_without_an_end_mark),
+        KILN_TEST(test_digits_are_appended_up_to_64_bits),
         KILN_TEST(test_the_generator_gives_the_published_numbers),
         KILN_TEST(test_below_stays_below_and_reaches_everything),
     };

@@ -1,5 +1,6 @@
 #include "tools/replay/trace.h"
 
+#include "allocator/base/text.h"
 #include "allocator/base/units.h"
 
 #include <errno.h>
@@ -137,19 +138,11 @@ static quoted_t quote(const char *word)
 
 /* --- numbers --------------------------------------------------------------------------------- */
 
-static int digit_of(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return 16;
-}
-
-static uint64_t number(kiln_trace_t *trace, const char *word)
+/* read_number reads a number as C writes it; NULL, or what is wrong with the word. */
+static const char *read_number(const char *word, uint64_t *out)
 {
     const char *at = word;
     unsigned base = 10;
-    uint64_t sum = 0;
 
     if (at[0] == '0' && (at[1] == 'x' || at[1] == 'X')) {
         base = 16;
@@ -158,22 +151,26 @@ static uint64_t number(kiln_trace_t *trace, const char *word)
         base = 8;
         at++;
     }
-    if (!*at) BREAK(trace, "`%s` is not a number", quote(word).text);
-    for (; *at; at++) {
-        unsigned digit = (unsigned)digit_of(*at);
-        if (digit >= base) {
-            BREAK(trace, "`%s` is not a number", quote(word).text);
-            return 0;
-        }
-        if (sum > (UINT64_MAX - digit) / base) {
-            BREAK(trace, "`%s` does not fit 64 bits", quote(word).text);
-            return 0;
-        }
-        sum = sum * base + digit;
+    if (!*at) return "is not a number";
+    for (*out = 0; *at; at++) {
+        unsigned digit = kiln_text_digit(*at);
+        if (digit >= base) return "is not a number";
+        if (!kiln_text_append(out, base, digit)) return "does not fit 64 bits";
     }
-    if (trace->addr_bits != 0 && sum > kiln_width_mask(trace->addr_bits))
+    return NULL;
+}
+
+static uint64_t number(kiln_trace_t *trace, const char *word)
+{
+    uint64_t read = 0;
+    const char *wrong = read_number(word, &read);
+    if (wrong) {
+        BREAK(trace, "`%s` %s", quote(word).text, wrong);
+        return 0;
+    }
+    if (trace->addr_bits != 0 && read > kiln_width_mask(trace->addr_bits))
         BREAK(trace, "`%s` does not fit the width of %u bits", quote(word).text, trace->addr_bits);
-    return sum;
+    return read;
 }
 
 /* --- directives ------------------------------------------------------------------------------ */
