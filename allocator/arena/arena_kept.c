@@ -8,10 +8,22 @@ kiln_arena_region_t *kiln_arena_kept_find(kiln_arena_t *arena, uint64_t bytes)
     return NULL;
 }
 
+/* The loops that move remainders run over the whole array, whatever its count: with indices that
+ * are constants the proofs of tests/proof see every case at once, and a block is asked for rarely.
+ */
 static void remove_at(kiln_arena_t *arena, unsigned idx)
 {
     arena->kept_count--;
-    for (unsigned i = idx; i < arena->kept_count; i++) arena->kept[i] = arena->kept[i + 1];
+    for (unsigned i = 0; i + 1 < KILN_ARENA_KEPT_MAX; i++)
+        if (i >= idx) arena->kept[i] = arena->kept[i + 1];
+}
+
+static void insert_at(kiln_arena_t *arena, unsigned idx, kiln_arena_region_t region)
+{
+    arena->kept_count++;
+    for (unsigned i = KILN_ARENA_KEPT_MAX - 1; i > 0; i--)
+        if (i > idx) arena->kept[i] = arena->kept[i - 1];
+    arena->kept[idx] = region;
 }
 
 void kiln_arena_kept_take(kiln_arena_t *arena, kiln_arena_region_t *region, uint64_t bytes)
@@ -24,33 +36,44 @@ void kiln_arena_kept_take(kiln_arena_t *arena, kiln_arena_region_t *region, uint
     kiln_arena_release_held(arena, rest.start, kiln_arena_region_bytes(&rest), rest.reserved);
 }
 
+/* smallest_of_all: of an array that is full. */
+static unsigned smallest_of_all(const kiln_arena_t *arena)
+{
+    unsigned smallest = 0;
+    uint64_t smallest_bytes = kiln_arena_region_bytes(&arena->kept[0]);
+
+    for (unsigned i = 1; i < KILN_ARENA_KEPT_MAX; i++) {
+        uint64_t bytes = kiln_arena_region_bytes(&arena->kept[i]);
+        if (bytes >= smallest_bytes) continue;
+        smallest = i;
+        smallest_bytes = bytes;
+    }
+    return smallest;
+}
+
 void kiln_arena_kept_add(kiln_arena_t *arena, kiln_arena_region_t region)
 {
-    uint64_t bytes = kiln_arena_region_bytes(&region);
+    kiln_arena_region_t victim = region;
 
-    if (bytes < kiln_arena_unit(arena)) {
-        kiln_arena_release_held(arena, region.start, bytes, region.reserved);
-        return;
-    }
-    if (arena->kept_count == KILN_ARENA_KEPT_MAX) {
-        unsigned smallest = 0;
-        for (unsigned i = 1; i < arena->kept_count; i++)
-            if (kiln_arena_region_bytes(&arena->kept[i]) <
-                kiln_arena_region_bytes(&arena->kept[smallest]))
-                smallest = i;
-        kiln_arena_region_t victim = arena->kept[smallest];
-        uint64_t victim_bytes = kiln_arena_region_bytes(&victim);
-        if (bytes <= victim_bytes) {
-            kiln_arena_release_held(arena, region.start, bytes, region.reserved);
-            return;
+    if (kiln_arena_region_bytes(&region) >= kiln_arena_unit(arena)) {
+        if (arena->kept_count == KILN_ARENA_KEPT_MAX) {
+            unsigned smallest = smallest_of_all(arena);
+            if (kiln_arena_region_bytes(&region) >
+                kiln_arena_region_bytes(&arena->kept[smallest])) {
+                victim = arena->kept[smallest];
+                remove_at(arena, smallest);
+            }
+        } else {
+            victim.end = victim.start;
         }
-        remove_at(arena, smallest);
-        kiln_arena_release_held(arena, victim.start, victim_bytes, victim.reserved);
+        if (arena->kept_count < KILN_ARENA_KEPT_MAX) {
+            unsigned idx = 0;
+            for (unsigned i = 0; i < arena->kept_count; i++)
+                if (arena->kept[i].start < region.start) idx = i + 1;
+            insert_at(arena, idx, region);
+        }
     }
-    unsigned idx = arena->kept_count++;
-    for (; idx > 0 && arena->kept[idx - 1].start > region.start; idx--)
-        arena->kept[idx] = arena->kept[idx - 1];
-    arena->kept[idx] = region;
+    kiln_arena_release_held(arena, victim.start, kiln_arena_region_bytes(&victim), victim.reserved);
 }
 
 bool kiln_arena_kept_overlaps(const kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t last,
