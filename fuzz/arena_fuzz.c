@@ -470,7 +470,7 @@ static void do_grow(const kiln_fuzz_record_t *r)
     if (kiln_fuzz_tracing) trace_step("grow", pages);
     kiln_arena_result_t result = kiln_arena_grow(&run.arena, pages, &bytes);
     trace_stepped();
-    kiln_arena_model_check(&run.model, bytes, &result);
+    kiln_arena_model_check_grow(&run.model, pages, bytes, &result);
     run.ended = is_last(&result);
 }
 

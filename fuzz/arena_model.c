@@ -24,8 +24,13 @@ static kiln_addr_t model_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bo
 {
     kiln_arena_model_t *model = ctx;
     kiln_os_fake_t *fake = model->fake;
+    if (model->started)
+        KILN_FUZZ_LAW("a new block is wished for where the current one ends",
+                      hint == model->arena->arena_end);
     kiln_addr_t addr = fake->os.reserve(fake->os.ctx, hint, bytes, out_reserved);
+    model->asked_bytes = bytes;
     if (addr == 0) return 0;
+    model->reserved = (kiln_arena_model_block_t){addr, addr + (bytes - 1)};
     model->saw[*out_reserved] = true;
     model->grants++;
     /* Weaknesses W5 and W10: one flag stands for regions of both kinds, and what is only believed
@@ -76,7 +81,9 @@ static kiln_addr_t model_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
 {
     kiln_arena_model_t *model = ctx;
     kiln_addr_t addr = model->fake->os.direct(model->fake->os.ctx, bytes, use);
-    if (addr != 0) model->grants++;
+    if (addr == 0) return 0;
+    model->directed = (kiln_arena_model_block_t){addr, addr + (bytes - 1)};
+    model->grants++;
     return addr;
 }
 
@@ -261,6 +268,8 @@ void kiln_arena_model_before(kiln_arena_model_t *model)
     before->ranges_count = ranges->count;
     memcpy(before->ranges, ranges->items, ranges->count * sizeof *ranges->items);
     model->grows = model->bounds = 0;
+    model->asked_bytes = 0;
+    model->reserved = model->directed = (kiln_arena_model_block_t){0, 0};
 }
 
 static bool is_ours(const kiln_os_range_t *range)
@@ -347,6 +356,67 @@ static void check_nothing_lost(const kiln_arena_model_t *model)
                   held - known <= model->grants * model->arena->config.page_bytes);
 }
 
+/* --- what must not be refused ---------------------------------------------------------------- */
+
+/* may_refuse: does this grant lie out of range, or would nothing be left without its last page? */
+static bool may_refuse(const kiln_arena_model_t *model, kiln_arena_model_block_t grant)
+{
+    const kiln_arena_config_t *config = &model->arena->config;
+    uint64_t unit =
+        config->page_bytes > config->phys_bytes ? config->page_bytes : config->phys_bytes;
+    if (grant.last == model->arena->mask) {
+        if (grant.last - grant.first < unit) return true;
+        grant.last -= unit;
+    }
+    return grant.first < model->arena->arena_start ||
+           grant.last - model->arena->arena_start > config->addr_max;
+}
+
+/* The smallest block that can serve `bytes`: kiln asks for it before it says that there is none. */
+static uint64_t smallest_block(const kiln_arena_config_t *config, uint64_t bytes)
+{
+    uint64_t granule = config->granule_min_bytes;
+    if (granule < config->page_bytes) granule = config->page_bytes;
+    if (granule < config->phys_bytes) granule = config->phys_bytes;
+    if (granule > config->block_bytes) granule = config->block_bytes;
+    return kiln_round_up(bytes + config->page_bytes, granule);
+}
+
+static void check_remainders_first(const kiln_arena_model_t *model, uint64_t bytes,
+                                   const kiln_arena_result_t *result)
+{
+    for (unsigned i = 0; i < model->before.kept_count; i++) {
+        const kiln_arena_region_t *kept = &model->before.kept[i];
+        if (kept->end - kept->start < bytes) continue;
+        KILN_FUZZ_LAW("W4: the lowest remainder that can serves first",
+                      result->branch == KILN_ARENA_BUMP &&
+                          (result->addr == 0 || result->addr == kept->start));
+        return;
+    }
+}
+
+static void check_refusals(const kiln_arena_model_t *model, uint64_t bytes,
+                           const kiln_arena_result_t *result)
+{
+    const kiln_arena_config_t *config = &model->arena->config;
+    bool kiln = follows_kiln(model);
+    if (result->service == KILN_ARENA_NIL && config->addr_bits <= 32) {
+        bool hopeless = kiln && (bytes == 0 || smallest_block(config, bytes) > model->arena->mask);
+        bool gives_up =
+            config->follow == KILN_FOLLOW_SEED && result->branch == KILN_ARENA_RESERVE_FAILED;
+        KILN_FUZZ_LAW("32 bits: who has no block falls back", hopeless || gives_up);
+    }
+    if (!kiln) return;
+    if (result->branch == KILN_ARENA_RESERVE_FAILED)
+        KILN_FUZZ_LAW("W2: a refused granule is halved to the end",
+                      model->asked_bytes == smallest_block(config, bytes));
+    if (model->saw[0] || !fake_knows(model)) return; /* what is only promised may overlap */
+    if (result->branch == KILN_ARENA_REJECT_RANGE)
+        KILN_FUZZ_LAW("a block in range is taken", may_refuse(model, model->reserved));
+    if (result->service == KILN_ARENA_SMALL_RANGE)
+        KILN_FUZZ_LAW("W7: fallback memory in range is taken", may_refuse(model, model->directed));
+}
+
 /* --- the steps ------------------------------------------------------------------------------- */
 
 void kiln_arena_model_init(kiln_arena_model_t *model, kiln_arena_t *arena, kiln_os_fake_t *fake)
@@ -368,7 +438,7 @@ void kiln_arena_model_init(kiln_arena_model_t *model, kiln_arena_t *arena, kiln_
     model->watcher = (kiln_watcher_t){.ctx = model, .grow = model_grow};
     model->log = (kiln_arena_log_t){.ctx = model, .bound = model_bound};
     model->blocks_count = 0;
-    model->published = model->saw[0] = model->saw[1] = false;
+    model->started = model->published = model->saw[0] = model->saw[1] = false;
     model->grants = model->fixed_bytes = model->event_hash = 0;
     model->grows = model->bounds = 0;
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
@@ -382,6 +452,7 @@ void kiln_arena_model_started(kiln_arena_model_t *model)
     model->saw[model->arena->arena_reserved] = true;
     if (!follows_kiln(model) && model->saw[0]) model->fake->config.loose = true;
     model->published = model->bounds != 0;
+    model->started = true;
     KILN_FUZZ_LAW("L3: nothing is published at start-up", model->grows == 0);
     KILN_CHECK_RULE(kiln_arena_broken_rule(model->arena));
     if (follows_kiln(model) && !model->saw[0] && fake_knows(model))
@@ -404,6 +475,8 @@ void kiln_arena_model_check(kiln_arena_model_t *model, uint64_t bytes,
     KILN_FUZZ_LAW("an address is given exactly when the request was served",
                   (first != 0) == served);
     KILN_CHECK_RULE(kiln_os_fake_broken_rule(model->fake));
+    check_refusals(model, bytes, result);
+    if (follows_kiln(model)) check_remainders_first(model, bytes, result);
     if (!served) {
         check_unchanged(model);
         return;
@@ -416,6 +489,19 @@ void kiln_arena_model_check(kiln_arena_model_t *model, uint64_t bytes,
     check_reader(model, first - 1);
     check_reader(model, last + 1);
     check_reader(model, kiln_arena_used(model->arena) - 1);
+}
+
+void kiln_arena_model_check_grow(kiln_arena_model_t *model, uint64_t pages, uint64_t bytes,
+                                 const kiln_arena_result_t *result)
+{
+    const kiln_arena_t *arena = model->arena;
+    uint64_t exact = pages * arena->config.page_bytes & arena->mask;
+    exact = kiln_round_up(exact, KILN_KIB(64)) & arena->mask;
+    bool retried = bytes == exact, floor = exact < KILN_MIB(1) && bytes == KILN_MIB(1);
+    kiln_arena_model_check(model, bytes, result);
+    KILN_FUZZ_LAW("a grow asks for whole 64 KiB, and for 1 MiB first", retried || floor);
+    if (result->addr == 0 && !result->throw_reason)
+        KILN_FUZZ_LAW("a grow that fails has asked for no more than it must", retried);
 }
 
 void kiln_arena_model_check_all(kiln_arena_model_t *model)

@@ -13,6 +13,10 @@
  *   L4  a call that fails changes nothing, in the arena and in the OS; under kiln a call that
  *       succeeds loses nothing either
  *
+ * and that no address space is left unused: remainders serve first, the lowest that can; a new
+ * block is wished for where the current one ends; what lies in range is not refused; a refused
+ * granule is halved to the end; machines of 32 bits fall back.
+ *
  * The weaknesses that seed and go19 are kept for are excepted, each where it is looked at, by its
  * number in DESIGN.md ("The seed").
  *
@@ -57,6 +61,7 @@ typedef struct kiln_arena_model {
 
     kiln_arena_model_block_t blocks[KILN_ARENA_MODEL_BLOCKS_MAX];
     unsigned blocks_count;
+    bool started;         /* start-up is over */
     bool published;       /* arena_used was stored at least once */
     bool saw[2];          /* a reserve was answered unreserved [0], reserved [1] */
     uint64_t grants;      /* answers of reserve and direct with an address */
@@ -69,6 +74,8 @@ typedef struct kiln_arena_model {
     unsigned grows, bounds;
     kiln_addr_t grow_addr;
     uint64_t grow_bytes;
+    uint64_t asked_bytes;                        /* of the last reserve */
+    kiln_arena_model_block_t reserved, directed; /* the last grants; 0, 0: none */
 } kiln_arena_model_t;
 
 /* kiln_arena_model_init prepares `model` for an arena that is not initialised yet and a fake that
@@ -79,10 +86,13 @@ void kiln_arena_model_init(kiln_arena_model_t *model, kiln_arena_t *arena, kiln_
 void kiln_arena_model_started(kiln_arena_model_t *model);
 
 /* Around every kiln_arena_alloc and kiln_arena_grow. `bytes` is the request's; of a grow that
- * retried, that of the last attempt. */
+ * retried, that of the last attempt. For a grow of `pages`, _check_grow stands for
+ * _check. */
 void kiln_arena_model_before(kiln_arena_model_t *model);
 void kiln_arena_model_check(kiln_arena_model_t *model, uint64_t bytes,
                             const kiln_arena_result_t *result);
+void kiln_arena_model_check_grow(kiln_arena_model_t *model, uint64_t pages, uint64_t bytes,
+                                 const kiln_arena_result_t *result);
 
 /* kiln_arena_model_check_all looks at every block once more: at the end of an input. Then, under
  * kiln, it destroys the arena: the OS must have everything back but what was handed out. */

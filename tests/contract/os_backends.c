@@ -192,6 +192,15 @@ void os_backend_close(void)
     backend = NULL;
 }
 
+bool os_backend_refuse_next(void)
+{
+    if (backend->fault)
+        fault.fail_call = fault.calls_seen + 1;
+    else if (backend->form != OS_FORM_LINUX)
+        fake.config.refuse_call = fake.stats.refusable + 1;
+    return backend->fault || backend->form != OS_FORM_LINUX;
+}
+
 const char *os_backend_broken_rule(void)
 {
     const char *rule = NULL;

@@ -40,6 +40,10 @@ unsigned os_backends_make(void);
 void os_backend_open(const char *name);
 void os_backend_close(void);
 
+/* os_backend_refuse_next makes the next call that can be refused one that is. False: bare linux,
+ * whose limits are tested in tests/unit/os_linux_test.c. */
+bool os_backend_refuse_next(void);
+
 const char *os_backend_broken_rule(void);
 uint64_t os_backend_leaked_bytes(void); /* of backends that know; 0 for bare linux */
 

@@ -275,6 +275,33 @@ static void case_hints_of_any_kind_are_taken(void)
     release(base, 2);
 }
 
+/* Each kind of call is refused once, and the same call right after it is not. */
+static void case_a_refused_call_changes_nothing(void)
+{
+    bool reserved = false;
+    kiln_addr_t base = reserve(3);
+    commit(base, 1);
+    fill_page(base, 6);
+    if (os_backend_refuse_next()) {
+        EXPECT_EQ(os->commit(os->ctx, page(base, 1), pages(1), true, KILN_OS_HEAP), KILN_OS_FAIL);
+        expect_touch(page(base, 1), false, false);
+        (void)os_backend_refuse_next();
+        EXPECT(!os->protect(os->ctx, base, pages(1), KILN_OS_NO_ACCESS));
+        expect_touch(base, true, true);
+        (void)os_backend_refuse_next();
+        EXPECT_EQ(os->reserve(os->ctx, 0, pages(1), &reserved), 0);
+        (void)os_backend_refuse_next();
+        EXPECT_EQ(os->direct(os->ctx, pages(1), KILN_OS_META), 0);
+    }
+    expect_page(base, 6);
+    commit(page(base, 1), 1);
+    EXPECT(os->protect(os->ctx, base, pages(1), KILN_OS_NO_ACCESS));
+    kiln_addr_t direct = os->direct(os->ctx, pages(1), KILN_OS_META);
+    EXPECT(direct != 0);
+    release(direct, 1);
+    release(base, 3);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -293,6 +320,7 @@ static const struct {
     CASE(grants_are_disjoint),
     CASE(unreserved_commit_never_clobbers),
     CASE(hints_of_any_kind_are_taken),
+    CASE(a_refused_call_changes_nothing),
 #undef CASE
 };
 
