@@ -66,7 +66,7 @@ def kiln_sh_test(name, srcs, data = [], deps = [], tags = [], size = "medium", *
       data: files it reads and programs it runs.
       deps: sh_library targets it sources.
       tags: "no-sanitizer" keeps it out of asan, msan, ubsan and tsan; "no-tsan" out of tsan; "real"
-        out of all but release.
+        out of all but release; "once" out of every config.
       size: how long it may take.
       **kwargs: as for sh_test.
     """

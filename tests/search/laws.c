@@ -278,18 +278,20 @@ static uint64_t least_granule(void)
     return least > config->block_bytes || !search_follows_kiln() ? config->block_bytes : least;
 }
 
-/* block_possible: is there a granule whose block the arena could ask for at arena_end? */
-static bool block_possible(uint64_t request)
+/* blocks_possible counts the blocks of different sizes that the arena can ask for at arena_end. */
+static unsigned blocks_possible(uint64_t request)
 {
     const kiln_arena_t *arena = arena_now();
     const kiln_arena_config_t *config = &arena->config;
-    uint64_t least = least_granule(), top = arena->mask + 1;
-    for (uint64_t granule = config->block_bytes; granule >= least; granule /= 2) {
-        uint64_t end = up(request + config->page_bytes, granule) + arena->arena_end;
-        if (end >= top) continue;
-        if (end - arena->arena_start - 1 <= config->addr_max) return true;
+    uint64_t top = arena->mask + 1, last_size = 0;
+    unsigned blocks = 0;
+    for (uint64_t granule = config->block_bytes; granule >= least_granule(); granule /= 2) {
+        uint64_t size = up(request + config->page_bytes, granule), end = size + arena->arena_end;
+        if (end >= top || end - arena->arena_start - 1 > config->addr_max) continue;
+        blocks += size != last_size;
+        last_size = size;
     }
-    return false;
+    return blocks;
 }
 
 /* judge_block_refusal: was the new block refused for the reason that the branch names? */
@@ -297,17 +299,19 @@ static void judge_block_refusal(const search_world_t *before, const kiln_arena_r
 {
     const search_step_t *step = &search_machine.step;
     bool granted = step->grant != 0;
-    bool possible = block_possible(step->request_bytes);
+    unsigned possible = blocks_possible(step->request_bytes);
     bool fits = granted && in_range(step->grant, step->grant_bytes);
     uint64_t left = (before->arena.arena_end - before->arena.arena_alloc) & before->arena.mask;
     switch (result->branch) {
     case KILN_ARENA_GROW_OVERFLOW:
     case KILN_ARENA_GROW_LIMIT:
-        expect("a block that can be asked for is asked for", !possible && step->reserves == 0);
+        expect("a block that can be asked for is asked for", possible == 0 && step->reserves == 0);
         break;
     case KILN_ARENA_RESERVE_FAILED:
         expect("a block that the OS gives is looked at",
                step->reserves != 0 && step->reserves == step->reserves_refused);
+        expect("every size that is possible is asked for, once",
+               step->reserves == (search_follows_kiln() ? possible : 1));
         break;
     case KILN_ARENA_REJECT_STRAND:
         expect("a block is rejected only for what it would strand",
@@ -424,6 +428,21 @@ void search_judge_start(const search_world_t *before, const char *reason)
     judge_all_bytes(before, false);
 }
 
+/* judge_place: what an earlier block left is used first, lowest address first, then the current
+ * block; only then the OS is asked for more. */
+static void judge_place(const search_world_t *before, const kiln_arena_result_t *result)
+{
+    const kiln_arena_t *was = &before->arena;
+    uint64_t bytes = search_machine.step.request_bytes;
+    kiln_addr_t wanted =
+        (was->arena_end - was->arena_alloc & was->mask) >= bytes ? was->arena_alloc : 0;
+    for (unsigned i = was->kept_count; i-- > 0;)
+        if (was->kept[i].end - was->kept[i].start >= bytes) wanted = was->kept[i].start;
+    if (wanted == 0) return;
+    expect("what is there already is used first, lowest address first", result->addr == wanted);
+    expect("no block is asked for where one is there", search_machine.step.reserves == 0);
+}
+
 void search_judge(const search_world_t *before, const kiln_arena_result_t *result)
 {
     const kiln_arena_t *arena = arena_now();
@@ -444,6 +463,7 @@ void search_judge(const search_world_t *before, const kiln_arena_result_t *resul
         judge_block_refusal(before, result);
     if (result->branch == KILN_ARENA_SWITCH) search_machine.world.mixed = false;
     judge_handed(result);
+    judge_place(before, result);
     judge_all_bytes(before, result->branch == KILN_ARENA_SWITCH);
 }
 

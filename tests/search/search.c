@@ -313,12 +313,9 @@ static void retrace(const char *path)
         exit(2);
     }
     search_open(plan);
-    if (plan->by_start) {
-        search_trace_head(&run.starts[idx]);
-        puts("mallocinit");
-    }
+    search_trace_head(&run.starts[idx]);
+    if (plan->by_start) puts("mallocinit");
     do_start(&run.starts[idx]);
-    if (!plan->by_start) search_trace_head(&run.starts[idx]);
     search_trace_step(NULL, 0);
     search_state_print();
     while (*at) {
@@ -520,7 +517,7 @@ int main(int argc, char **argv)
         else
             refuse(argv[i], "there is no such option");
     }
-    if (run.walks == 0) run.walks = run.full ? 100000 : 2000;
+    if (run.walks == 0) run.walks = run.full ? 20000 : 300;
     if (one_walk && run.plan_name) run.walks = 1;
     if (path) run_path(path);
     if (one_walk && run.plan_name) run.retracing = true;

@@ -62,10 +62,8 @@ void search_trace_head(const search_start_t *start)
            "set arena_end 0x%llx\nset reserved %d\nset init_map %d\n",
            ULL(start->start), ULL(start->used), ULL(start->alloc), ULL(start->end), start->reserved,
            config->follow != KILN_FOLLOW_SEED);
-    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++)
-        if (arena->tables[id].used)
-            printf("# the table of %s lies at 0x%llx\n", id == KILN_ARENA_BITS ? "bits" : "spans",
-                   ULL(arena->tables[id].base));
+    if (config->tables != 0)
+        printf("# the tables lie at 0x%llx: spans, then bits\n", ULL(start->tables));
 }
 
 void search_trace_step(const char *name, uint64_t bytes)
