@@ -87,7 +87,7 @@ static kiln_arena_config_t arena_config_of(const uint8_t *config, const machine_
         .word_bytes = machine->addr_bits > 32 ? 8 : 4,
         .phys_bytes = phys_bytes,
         .block_bytes = machine->block_bytes,
-        .granule_min_bytes = KILN_MIB(1),
+        .granule_min_bytes = machine->addr_bits < 32 ? machine->block_bytes / 16 : KILN_MIB(1),
         .strand_bytes = machine->strand_bytes,
         .addr_max = kiln_width_mask(machine->max_bits),
         .tables = table_sets[config[3] % 4],

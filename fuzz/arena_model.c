@@ -395,21 +395,52 @@ static void check_remainders_first(const kiln_arena_model_t *model, uint64_t byt
     }
 }
 
+/* W4 again: with no room for one more, no remainder goes that is larger than one that stays. */
+static void check_smallest_goes(const kiln_arena_model_t *model)
+{
+    const kiln_arena_t *arena = model->arena;
+    for (unsigned i = 0; i < model->before.kept_count; i++) {
+        const kiln_arena_region_t *was = &model->before.kept[i];
+        bool stays = false;
+        uint64_t smallest = UINT64_MAX;
+        for (unsigned j = 0; j < arena->kept_count; j++) {
+            uint64_t bytes = arena->kept[j].end - arena->kept[j].start;
+            if (arena->kept[j].start == was->start) stays = true;
+            if (bytes < smallest) smallest = bytes;
+        }
+        KILN_FUZZ_LAW("W4: the smallest remainder goes",
+                      stays || was->end - was->start <= smallest);
+    }
+}
+
+/* block_fits: may a block of that size be asked for at the end of the current one? */
+static bool block_fits(const kiln_arena_model_t *model, uint64_t size)
+{
+    const kiln_arena_t *arena = model->arena;
+    kiln_addr_t end = model->before.end;
+    return size <= arena->mask - end &&
+           end + size - arena->arena_start - 1 <= arena->config.addr_max;
+}
+
 static void check_refusals(const kiln_arena_model_t *model, uint64_t bytes,
                            const kiln_arena_result_t *result)
 {
     const kiln_arena_config_t *config = &model->arena->config;
     bool kiln = follows_kiln(model);
+    uint64_t least = kiln ? smallest_block(config, bytes)
+                          : kiln_round_up(bytes + config->page_bytes, config->block_bytes);
+    if (result->branch == KILN_ARENA_GROW_LIMIT || result->branch == KILN_ARENA_GROW_OVERFLOW)
+        KILN_FUZZ_LAW("the OS is asked for a block that may lie there",
+                      least < bytes || !block_fits(model, least));
     if (result->service == KILN_ARENA_NIL && config->addr_bits <= 32) {
-        bool hopeless = kiln && (bytes == 0 || smallest_block(config, bytes) > model->arena->mask);
+        bool hopeless = kiln && (bytes == 0 || least > model->arena->mask);
         bool gives_up =
             config->follow == KILN_FOLLOW_SEED && result->branch == KILN_ARENA_RESERVE_FAILED;
         KILN_FUZZ_LAW("32 bits: who has no block falls back", hopeless || gives_up);
     }
     if (!kiln) return;
     if (result->branch == KILN_ARENA_RESERVE_FAILED)
-        KILN_FUZZ_LAW("W2: a refused granule is halved to the end",
-                      model->asked_bytes == smallest_block(config, bytes));
+        KILN_FUZZ_LAW("W2: a refused granule is halved to the end", model->asked_bytes == least);
     if (model->saw[0] || !fake_knows(model)) return; /* what is only promised may overlap */
     if (result->branch == KILN_ARENA_REJECT_RANGE)
         KILN_FUZZ_LAW("a block in range is taken", may_refuse(model, model->reserved));
@@ -477,6 +508,7 @@ void kiln_arena_model_check(kiln_arena_model_t *model, uint64_t bytes,
     KILN_CHECK_RULE(kiln_os_fake_broken_rule(model->fake));
     check_refusals(model, bytes, result);
     if (follows_kiln(model)) check_remainders_first(model, bytes, result);
+    if (result->branch == KILN_ARENA_SWITCH && follows_kiln(model)) check_smallest_goes(model);
     if (!served) {
         check_unchanged(model);
         return;
