@@ -190,8 +190,8 @@ search_known_t search_beyond(void)
     const kiln_arena_t *arena = &world()->arena;
     if (search_follows_kiln()) return SEARCH_UNKNOWN;
     if (search_start_beyond()) return SEARCH_START_BEYOND;
-    if (arena->config.addr_bits > 32 && arena->arena_alloc > arena->arena_start &&
-        arena->arena_alloc - 1 - arena->arena_start > arena->config.addr_max)
+    if (arena->config.addr_bits > 32 && arena->arena_alloc != arena->arena_start &&
+        ((arena->arena_alloc - 1 - arena->arena_start) & arena->mask) > arena->config.addr_max)
         return SEARCH_PAGE_TOO_MANY;
     return search_top_taken() ? SEARCH_W7_TOP_TAKEN : SEARCH_UNKNOWN;
 }
