@@ -40,6 +40,11 @@ expect_run "a record that is a pipe" 2 "no plain file" "$kiln" run --record "$sc
 [[ -L $scratch/link && -p $scratch/fifo ]] || expect_not "a refused record is left alone"
 expect_run "a record that is a folder" 2 "is a folder" "$kiln" run --record . -- true
 
+expect_run "the race demo takes no program" 2 "an example of its own" "$kiln" run --race-demo -- true
+expect_run "the race demo is not recorded" 2 "an example of its own" "$kiln" run --record trace --race-demo
+expect_run "the race demo shows the race" 0 "DATA RACE.*visit\(\).*Heap block of size 8.*make_counter\(\)" \
+    "$kiln" run --race-demo
+
 expect_run "the first run builds" 0 '' "$kiln" run -- true
 expect_run "the program's status" 7 '^$' "$kiln" run -- sh -c 'exit 7'
 expect_run "arguments arrive as they are" 0 '^<a b><><\*>$' "$kiln" run -- printf '<%s>' 'a b' '' '*'

@@ -6,6 +6,7 @@ source "$KILN_ROOT/tools/lib/program.sh"
 usage() {
     cat <<'END'
 Usage: kiln run [--record FILE] [--] PROGRAM ARGS...
+       kiln run --race-demo
 
 Runs PROGRAM with every malloc, free, new and delete in it, and in the programs it starts, served
 by Kiln (libkiln.so in LD_PRELOAD). Installs compiler and build tool and builds libkiln.so first,
@@ -14,11 +15,25 @@ if that has not been done.
   --record FILE   writes what the operating system answered and what the arena did to FILE;
                   `kiln replay FILE` replays it. An old FILE is replaced. The first process that
                   allocates is recorded: name PROGRAM itself, not env or a script that starts it.
+  --race-demo     runs no PROGRAM, but an example: a data race on a heap that the race detector of
+                  Go watches, and its report. Installs the detector. The exit status is 0 when it
+                  found the race, 1 otherwise.
 
 PROGRAM is a 64-bit program that uses its C library as a shared library. The exit status is that
 of PROGRAM; 127 if there is no such program, 126 if it cannot be executed, 2 for a wrong option.
 The environment's KILN_OPTIONS is passed on.
 END
+}
+
+# race_demo builds the example with the detector's runtime, runs it, and ends the command.
+race_demo() {
+    local status=0
+    kiln_need race
+    kiln_program //tests/race:race_demo allocator sanitizer tests/race
+    "$KILN_PROGRAM" "$KILN_ROOT/tests/race/race_demo.c" || status=$?
+    [[ $status == 66 ]] || # what the detector ends a process with that had a race
+        kiln_die "the example should have ended with status 66, and ended with $status"
+    exit 0
 }
 
 record=''
@@ -34,11 +49,15 @@ while [[ $# -gt 0 ]]; do
         shift
         ;;
     --record=*) record=${1#--record=} ;;
+    --race-demo)
+        [[ -z $record && $# == 1 ]] || kiln_usage "--race-demo runs an example of its own: kiln run --race-demo"
+        race_demo
+        ;;
     --)
         shift
         break
         ;;
-    -*) kiln_bad_option run "$1" --record --help ;;
+    -*) kiln_bad_option run "$1" --record --race-demo --help ;;
     *) break ;;
     esac
     shift

@@ -97,7 +97,7 @@ flock -n 9 || {
     flock 9
 }
 started=$SECONDS
-sets=(build test fuzz)
+sets=(build test fuzz race)
 [[ " ${phases[*]} " != *' release '* ]] || sets+=(real)
 [[ " ${phases[*]} " != *' newcomer '* ]] || sets+=(newcomer)
 kiln_need "${sets[@]}"
