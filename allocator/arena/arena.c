@@ -200,8 +200,12 @@ static const char *kiln_mode_broken_rule(const kiln_arena_t *arena)
         (arena->arena_alloc < arena->arena_start ||
          arena->arena_end - 1 - arena->arena_start > arena->config.addr_max))
         return "the current block lies in the possible range";
-    if (!kiln_is_aligned(arena->arena_alloc, arena->config.page_bytes))
-        return "arena_alloc is page aligned";
+    if (arena->arena_end > arena->arena_alloc && arena->arena_alloc == 0)
+        return "the current block does not hold address 0, which answers \"none\"";
+    if (!kiln_is_aligned(arena->arena_alloc, kiln_arena_unit(arena)))
+        return "arena_alloc is aligned to a page and to a hardware page";
+    if (!kiln_is_aligned(arena->arena_end, arena->config.phys_bytes))
+        return "arena_end is aligned to a hardware page";
     return kiln_arena_kept_broken_rule(arena);
 }
 

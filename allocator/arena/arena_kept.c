@@ -98,8 +98,11 @@ const char *kiln_arena_kept_broken_rule(const kiln_arena_t *arena)
             return "a kept remainder's end is representable";
         if (kiln_arena_region_bytes(region) < kiln_arena_unit(arena))
             return "a kept remainder is of use";
-        if (!kiln_is_aligned(region->start, arena->config.page_bytes))
+        if (region->start == 0) return "a kept remainder does not hold address 0";
+        if (!kiln_is_aligned(region->start, kiln_arena_unit(arena)))
             return "a kept remainder starts at a page";
+        if (!kiln_is_aligned(region->end, arena->config.phys_bytes))
+            return "a kept remainder ends with a hardware page";
         if (region->start < arena->arena_start ||
             region->end - 1 - arena->arena_start > arena->config.addr_max)
             return "a kept remainder lies in the possible range";

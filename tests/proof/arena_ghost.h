@@ -1,0 +1,312 @@
+/* arena_ghost.h - an arena in any state, the OS below it, and who watches it, as one byte sees them.
+ *
+ * g is an address, any one; the ghost knows what became of that byte alone. A law that holds for the
+ * ghost, whatever g is, holds for every byte: so there is no loop over memory, and no bound.
+ *
+ * The OS answers what os.h allows (ANY_ANSWER 0): an answer is aligned, lies in the address space, and
+ * holds no byte that is ours. Or anything at all (ANY_ANSWER 1): then what the ghost says of the OS
+ * is not judged. */
+#ifndef KILN_TESTS_PROOF_ARENA_GHOST_H
+#define KILN_TESTS_PROOF_ARENA_GHOST_H
+
+#include "allocator/arena/arena_internal.h"
+#include "tests/proof/proof.h"
+
+#ifndef ANY_ANSWER
+#define ANY_ANSWER 0
+#endif
+
+typedef enum { NONE, RESERVED, READY } ghost_os_t;
+
+typedef struct ghost {
+    ghost_os_t os;
+    bool kept, kept_reserved; /* in a remainder of an earlier block, and that remainder's flag */
+    bool heap;                /* handed out */
+    bool rest;                /* ours for ever, neither heap nor to be handed out: rounding */
+    unsigned told;            /* how often the watcher was told of it */
+    bool mapped[KILN_ARENA_TABLES], shown[KILN_ARENA_TABLES]; /* the table page of its entry */
+    bool shown_at_bound, bound_passed; /* its entries were shown when arena_used passed it */
+} ghost_t;
+
+static kiln_addr_t g;
+static ghost_t ghost;
+static kiln_arena_t arena;
+static kiln_addr_t direct_start; /* what the last direct gave */
+static uint64_t direct_bytes;
+
+static bool has_g(kiln_addr_t addr, uint64_t bytes)
+{
+    return addr <= g && g - addr < bytes;
+}
+
+static bool in_block(void)
+{
+    /* A difference, because seed and go19 write the top of the address space as 0. */
+    return kiln_arena_sub(&arena, g, arena.arena_alloc) < kiln_arena_left(&arena);
+}
+
+static bool in_table(void)
+{
+    bool in = false;
+    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++)
+        if (arena.tables[id].used && arena.tables[id].base != 0)
+            in |= has_g(arena.tables[id].base, arena.tables[id].bytes_max);
+    return in;
+}
+
+static bool all_mapped(const bool mapped[KILN_ARENA_TABLES])
+{
+    return (!arena.tables[0].used || mapped[0]) && (!arena.tables[1].used || mapped[1]);
+}
+
+/* readable: may a reader who holds a pointer to g read its entries? */
+static bool readable(void)
+{
+    bool all = true;
+    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
+        const kiln_arena_table_t *table = &arena.tables[id];
+        if (!table->used) continue;
+        all &= arena.config.follow == KILN_FOLLOW_KILN
+                   ? ghost.shown[id]
+                   : kiln_arena_table_has(table, g - arena.arena_start);
+    }
+    return all;
+}
+
+/* --- the OS ---------------------------------------------------------------------------------- */
+
+static void judge_range(kiln_addr_t addr, uint64_t bytes)
+{
+    if (ANY_ANSWER) return;
+    PROOF_ASSERT(bytes != 0, "os: the size of a call is not zero");
+    PROOF_ASSERT(kiln_is_aligned(addr, PHYS), "os: addresses are multiples of phys_bytes");
+    PROOF_ASSERT(addr <= arena.mask && bytes - 1 <= arena.mask - addr,
+                 "os: a range lies in the address space");
+}
+
+/* What tools/proof/trace.py reads from a counterexample: the answers of reserve and direct in order. */
+enum { ANSWERS_MAX = 4 };
+static kiln_addr_t proof_answer[ANSWERS_MAX];
+static unsigned proof_answers;
+
+static void record_answer(kiln_addr_t addr)
+{
+    if (proof_answers < ANSWERS_MAX) proof_answer[proof_answers++] = addr;
+}
+
+/* grant: an address that the OS may give for `bytes`, or 0. */
+static kiln_addr_t grant(uint64_t bytes)
+{
+    kiln_addr_t addr = nondet_uint64();
+    uint64_t whole = kiln_round_up(bytes, PHYS);
+
+    if (ANY_ANSWER || addr == 0) return addr;
+    PROOF_ASSUME(bytes != 0 && whole >= bytes && kiln_is_aligned(addr, PHYS));
+    PROOF_ASSUME(addr <= arena.mask && whole - 1 <= arena.mask - addr);
+    PROOF_ASSUME(!has_g(addr, whole) || ghost.os == NONE);
+    /* The same for whole ranges that are ours, byte by byte: what the ghost's rule says of every g. */
+    PROOF_ASSUME(!arena.arena_reserved || kiln_arena_left(&arena) == 0 ||
+                 addr + (whole - 1) < arena.arena_alloc ||
+                 (arena.arena_end != 0 && addr >= arena.arena_end));
+    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
+        const kiln_arena_table_t *table = &arena.tables[id];
+        PROOF_ASSUME(!table->used || table->base == 0 || !arena.tables_reserved ||
+                     addr + (whole - 1) < table->base || addr > table->base + (table->bytes_max - 1));
+    }
+#ifdef NOT_AT_TOP
+    PROOF_ASSUME(addr + (whole - 1) != arena.mask);
+#endif
+    return addr;
+}
+
+static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool *out_reserved)
+{
+    (void)ctx, (void)hint;
+    kiln_addr_t addr = grant(bytes);
+    *out_reserved = nondet_bool();
+#ifdef ALL_RESERVED
+    *out_reserved = true;
+#endif
+    record_answer(addr);
+    if (addr != 0 && *out_reserved && has_g(addr, kiln_round_up(bytes, PHYS))) ghost.os = RESERVED;
+    return addr;
+}
+
+static kiln_addr_t os_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
+{
+    (void)ctx, (void)use;
+    direct_start = grant(bytes);
+    direct_bytes = kiln_round_up(bytes, PHYS);
+    record_answer(direct_start);
+    if (direct_start != 0 && has_g(direct_start, direct_bytes)) ghost.os = READY;
+    return direct_start;
+}
+
+static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, bool reserved,
+                                  kiln_os_use_t use)
+{
+    (void)ctx;
+    unsigned answer = nondet_below(KILN_OS_ELSEWHERE + 1);
+
+    if (use != KILN_OS_HEAP) return (kiln_os_answer_t)answer; /* the tables' own proof judges it */
+    judge_range(addr, bytes);
+    if (!has_g(addr, bytes)) return (kiln_os_answer_t)answer;
+    if (!ANY_ANSWER) {
+        PROOF_ASSERT(!reserved || ghost.os == RESERVED, "os: commit takes Reserved memory");
+        /* What is only believed free may be taken by now; then the OS says so. */
+        PROOF_ASSUME(reserved || ghost.os == NONE || answer != KILN_OS_OK);
+    }
+    if (answer == KILN_OS_OK) ghost.os = READY;
+    return (kiln_os_answer_t)answer;
+}
+
+static void os_decommit(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    (void)ctx;
+    judge_range(addr, bytes);
+    if (!has_g(addr, bytes)) return;
+    PROOF_ASSERT(ANY_ANSWER || (ghost.os == READY && !ghost.heap),
+                 "L4: decommit takes Ready memory that is no heap");
+    ghost.os = RESERVED;
+}
+
+static void os_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    (void)ctx;
+    judge_range(addr, bytes);
+    if (!has_g(addr, kiln_round_up(bytes, PHYS))) return;
+    PROOF_ASSERT(ANY_ANSWER || (ghost.os != NONE && !ghost.heap),
+                 "L4: release takes what the OS gave and is no heap");
+    ghost.os = NONE;
+}
+
+static const kiln_os_t os = {
+    .phys_bytes = PHYS,
+    .addr_bits = WIDTH,
+    .reserve = os_reserve,
+    .commit = os_commit,
+    .decommit = os_decommit,
+    .release = os_release,
+    .direct = os_direct,
+};
+
+/* --- who watches ----------------------------------------------------------------------------- */
+
+static void watcher_grow(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    (void)ctx;
+    PROOF_ASSERT(bytes != 0, "L3: the watcher is not told of nothing");
+    if (!has_g(addr, bytes)) return;
+    ghost.told += ghost.told < 2;
+    if (arena.config.follow != KILN_FOLLOW_KILN) return;
+    PROOF_ASSERT(ANY_ANSWER || ghost.os == READY, "L3: bytes are Ready before the watcher is told");
+    PROOF_ASSERT(all_mapped(ghost.mapped), "L3: tables are mapped before the watcher is told");
+}
+
+static void log_bound(void *ctx, kiln_addr_t old_used, kiln_addr_t new_used)
+{
+    (void)ctx;
+    PROOF_ASSERT(new_used >= old_used, "L2: arena_used never decreases");
+    if (g < old_used || g >= new_used) return;
+    ghost.bound_passed = true;
+    ghost.shown_at_bound = readable();
+}
+
+static void log_outside(void *ctx, kiln_addr_t addr)
+{
+    (void)ctx;
+    PROOF_ASSERT(addr == direct_start, "the log names what the OS gave");
+}
+
+static const kiln_watcher_t watcher = {.grow = watcher_grow};
+static const kiln_arena_log_t log_functions = {.bound = log_bound, .outside = log_outside};
+
+/* --- states ---------------------------------------------------------------------------------- */
+
+/* any_config makes an arena without address space, of the defaults, with any limit and any set of
+ * tables. */
+static void any_config(kiln_follow_t follow)
+{
+    static uint64_t present[1]; /* the stubs of the tables do not touch it */
+    kiln_arena_config_t config = kiln_arena_config_default(WIDTH, PHYS);
+    config.follow = follow;
+#ifdef ANY_LIMIT
+    config.addr_max = nondet_uint64();
+    PROOF_ASSUME(kiln_is_aligned(config.addr_max + 1, config.page_bytes));
+    config.tables = nondet_below(1u << KILN_ARENA_TABLES);
+#endif
+    PROOF_ASSUME(kiln_arena_config_broken_rule(&config) == NULL);
+    const char *why = kiln_arena_init(&arena, &config, &os, &watcher,
+                                      &log_functions, present);
+    PROOF_ASSERT(why == NULL, "a configuration without a broken rule makes an arena");
+    g = nondet_uint64();
+    PROOF_ASSUME(g <= arena.mask);
+}
+
+static void any_addresses(void)
+{
+    arena.arena_start = nondet_uint64();
+    arena.arena_used = nondet_uint64();
+    arena.arena_alloc = nondet_uint64();
+    arena.arena_end = nondet_uint64();
+    arena.arena_reserved = nondet_bool();
+    arena.tables_reserved = nondet_bool();
+    arena.heap_sys_bytes = nondet_uint64();
+    PROOF_ASSUME(arena.arena_start <= arena.mask && arena.arena_alloc <= arena.mask);
+    PROOF_ASSUME(kiln_is_aligned(arena.arena_start, arena.config.page_bytes));
+    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
+        arena.tables[id].base = nondet_uint64();
+        PROOF_ASSUME(arena.tables[id].base <= arena.mask);
+        PROOF_ASSUME(!arena.tables[id].used || arena.tables[id].base == 0 ||
+                     arena.tables[id].bytes_max - 1 <= arena.mask - arena.tables[id].base);
+    }
+}
+
+/* held_back: is g really reserved, and to be handed out? */
+static bool held_back(void)
+{
+    return (in_block() && arena.arena_reserved) || (ghost.kept && ghost.kept_reserved);
+}
+
+/* ghost_broken_rule ties the ghost to the arena: it holds between steps. */
+static const char *ghost_broken_rule(void)
+{
+    if (in_block() && ghost.kept) return "L1: a kept remainder is no part of the current block";
+    if (ghost.heap && ghost.told != 1) return "L3: heap is published exactly once";
+    if (!ghost.heap && ghost.told != 0) return "L3: what is no heap is never published";
+    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++)
+        if (ghost.mapped[id] != ghost.shown[id]) return "L4: table pages are mapped and shown, or neither";
+    if (ghost.heap && !readable()) return "L2: tables cover every heap byte";
+    if (ghost.heap && (g < arena.arena_start || g >= arena.arena_used))
+        return "L1: heap lies in [arena_start, arena_used)";
+    if (ghost.heap && g - arena.arena_start > arena.config.addr_max)
+        return "L1: heap lies in the possible range";
+    if ((in_block() || ghost.kept) && in_table()) return "L1: no table is to be handed out";
+    if (ANY_ANSWER) return NULL;
+    /* What is only believed free belongs to nobody: the OS may give it to us by another way, and
+     * then refuses to commit it. */
+    bool held_table = in_table() && arena.tables_reserved;
+    if (ghost.heap + ghost.rest + held_back() + held_table > 1) return "L1: no byte has two owners";
+    if (ghost.heap && ghost.os != READY) return "L1: heap is Ready";
+    if (ghost.rest && ghost.os == NONE) return "L4: what is ours is not given back";
+    if (held_table && ghost.os == NONE) return "L4: what is ours is not given back";
+    if (ghost.heap || ghost.rest || in_table()) return NULL;
+    if (ghost.os != (held_back() ? RESERVED : NONE))
+        return "L4: what is to be handed out is Reserved, and nothing else is ours";
+    return NULL;
+}
+
+static void any_ghost(void)
+{
+    ghost.os = (ghost_os_t)nondet_below(READY + 1);
+    ghost.kept = nondet_bool();
+    ghost.kept_reserved = nondet_bool();
+    ghost.heap = nondet_bool();
+    ghost.rest = nondet_bool();
+    ghost.told = nondet_below(2);
+    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++)
+        ghost.mapped[id] = ghost.shown[id] = nondet_bool();
+    PROOF_ASSUME(ghost_broken_rule() == NULL);
+}
+
+#endif

@@ -1,0 +1,126 @@
+/* One request of `seed` or `go19`, from any state that the rule allows: what they keep, and exactly
+ * where they do not. FOLLOW is the behaviour; each law that the seed breaks is an assertion of its
+ * own, and what is assumed away (table below) is what DESIGN.md says of it.
+ *
+ *   NOT_AT_TOP     no block ends at the top of the address space (weakness W6)
+ *   NOT_FRESH      tables are mapped for what lies below arena_used (weakness W1, seed alone)
+ *   CONTIGUOUS     no hole and nothing below the peak: the next byte of the block is the bound, and
+ *                  what the OS gives continues it (weakness W12)
+ *   ALL_RESERVED   one reserved flag for all that there is (weakness W5); always assumed
+ *   REPLAYABLE     only states that a trace can set
+ *
+ * A request is a multiple of page and hardware page, as kiln_arena_grow makes it. */
+#define ALL_RESERVED
+#include "tests/proof/arena_ghost.h"
+
+/* seed and go19 keep nothing, and never ask. */
+const char *kiln_arena_kept_broken_rule(const kiln_arena_t *a)
+{
+    (void)a;
+    return NULL;
+}
+
+kiln_arena_result_t kiln_arena_alloc_kiln(kiln_arena_t *a, uint64_t bytes)
+{
+    (void)a, (void)bytes;
+    PROOF_ASSERT(false, "seed and go19 do not go here");
+    return (kiln_arena_result_t){.addr = 0};
+}
+
+static uint64_t proof_bytes; /* the request */
+
+static void any_state(void)
+{
+    any_config(FOLLOW);
+    any_addresses();
+    PROOF_ASSUME(arena.arena_end <= arena.mask && arena.arena_used <= arena.mask);
+    PROOF_ASSUME(kiln_is_aligned(arena.arena_alloc, kiln_arena_unit(&arena)));
+    PROOF_ASSUME(kiln_is_aligned(arena.arena_used, kiln_arena_unit(&arena)));
+    PROOF_ASSUME(kiln_is_aligned(arena.arena_end, PHYS));
+    PROOF_ASSUME(arena.arena_alloc != 0 || kiln_arena_left(&arena) == 0);
+    PROOF_ASSUME(arena.arena_reserved);
+    arena.tables_reserved = true;
+    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
+        kiln_arena_table_t *table = &arena.tables[id];
+        table->mapped_bytes = table->used ? nondet_uint64() : 0;
+        PROOF_ASSUME(kiln_is_aligned(table->mapped_bytes, PHYS) && table->mapped_bytes <= table->bytes_max);
+#ifdef REPLAYABLE
+        table->base = 0;
+#endif
+#if defined NOT_FRESH || defined REPLAYABLE
+        uint64_t need = kiln_arena_table_need(table, arena.arena_used - arena.arena_start);
+#endif
+#ifdef NOT_FRESH
+        PROOF_ASSUME(!table->used || table->mapped_bytes >= need);
+#endif
+#ifdef REPLAYABLE
+        PROOF_ASSUME(table->mapped_bytes == (MAPPED_AT_START ? need : 0));
+#endif
+    }
+    PROOF_ASSUME(kiln_arena_broken_rule(&arena) == NULL);
+    any_ghost();
+    PROOF_ASSUME(!ghost.kept);
+#ifdef NOT_AT_TOP
+    PROOF_ASSUME(arena.arena_end != 0 || arena.arena_alloc == 0);
+#endif
+#ifdef CONTIGUOUS
+    PROOF_ASSUME(arena.arena_alloc == arena.arena_used);
+#endif
+}
+
+static void judge_success(const kiln_arena_t *before, kiln_addr_t addr)
+{
+    PROOF_ASSERT(kiln_is_aligned(addr, arena.config.page_bytes), "L1: a block is page aligned");
+    if (!has_g(addr, proof_bytes)) return;
+    PROOF_ASSERT(!ghost.heap, "L1: no byte is handed out twice");
+    PROOF_ASSERT(ghost.os == READY, "L1: a block is Ready");
+    PROOF_ASSERT(g >= arena.arena_start && g < arena.arena_used,
+                 "a block is heap: L1: it lies in [arena_start, arena_used)");
+    PROOF_ASSERT(readable(), "a block is heap: L2: its entries are mapped");
+    PROOF_ASSERT(ghost.told == 1, "published once: L3: a block is, when it is handed out");
+    ghost.heap = true;
+    (void)before;
+}
+
+static void judge_failure(const kiln_arena_t *before, const ghost_t *ghost_before)
+{
+    PROOF_ASSERT(arena.arena_used == before->arena_used && arena.arena_alloc == before->arena_alloc &&
+                     arena.arena_end == before->arena_end &&
+                     arena.arena_reserved == before->arena_reserved &&
+                     arena.heap_sys_bytes == before->heap_sys_bytes,
+                 "L4: a failed request leaves the arena as it was");
+    PROOF_ASSERT(ghost.os == ghost_before->os && ghost.told == ghost_before->told,
+                 "L4: a failed request leaves OS and watcher as they were");
+}
+
+void harness(void)
+{
+    any_state();
+    kiln_arena_t before = arena;
+    ghost_t ghost_before = ghost;
+    bool was_in_block = in_block();
+
+    proof_bytes = nondet_uint64();
+    PROOF_ASSUME(proof_bytes != 0 && proof_bytes <= arena.mask &&
+                 kiln_is_aligned(proof_bytes, kiln_arena_unit(&arena)));
+    kiln_arena_result_t result = kiln_arena_alloc_seed(&arena, proof_bytes);
+    PROOF_ASSERT(arena.arena_used >= before.arena_used, "L2: arena_used never decreases");
+    if (result.throw_reason) return; /* the program ends here, by contract */
+
+#ifdef CONTIGUOUS
+    PROOF_ASSUME(result.addr == 0 || result.addr == before.arena_used);
+#endif
+    if (result.addr == 0)
+        judge_failure(&before, &ghost_before);
+    else
+        judge_success(&before, result.addr);
+    PROOF_ASSERT(ghost.told == ghost_before.told || ghost.heap, "published once: L3: no hole is");
+    /* What a switch strands, and what the fallback's rounding costs, is ours for ever. */
+    if (!ghost.heap && ghost.os != NONE && !in_block()) ghost.rest |= was_in_block || ghost.os == READY;
+    PROOF_ASSERT(!ghost.bound_passed || ghost.shown_at_bound,
+                 "L2: tables are mapped before arena_used passes them");
+    if (has_g(result.addr, proof_bytes) && result.addr != 0) return; /* judged above */
+    ghost.told = ghost.heap;
+    PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL, "L2: the rule of the arena holds");
+    PROOF_ASSERT(ghost_broken_rule() == NULL, "the laws hold for every other byte");
+}

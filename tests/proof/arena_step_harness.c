@@ -1,0 +1,205 @@
+/* One request of `kiln`, from any state: the rule of the arena and the laws L1 to L4 are kept.
+ *
+ * arena_kept.c and arena_tables.c are stubs here, which assert what these functions may be given and
+ * answer anything that they may answer; arena_kept_harness.c and arena_tables_harness.c prove that
+ * they do no more than that. */
+#include "tests/proof/arena_ghost.h"
+
+/* --- arena_kept.c: of all remainders, the ghost's, and the one that was found ----------------- */
+
+static kiln_arena_region_t found;
+static unsigned kept_changes;
+
+kiln_arena_region_t *kiln_arena_kept_find(kiln_arena_t *a, uint64_t bytes)
+{
+    if (nondet_bool()) return NULL;
+    found = (kiln_arena_region_t){nondet_uint64(), nondet_uint64(), nondet_bool()};
+    PROOF_ASSUME(found.start != 0 && found.start < found.end && found.end <= a->mask);
+    PROOF_ASSUME(found.end - found.start >= bytes && found.end - found.start >= kiln_arena_unit(a));
+    PROOF_ASSUME(kiln_is_aligned(found.start, kiln_arena_unit(a)) && kiln_is_aligned(found.end, PHYS));
+    PROOF_ASSUME(found.start >= a->arena_start &&
+                 found.end - 1 - a->arena_start <= a->config.addr_max);
+    PROOF_ASSUME(found.end <= a->arena_alloc || a->arena_end <= found.start);
+    if (has_g(found.start, found.end - found.start))
+        PROOF_ASSUME(ghost.kept && ghost.kept_reserved == found.reserved);
+    return &found;
+}
+
+static void give_back(bool reserved)
+{
+    ghost.kept = false;
+    if (!reserved) return;
+    PROOF_ASSERT(ANY_ANSWER || ghost.os == RESERVED, "L4: a remainder that goes back is Reserved");
+    ghost.os = NONE;
+}
+
+void kiln_arena_kept_take(kiln_arena_t *a, kiln_arena_region_t *region, uint64_t bytes)
+{
+    PROOF_ASSERT(region == &found, "a remainder that was found is taken from");
+    PROOF_ASSERT(bytes != 0 && bytes <= region->end - region->start &&
+                     kiln_is_aligned(bytes, kiln_arena_unit(a)),
+                 "what is taken lies in the remainder");
+    kept_changes++;
+    if (has_g(region->start, bytes)) ghost.kept = false;
+    region->start += bytes;
+    uint64_t rest_bytes = region->end - region->start;
+    if (rest_bytes < kiln_arena_unit(a) && has_g(region->start, rest_bytes))
+        give_back(region->reserved);
+}
+
+void kiln_arena_kept_add(kiln_arena_t *a, kiln_arena_region_t region)
+{
+    bool mine = has_g(region.start, region.end - region.start);
+    kept_changes++;
+    PROOF_ASSERT(region.start <= region.end && region.end <= a->mask &&
+                     kiln_is_aligned(region.start, kiln_arena_unit(a)) &&
+                     kiln_is_aligned(region.end, PHYS),
+                 "a new remainder is aligned and representable");
+    PROOF_ASSERT(region.start == region.end ||
+                     (region.start != 0 && region.start >= a->arena_start &&
+                      region.end - 1 - a->arena_start <= a->config.addr_max),
+                 "a new remainder lies in the possible range");
+    PROOF_ASSERT(region.end <= a->arena_alloc || a->arena_end <= region.start,
+                 "a new remainder is no part of the current block");
+    PROOF_ASSERT(!mine || !ghost.kept, "a new remainder overlaps no other");
+    if (mine) {
+        ghost.kept = true;
+        ghost.kept_reserved = region.reserved;
+    }
+    if (ghost.kept && nondet_bool()) give_back(ghost.kept_reserved); /* too small, or one too many */
+}
+
+bool kiln_arena_kept_overlaps(const kiln_arena_t *a, kiln_addr_t start, kiln_addr_t last,
+                              bool reserved)
+{
+    (void)a;
+    if (start <= g && g <= last && ghost.kept && ghost.kept_reserved == reserved) return true;
+    /* What is really reserved is ours, and an OS that keeps its contract does not grant it. */
+    return (ANY_ANSWER || !reserved) && nondet_bool();
+}
+
+const char *kiln_arena_kept_broken_rule(const kiln_arena_t *a)
+{
+    (void)a;
+    return NULL; /* arena_kept_harness.c; what ties it to the block is in ghost_broken_rule */
+}
+
+/* --- arena_tables.c: the page of g's entry ---------------------------------------------------- */
+
+static bool pending[KILN_ARENA_TABLES];
+static uint64_t pending_offset, pending_bytes;
+
+static bool covers_g(uint64_t offset, uint64_t bytes)
+{
+    return has_g(arena.arena_start + offset, bytes);
+}
+
+kiln_os_answer_t kiln_arena_table_add(kiln_arena_table_t *table, const kiln_os_t *below,
+                                      uint64_t offset, uint64_t bytes, bool reserved)
+{
+    unsigned id = table == &arena.tables[1];
+    PROOF_ASSERT(table->used && below == &os && reserved == arena.tables_reserved,
+                 "the tables are asked for as they were reserved");
+    PROOF_ASSERT(bytes != 0 && offset <= arena.config.addr_max &&
+                     bytes - 1 <= arena.config.addr_max - offset,
+                 "L2: entries are asked for in the possible range");
+    PROOF_ASSERT(!pending[id], "a table is asked once");
+    if (nondet_bool()) return nondet_bool() ? KILN_OS_FAIL : KILN_OS_ELSEWHERE;
+    pending[id] = true;
+    pending_offset = offset;
+    pending_bytes = bytes;
+    ghost.mapped[id] |= covers_g(offset, bytes) || nondet_bool();
+    return KILN_OS_OK;
+}
+
+void kiln_arena_table_show(kiln_arena_table_t *table, uint64_t offset, uint64_t bytes)
+{
+    unsigned id = table == &arena.tables[1];
+    PROOF_ASSERT(pending[id] && offset == pending_offset && bytes == pending_bytes,
+                 "L2: tables are mapped before they are shown");
+    PROOF_ASSERT(ANY_ANSWER || !covers_g(offset, bytes) || ghost.told == 1,
+                 "L3: the watcher is told before a reader can see");
+    ghost.shown[id] = ghost.mapped[id];
+    pending[id] = false;
+}
+
+void kiln_arena_table_drop(kiln_arena_table_t *table, const kiln_os_t *below, uint64_t offset,
+                           uint64_t bytes, bool reserved)
+{
+    unsigned id = table == &arena.tables[1];
+    PROOF_ASSERT(pending[id] && offset == pending_offset && bytes == pending_bytes && below == &os &&
+                     reserved == arena.tables_reserved,
+                 "L4: what is taken back was asked for");
+    ghost.mapped[id] = ghost.shown[id];
+    pending[id] = false;
+}
+
+const char *kiln_arena_table_broken_rule(const kiln_arena_table_t *table)
+{
+    (void)table;
+    return NULL; /* arena_tables_harness.c */
+}
+
+/* --- the step -------------------------------------------------------------------------------- */
+
+static void judge_success(const kiln_arena_result_t *result, uint64_t bytes)
+{
+    kiln_addr_t addr = result->addr;
+
+    PROOF_ASSERT(kiln_is_aligned(addr, arena.config.page_bytes), "L1: a block is page aligned");
+    PROOF_ASSERT(addr >= arena.arena_start && addr <= arena.mask && bytes - 1 <= arena.mask - addr &&
+                     addr + (bytes - 1) < arena.arena_used,
+                 "L1: a block lies in [arena_start, arena_used)");
+    PROOF_ASSERT(result->service == KILN_ARENA_FROM_BLOCK || result->service == KILN_ARENA_SMALL,
+                 "the service says what happened");
+    if (has_g(addr, bytes)) {
+        PROOF_ASSERT(ANY_ANSWER || !ghost.heap, "L1: no byte is handed out twice");
+        PROOF_ASSERT(!ghost.bound_passed || ghost.shown_at_bound,
+                     "L2: tables are shown before arena_used passes them");
+        ghost.heap = true;
+        if (ANY_ANSWER) ghost.told = 1;
+    } else if (result->service == KILN_ARENA_SMALL && !ANY_ANSWER && ghost.os == READY &&
+               has_g(direct_start, direct_bytes)) {
+        PROOF_ASSERT(g - addr < bytes + kiln_arena_unit(&arena) || addr - g <= arena.config.page_bytes,
+                     "L4: rounding costs less than two pages");
+        ghost.rest = true;
+    }
+}
+
+static void judge_failure(const kiln_arena_t *before, const ghost_t *ghost_before)
+{
+    PROOF_ASSERT(arena.arena_used == before->arena_used && arena.arena_alloc == before->arena_alloc &&
+                     arena.arena_end == before->arena_end &&
+                     arena.arena_reserved == before->arena_reserved &&
+                     arena.tables_reserved == before->tables_reserved &&
+                     arena.heap_sys_bytes == before->heap_sys_bytes && kept_changes == 0,
+                 "L4: a failed request leaves the arena as it was");
+    PROOF_ASSERT(ghost.mapped[0] == ghost_before->mapped[0] && ghost.mapped[1] == ghost_before->mapped[1] &&
+                     ghost.told == ghost_before->told,
+                 "L4: a failed request leaves tables and watcher as they were");
+    PROOF_ASSERT(ANY_ANSWER || ghost.os == ghost_before->os,
+                 "L4: a failed request leaves the OS as it was");
+}
+
+void harness(void)
+{
+    any_config(KILN_FOLLOW_KILN);
+    any_addresses();
+    PROOF_ASSUME(kiln_arena_broken_rule(&arena) == NULL);
+    any_ghost();
+    kiln_arena_t before = arena;
+    ghost_t ghost_before = ghost;
+
+    uint64_t bytes = nondet_uint64();
+    kiln_arena_result_t result = kiln_arena_alloc_kiln(&arena, bytes);
+
+    PROOF_ASSERT(result.throw_reason == NULL, "L4: kiln stops nobody");
+    PROOF_ASSERT(arena.arena_used >= before.arena_used, "L2: arena_used never decreases");
+    PROOF_ASSERT(arena.arena_start == before.arena_start, "arena_start is constant");
+    if (result.addr != 0)
+        judge_success(&result, bytes);
+    else
+        judge_failure(&before, &ghost_before);
+    PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL, "L2: the rule of the arena holds");
+    PROOF_ASSERT(ghost_broken_rule() == NULL, "the laws hold for every byte");
+}
