@@ -96,6 +96,61 @@ static void test_synchronised_writes_are_no_report(void)
     expect_silence(child_of(no_race_on_a_block));
 }
 
+static void read_field(void *block)
+{
+    KILN_RACE_PLACE(access);
+    kiln_race_read((char *)block + FIELD_OFFSET, FIELD_BYTES, &access);
+}
+
+static void read_by_two(void)
+{
+    open_watched();
+    void *block = make_block();
+    write_field(block); /* before the threads are created, hence before what they do */
+    run_thread(read_field, block);
+    run_thread(read_field, block);
+    finish();
+}
+
+static void read_by_one_and_written(void)
+{
+    open_watched();
+    void *block = make_block();
+    run_thread(read_field, block);
+    run_thread(write_field, block);
+    finish();
+}
+
+static void test_two_reads_are_no_report_and_a_write_is_one(void)
+{
+    expect_silence(child_of(read_by_two));
+    const child_t *child = child_of(read_by_one_and_written);
+    child_expect(child, CHILD_REPORTS);
+    EXPECT_EQ(child_count(child, "WARNING: DATA RACE"), 1);
+    EXPECT_EQ(child_count(child, "Previous read at "), 1);
+}
+
+/* What is not of the heap is not watched: neither a variable, nor what would be its next growth. */
+static void accesses_elsewhere(void)
+{
+    KILN_RACE_PLACE(access);
+    static int variable;
+    open_watched();
+    kiln_race_write(&variable, sizeof variable, &access);
+    (void)make_block();
+    kiln_race_write(&variable, sizeof variable, &access);
+    kiln_race_write((void *)(uintptr_t)told.end, 1, &access);
+    kiln_race_write((void *)(uintptr_t)(told.end - 8), 16, &access);
+    kiln_race_read((void *)(uintptr_t)(told.first - 1), 1, &access);
+    kiln_race_read((void *)(uintptr_t)told.first, 0, &access);
+    finish();
+}
+
+static void test_other_memory_is_not_watched(void)
+{
+    expect_silence(child_of(accesses_elsewhere));
+}
+
 /* One thread writes to a block and frees it; the next is given the same block, and writes. */
 
 static void use_and_free(void *block)
@@ -267,6 +322,8 @@ int main(int argc, char **argv)
     static const kiln_test_t tests[] = {
         KILN_TEST(test_unsynchronised_writes_are_one_report_that_names_the_block),
         KILN_TEST(test_synchronised_writes_are_no_report),
+        KILN_TEST(test_two_reads_are_no_report_and_a_write_is_one),
+        KILN_TEST(test_other_memory_is_not_watched),
         KILN_TEST(test_a_block_freed_and_handed_on_is_no_report),
         KILN_TEST(test_without_alloc_and_free_that_is_a_report),
         KILN_TEST(test_usable_bytes_are_handed_on_with_the_block),
