@@ -21,6 +21,44 @@ static void test_the_smallest_remainder_goes_back(void)
         EXPECT(nth_call(CALL_RELEASE, i)->bytes <= smallest);
 }
 
+static void test_a_remainder_of_less_than_a_page_goes_back(void)
+{
+    fresh_32(KILN_FOLLOW_KILN, 0x20001000, KILN_KIB(4));
+    answer(0x50000000);
+    EXPECT_EQ(alloc(KILN_MIB(1)).addr, 0x50000000);
+    EXPECT_EQ(arena.kept_count, 0);
+    EXPECT_EQ(nth_call(CALL_RELEASE, 0)->addr, 0x20000000);
+    EXPECT_EQ(nth_call(CALL_RELEASE, 0)->bytes, KILN_KIB(4));
+}
+
+/* The rest of a remainder, less than a page, as well. */
+static void test_what_a_remainder_leaves_goes_back(void)
+{
+    fresh_32(KILN_FOLLOW_KILN, 0x20001000, KILN_MIB(1) + KILN_KIB(4));
+    answer(0x50000000);
+    EXPECT_EQ(alloc(KILN_MIB(2)).addr, 0x50000000);
+    EXPECT_EQ(alloc(KILN_MIB(1)).addr, 0x1ff00000);
+    EXPECT_EQ(arena.kept_count, 0);
+    EXPECT_EQ(nth_call(CALL_RELEASE, 0)->addr, 0x20000000);
+    EXPECT_EQ(nth_call(CALL_RELEASE, 0)->bytes, KILN_KIB(4));
+}
+
+/* An OS that grants part of a remainder once more. */
+static void test_a_block_over_a_remainder_is_refused(void)
+{
+    for (unsigned over = 0; over < 2; over++) {
+        fresh_32(KILN_FOLLOW_KILN, 0x20800000, KILN_MIB(8));
+        answer(0x70000000);
+        EXPECT_EQ(alloc(KILN_MIB(255)).addr, 0x70000000);
+        answer(over ? 0x20400000 : 0x20800000); /* the twin begins behind it */
+        if (over) answer(0);                    /* the fallback */
+        kiln_arena_result_t result = alloc(KILN_MIB(16));
+        EXPECT_EQ(result.addr, over ? 0 : 0x20800000);
+        EXPECT_EQ(result.branch, over ? KILN_ARENA_REJECT_RANGE : KILN_ARENA_SWITCH);
+        EXPECT_EQ(count_calls(CALL_RELEASE), 0);
+    }
+}
+
 static void test_the_head_of_an_odd_block_goes_back(void)
 {
     fresh_32(KILN_FOLLOW_KILN, 0x20000000, KILN_KIB(64));
@@ -79,6 +117,9 @@ int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
         KILN_TEST(test_the_smallest_remainder_goes_back),
+        KILN_TEST(test_a_remainder_of_less_than_a_page_goes_back),
+        KILN_TEST(test_what_a_remainder_leaves_goes_back),
+        KILN_TEST(test_a_block_over_a_remainder_is_refused),
         KILN_TEST(test_the_head_of_an_odd_block_goes_back),
         KILN_TEST(test_a_block_over_arena_start_is_refused),
         KILN_TEST(test_fallback_at_the_top_loses_its_last_page),

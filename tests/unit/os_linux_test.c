@@ -128,6 +128,26 @@ static void test_a_free_hint_is_obeyed(void)
     os.release(os.ctx, base + page_bytes, 4 * page_bytes);
 }
 
+/* The kernel writes on the program's behalf, and answers in place of a fault. */
+static long kernel_writes(kiln_addr_t addr)
+{
+    return kiln_linux_call(__NR_getrandom, (uintptr_t)addr, 1, 0, 0, 0);
+}
+
+static void test_protected_memory_is_not_written(void)
+{
+    start();
+    kiln_addr_t base = reserve(2 * page_bytes);
+    EXPECT(commit(base, 2 * page_bytes));
+    EXPECT(os.protect(os.ctx, base, page_bytes, KILN_OS_READ_ONLY));
+    EXPECT(kernel_writes(base) == -EFAULT);
+    EXPECT_EQ(bytes_of(base)[0], 0);
+    EXPECT(kernel_writes(base + page_bytes) == 1);
+    EXPECT(os.protect(os.ctx, base, page_bytes, KILN_OS_READ_WRITE));
+    EXPECT(kernel_writes(base) == 1);
+    os.release(os.ctx, base, 2 * page_bytes);
+}
+
 static void test_errno_is_left_alone(void)
 {
     bool reserved;
@@ -468,6 +488,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_neighbours_are_one_mapping),
         KILN_TEST(test_memory_given_up_goes_back),
         KILN_TEST(test_a_free_hint_is_obeyed),
+        KILN_TEST(test_protected_memory_is_not_written),
         KILN_TEST(test_errno_is_left_alone),
         KILN_TEST(test_numbers_beyond_the_machine_are_refused),
         KILN_TEST(test_no_address_space_is_an_answer),
