@@ -15,13 +15,16 @@ kiln_os_answer_t kiln_arena_table_extend(kiln_arena_table_t *table, const kiln_o
                                          uint64_t heap_bytes, bool reserved)
 {
     uint64_t need = kiln_arena_table_need(table, heap_bytes);
-    if (need <= table->mapped_bytes) return KILN_OS_OK;
+    uint64_t mapped_bytes = atomic_load_explicit(&table->mapped_bytes, memory_order_relaxed);
+    if (need <= mapped_bytes) return KILN_OS_OK;
 
-    uint64_t bytes = need - table->mapped_bytes;
-    kiln_addr_t addr = table->grows_down ? table->base + table->bytes_max - need
-                                         : table->base + table->mapped_bytes;
+    uint64_t bytes = need - mapped_bytes;
+    kiln_addr_t addr =
+        table->grows_down ? table->base + table->bytes_max - need : table->base + mapped_bytes;
     kiln_os_answer_t answer = os->commit(os->ctx, addr, bytes, reserved, table->use);
-    if (answer == KILN_OS_OK) table->mapped_bytes = need;
+    /* Release: partner is the acquire load of kiln_arena_table_has, as in kiln_arena_table_show. */
+    if (answer == KILN_OS_OK)
+        atomic_store_explicit(&table->mapped_bytes, need, memory_order_release);
     return answer;
 }
 
@@ -113,7 +116,9 @@ void kiln_arena_table_show(kiln_arena_table_t *table, uint64_t offset, uint64_t 
          * entry next and must find the page mapped. */
         uint64_t old =
             atomic_fetch_or_explicit(&table->present[first / 64], bits, memory_order_release);
-        table->mapped_bytes += table->phys_bytes * (uint64_t)__builtin_popcountll(bits & ~old);
+        uint64_t more_bytes = table->phys_bytes * (uint64_t)__builtin_popcountll(bits & ~old);
+        atomic_store_explicit(&table->mapped_bytes, table->mapped_bytes + more_bytes,
+                              memory_order_relaxed);
     }
 }
 

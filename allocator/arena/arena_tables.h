@@ -36,8 +36,9 @@ typedef struct kiln_arena_table {
     uint64_t entry_bytes; /* a power of two */
     uint64_t round_bytes; /* needs are rounded up to this, then to phys_bytes */
     uint64_t phys_bytes;
-    uint64_t bytes_max;        /* whole table */
-    uint64_t mapped_bytes;     /* now mapped; under seed and go19 from offset 0 without a hole */
+    uint64_t bytes_max; /* whole table */
+    /* Now mapped; under seed and go19 from offset 0 without a hole, and then readers go by it. */
+    _Atomic uint64_t mapped_bytes;
     _Atomic uint64_t *present; /* `kiln`: bit i says that hardware page i is mapped; else NULL */
 } kiln_arena_table_t;
 
@@ -70,7 +71,8 @@ void kiln_arena_table_drop(kiln_arena_table_t *table, const kiln_os_t *os, uint6
 static inline bool kiln_arena_table_has(const kiln_arena_table_t *table, uint64_t offset)
 {
     uint64_t at = offset / table->heap_bytes * table->entry_bytes;
-    if (!table->present) return at < table->mapped_bytes;
+    if (!table->present)
+        return at < atomic_load_explicit(&table->mapped_bytes, memory_order_acquire);
     uint64_t page_idx = at / table->phys_bytes;
     if (at >= table->bytes_max) return false;
     return atomic_load_explicit(&table->present[page_idx / 64], memory_order_acquire) >>
