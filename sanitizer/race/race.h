@@ -12,13 +12,14 @@
  *   kiln_race_finish();                     exits: with 66 if there were reports
  *
  * What the detector wants of a heap, and what breaks otherwise (tests/race shows each):
- *   - all of it lies in [KILN_RACE_FIRST, KILN_RACE_LAST]: elsewhere its arithmetic is wrong
+ *   - none of it lies above KILN_RACE_LAST: races there are missed
  *   - grow is told upwards: memory below an earlier growth never gets its records, and the first
  *     alloc there crashes
  *   - grow is told once: the second time wipes what was known of the accesses
  *   - alloc and free of every block: else the accesses of an earlier owner count against the next
- * The first two are what kiln_race_watcher declares, so an arena that cannot promise them does not
- * start; the others are the arena's and the heap's laws.
+ * The first two are what kiln_race_watcher declares (with KILN_RACE_FIRST, where Go's heap starts),
+ * so an arena that cannot promise them does not start; the others are the arena's and the heap's
+ * laws.
  *
  * Threads  each thread that uses the heap or a function below has entered: the one that called
  *          kiln_race_start, and those that called kiln_race_enter. A report is written to standard

@@ -302,6 +302,36 @@ static void test_what_is_published_downwards_crashes(void)
     EXPECT_STR(child->text, "there is shadow\n");
 }
 
+/* Two threads write to memory past the watcher, which would stop the program instead. */
+static void race_at(uintptr_t addr)
+{
+    KILN_RACE_PLACE(creation);
+    open_watched();
+    __real___tsan_map_shadow(addr, KILN_MIB(1));
+    for (unsigned i = 0; i < 2; i++) {
+        kiln_race_thread_t thread;
+        kiln_race_create(&thread, &creation);
+        __tsan_write_range(thread.context, addr, FIELD_BYTES, 0x1001); /* a place of nobody's */
+    }
+    kiln_race_finish();
+}
+
+static void race_in_range(void)
+{
+    race_at((uintptr_t)KILN_RACE_LAST + 1 - KILN_MIB(1));
+}
+
+static void race_out_of_range(void)
+{
+    race_at((uintptr_t)KILN_RACE_LAST + 1 + KILN_MIB(1));
+}
+
+static void test_races_above_the_range_are_missed(void)
+{
+    child_expect(child_of(race_in_range), CHILD_REPORTS);
+    expect_silence(child_of(race_out_of_range));
+}
+
 static void published_twice(void)
 {
     open_watched();
@@ -329,6 +359,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_usable_bytes_are_handed_on_with_the_block),
         KILN_TEST(test_without_publication_the_same_program_crashes),
         KILN_TEST(test_what_is_published_downwards_crashes),
+        KILN_TEST(test_races_above_the_range_are_missed),
         KILN_TEST(test_what_is_published_twice_is_forgotten),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
