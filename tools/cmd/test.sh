@@ -28,6 +28,7 @@ cli        check  tests/cli/cli_test.sh
 checks     check  tests/cli/checks_test.sh
 oracles    check  tests/fuzz/planted_test.sh
 fuzz       check  tests/fuzz/command_test.sh
+mutants    check  tests/mutants/mutants_test.sh
 readme     check  tests/cli/readme_test.sh
 newcomer   all    tests/newcomer/newcomer_test.sh
 '
