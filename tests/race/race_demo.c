@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static kiln_os_t os;
 static kiln_heap_t heap;
@@ -86,7 +87,11 @@ static void make_heap(void)
     const char *why = kiln_race_start(&heap, &here);
     if (!why) why = kiln_race_arrange(&config);
     if (!why) why = kiln_heap_init(&heap, &config);
-    if (why) fail("there is no heap", why);
+    if (!why) return;
+    struct rlimit limit;
+    bool limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur < 2 * KILN_RACE_HEAP_BYTES;
+    fail("there is no heap",
+         limited ? "the address space is limited; before: ulimit -v unlimited" : why);
 }
 
 /* show prints this file's function `name`, with line numbers. */
