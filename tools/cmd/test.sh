@@ -27,6 +27,8 @@ layers     check  tools/check/layers.sh
 cli        check  tests/cli/cli_test.sh
 checks     check  tests/cli/checks_test.sh
 oracles    check  tests/fuzz/planted_test.sh
+search     check  tests/search/planted_test.sh
+stress     check  tests/stress/planted_test.sh
 fuzz       check  tests/fuzz/command_test.sh
 mutants    check  tests/mutants/mutants_test.sh
 readme     check  tests/cli/readme_test.sh
