@@ -1,6 +1,6 @@
 /* One thread grows the arena on every step; others look addresses up without a lock.
  *
- *   bound_threads_test [--lookups=N] [--seed=N] [--mode=NAME]
+ *   bound_threads_test [TEST ...] [--lookups=N] [--seed=N]
  *
  * The arena is the real one, on Linux; blocks are placed at random, also below. The tables are
  * memory: an entry that must not be read yet faults. Before the arena publishes a block (its
@@ -45,7 +45,6 @@ static const stress_mode_t modes[] = {
 };
 
 static uint64_t lookups_wanted = 10 * 1000 * 1000, seed_of_run = 1;
-static const char *only_mode;
 
 static struct {
     const stress_mode_t *mode;
@@ -256,7 +255,6 @@ static void close_arena(void)
 
 static void stress(const char *name)
 {
-    if (only_mode && strcmp(only_mode, name) != 0) return;
     const stress_mode_t *mode = modes;
     while (strcmp(mode->name, name) != 0) mode++;
     uint64_t share = lookups_wanted / (sizeof modes / sizeof *modes);
@@ -315,8 +313,6 @@ int main(int argc, char **argv)
             seed_of_run = strtoull(argv[i] + 7, NULL, 0);
         else if (strncmp(argv[i], "--lookups=", 10) == 0)
             lookups_wanted = strtoull(argv[i] + 10, NULL, 0);
-        else if (strncmp(argv[i], "--mode=", 7) == 0)
-            only_mode = argv[i] + 7;
         else
             argv[names++] = argv[i];
     }

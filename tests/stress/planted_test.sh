@@ -62,15 +62,15 @@ expect good bound-as-it-is '^4 passed, 0 failed$' --lookups=4000000
 build exhaust exhaust-as-it-is
 expect good exhaust-as-it-is '--seed=1: [0-9]+ MiB' --layout=none
 
-while read -r test patch mode words; do
+while read -r test patch which words; do
     name=$(basename "$patch" .patch)
     build "$test" "$name" "$patch"
-    expect bad "$name" "$words" "$mode"
+    expect bad "$name" "$words" "$which"
 done <<'END'
-bound tests/stress/planted/bound_before_tables.patch --mode=climb SEGV|data race
-bound tests/stress/planted/bits_before_tables.patch --mode=bits SEGV|the entry of 0x|data race
-bound tests/stress/planted/bits_relaxed.patch --mode=bits data race
-bound tests/stress/planted/bound_relaxed.patch --mode=climb data race
+bound tests/stress/planted/bound_before_tables.patch test_bound_shows_tables SEGV|data race
+bound tests/stress/planted/bits_before_tables.patch test_present_bits_show_tables SEGV|the entry of 0x|data race
+bound tests/stress/planted/bits_relaxed.patch test_present_bits_show_tables data race
+bound tests/stress/planted/bound_relaxed.patch test_bound_shows_tables data race
 exhaust tests/stress/planted/no_errno.patch --layout=none errno is 0
 exhaust tests/stress/planted/nothing_goes_back.patch --layout=none the memory is given back
 exhaust tests/fuzz/planted/calloc_not_zero.patch --layout=none zeros
