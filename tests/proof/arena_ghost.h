@@ -1,11 +1,12 @@
-/* arena_ghost.h - an arena in any state, the OS below it, and who watches it, as one byte sees them.
+/* arena_ghost.h - an arena in any state, the OS below it, and who watches it, as one byte sees
+ * them.
  *
- * g is an address, any one; the ghost knows what became of that byte alone. A law that holds for the
- * ghost, whatever g is, holds for every byte: so there is no loop over memory, and no bound.
+ * g is an address, any one; the ghost knows what became of that byte alone. A law that holds for
+ * the ghost, whatever g is, holds for every byte: so there is no loop over memory, and no bound.
  *
- * The OS answers what os.h allows (ANY_ANSWER 0): an answer is aligned, lies in the address space, and
- * holds no byte that is ours. Or anything at all (ANY_ANSWER 1): then what the ghost says of the OS
- * is not judged. */
+ * The OS answers what os.h allows (ANY_ANSWER 0): an answer is aligned, lies in the address space,
+ * and holds no byte that is ours. Or anything at all (ANY_ANSWER 1): then what the ghost says of
+ * the OS is not judged. */
 #ifndef KILN_TESTS_PROOF_ARENA_GHOST_H
 #define KILN_TESTS_PROOF_ARENA_GHOST_H
 
@@ -14,6 +15,19 @@
 
 #ifndef ANY_ANSWER
 #define ANY_ANSWER 0
+#endif
+
+/* A proof may take one way through the growth routine, so that the solver has a fourth of it at
+ * once; the four together are all. PATH_ANY: no choice. */
+enum {
+    PATH_ANY,
+    PATH_KEPT,  /* from a remainder */
+    PATH_BUMP,  /* from the current block as it is */
+    PATH_BLOCK, /* a block is asked for, and the fallback is not */
+    PATH_SMALL, /* a block is asked for, and then the fallback */
+};
+#ifndef PATH
+#define PATH PATH_ANY
 #endif
 
 typedef enum { NONE, RESERVED, READY } ghost_os_t;
@@ -84,14 +98,18 @@ static void judge_range(kiln_addr_t addr, uint64_t bytes)
                  "os: a range lies in the address space");
 }
 
-/* What tools/proof/trace.py reads from a counterexample: the answers of reserve and direct in order. */
+/* What tools/proof/trace.py reads from a counterexample: the answers of reserve and direct in
+ * order. */
 enum { ANSWERS_MAX = 4 };
 static kiln_addr_t proof_answer[ANSWERS_MAX];
+static bool proof_answer_direct[ANSWERS_MAX];
 static unsigned proof_answers;
 
-static void record_answer(kiln_addr_t addr)
+static void record_answer(kiln_addr_t addr, bool direct)
 {
-    if (proof_answers < ANSWERS_MAX) proof_answer[proof_answers++] = addr;
+    if (proof_answers == ANSWERS_MAX) return;
+    proof_answer[proof_answers] = addr;
+    proof_answer_direct[proof_answers++] = direct;
 }
 
 /* grant: an address that the OS may give for `bytes`, or 0. */
@@ -104,14 +122,16 @@ static kiln_addr_t grant(uint64_t bytes)
     PROOF_ASSUME(bytes != 0 && whole >= bytes && kiln_is_aligned(addr, PHYS));
     PROOF_ASSUME(addr <= arena.mask && whole - 1 <= arena.mask - addr);
     PROOF_ASSUME(!has_g(addr, whole) || ghost.os == NONE);
-    /* The same for whole ranges that are ours, byte by byte: what the ghost's rule says of every g. */
+    /* The same for whole ranges that are ours, byte by byte: what the ghost's rule says of every g.
+     */
     PROOF_ASSUME(!arena.arena_reserved || kiln_arena_left(&arena) == 0 ||
                  addr + (whole - 1) < arena.arena_alloc ||
                  (arena.arena_end != 0 && addr >= arena.arena_end));
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
         const kiln_arena_table_t *table = &arena.tables[id];
         PROOF_ASSUME(!table->used || table->base == 0 || !arena.tables_reserved ||
-                     addr + (whole - 1) < table->base || addr > table->base + (table->bytes_max - 1));
+                     addr + (whole - 1) < table->base ||
+                     addr > table->base + (table->bytes_max - 1));
     }
 #ifdef NOT_AT_TOP
     PROOF_ASSUME(addr + (whole - 1) != arena.mask);
@@ -122,12 +142,13 @@ static kiln_addr_t grant(uint64_t bytes)
 static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool *out_reserved)
 {
     (void)ctx, (void)hint;
+    PROOF_ASSUME(PATH != PATH_KEPT && PATH != PATH_BUMP);
     kiln_addr_t addr = grant(bytes);
     *out_reserved = nondet_bool();
 #ifdef ALL_RESERVED
     *out_reserved = true;
 #endif
-    record_answer(addr);
+    record_answer(addr, false);
     if (addr != 0 && *out_reserved && has_g(addr, kiln_round_up(bytes, PHYS))) ghost.os = RESERVED;
     return addr;
 }
@@ -135,9 +156,10 @@ static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool 
 static kiln_addr_t os_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
 {
     (void)ctx, (void)use;
+    PROOF_ASSUME(PATH == PATH_ANY || PATH == PATH_SMALL);
     direct_start = grant(bytes);
     direct_bytes = kiln_round_up(bytes, PHYS);
-    record_answer(direct_start);
+    record_answer(direct_start, true);
     if (direct_start != 0 && has_g(direct_start, direct_bytes)) ghost.os = READY;
     return direct_start;
 }
@@ -147,8 +169,11 @@ static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, b
 {
     (void)ctx;
     unsigned answer = nondet_below(KILN_OS_ELSEWHERE + 1);
-
+#ifdef REPLAYABLE
+    PROOF_ASSUME(answer == KILN_OS_OK);
+#endif
     if (use != KILN_OS_HEAP) return (kiln_os_answer_t)answer; /* the tables' own proof judges it */
+    PROOF_ASSUME(PATH != PATH_SMALL);
     judge_range(addr, bytes);
     if (!has_g(addr, bytes)) return (kiln_os_answer_t)answer;
     if (!ANY_ANSWER) {
@@ -236,8 +261,7 @@ static void any_config(kiln_follow_t follow)
     config.tables = nondet_below(1u << KILN_ARENA_TABLES);
 #endif
     PROOF_ASSUME(kiln_arena_config_broken_rule(&config) == NULL);
-    const char *why = kiln_arena_init(&arena, &config, &os, &watcher,
-                                      &log_functions, present);
+    const char *why = kiln_arena_init(&arena, &config, &os, &watcher, &log_functions, present);
     PROOF_ASSERT(why == NULL, "a configuration without a broken rule makes an arena");
     g = nondet_uint64();
     PROOF_ASSUME(g <= arena.mask);
@@ -256,7 +280,8 @@ static void any_addresses(void)
     PROOF_ASSUME(kiln_is_aligned(arena.arena_start, arena.config.page_bytes));
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
         arena.tables[id].base = nondet_uint64();
-        PROOF_ASSUME(arena.tables[id].base <= arena.mask);
+        PROOF_ASSUME(arena.tables[id].base <= arena.mask &&
+                     kiln_is_aligned(arena.tables[id].base, PHYS));
         PROOF_ASSUME(!arena.tables[id].used || arena.tables[id].base == 0 ||
                      arena.tables[id].bytes_max - 1 <= arena.mask - arena.tables[id].base);
     }
@@ -268,32 +293,38 @@ static bool held_back(void)
     return (in_block() && arena.arena_reserved) || (ghost.kept && ghost.kept_reserved);
 }
 
-/* ghost_broken_rule ties the ghost to the arena: it holds between steps. */
-static const char *ghost_broken_rule(void)
+/* ghost_rule ties the ghost to the arena. It holds between steps: `assume` says so of the state before
+ * one, and asserts it of the state after. */
+#define LAW(holds, text)                                                                           \
+    do {                                                                                           \
+        if (assume)                                                                                \
+            PROOF_ASSUME(holds);                                                                   \
+        else                                                                                       \
+            PROOF_ASSERT(holds, text);                                                             \
+    } while (0)
+
+static void ghost_rule(bool assume)
 {
-    if (in_block() && ghost.kept) return "L1: a kept remainder is no part of the current block";
-    if (ghost.heap && ghost.told != 1) return "L3: heap is published exactly once";
-    if (!ghost.heap && ghost.told != 0) return "L3: what is no heap is never published";
+    LAW(!(in_block() && ghost.kept), "L1: a kept remainder is no part of the current block");
+    LAW(ghost.told == ghost.heap, "L3: every byte of heap is published exactly once, no other is");
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++)
-        if (ghost.mapped[id] != ghost.shown[id]) return "L4: table pages are mapped and shown, or neither";
-    if (ghost.heap && !readable()) return "L2: tables cover every heap byte";
-    if (ghost.heap && (g < arena.arena_start || g >= arena.arena_used))
-        return "L1: heap lies in [arena_start, arena_used)";
-    if (ghost.heap && g - arena.arena_start > arena.config.addr_max)
-        return "L1: heap lies in the possible range";
-    if ((in_block() || ghost.kept) && in_table()) return "L1: no table is to be handed out";
-    if (ANY_ANSWER) return NULL;
+        LAW(ghost.mapped[id] == ghost.shown[id], "L4: table pages are mapped and shown, or neither");
+    LAW(!ghost.heap || readable(), "L2: tables cover every heap byte");
+    LAW(!ghost.heap || (g >= arena.arena_start && g < arena.arena_used),
+        "L1: heap lies in [arena_start, arena_used)");
+    LAW(!ghost.heap || g - arena.arena_start <= arena.config.addr_max,
+        "L1: heap lies in the possible range");
+    LAW(!((in_block() || ghost.kept) && in_table()), "L1: no table is to be handed out");
+    if (ANY_ANSWER) return;
     /* What is only believed free belongs to nobody: the OS may give it to us by another way, and
      * then refuses to commit it. */
     bool held_table = in_table() && arena.tables_reserved;
-    if (ghost.heap + ghost.rest + held_back() + held_table > 1) return "L1: no byte has two owners";
-    if (ghost.heap && ghost.os != READY) return "L1: heap is Ready";
-    if (ghost.rest && ghost.os == NONE) return "L4: what is ours is not given back";
-    if (held_table && ghost.os == NONE) return "L4: what is ours is not given back";
-    if (ghost.heap || ghost.rest || in_table()) return NULL;
-    if (ghost.os != (held_back() ? RESERVED : NONE))
-        return "L4: what is to be handed out is Reserved, and nothing else is ours";
-    return NULL;
+    LAW(ghost.heap + ghost.rest + held_back() + held_table <= 1, "L1: no byte has two owners");
+    LAW(!ghost.heap || ghost.os == READY, "L1: heap is Ready");
+    LAW(!(ghost.rest || held_table) || ghost.os != NONE, "L4: what is ours is not given back");
+    if (ghost.heap || ghost.rest || in_table()) return;
+    LAW(ghost.os == (held_back() ? RESERVED : NONE),
+        "L4: what is to be handed out is Reserved, and nothing that the OS granted is lost");
 }
 
 static void any_ghost(void)
@@ -303,10 +334,10 @@ static void any_ghost(void)
     ghost.kept_reserved = nondet_bool();
     ghost.heap = nondet_bool();
     ghost.rest = nondet_bool();
-    ghost.told = nondet_below(2);
+    ghost.told = ghost.heap;
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++)
         ghost.mapped[id] = ghost.shown[id] = nondet_bool();
-    PROOF_ASSUME(ghost_broken_rule() == NULL);
+    ghost_rule(true);
 }
 
 #endif

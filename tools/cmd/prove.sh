@@ -7,6 +7,7 @@ usage() {
     cat <<'END_OF_USAGE'
 Usage: kiln prove [--quick] [--proofs] [--cover] [--planted] [NAME...]
        kiln prove --list
+       kiln prove --trace NAME
 
 Runs the proofs of tests/proof/proofs.txt with CBMC, two at a time, and ends with a table and the
 line "N passed, N failed". The first call fetches CBMC from Debian 13; nothing of it is installed.
@@ -18,6 +19,8 @@ line "N passed, N failed". The first call fetches CBMC from Debian 13; nothing o
               of its proofs, or tests/proof/unreached.txt says why not
   --planted   negative controls: each bug of tests/proof/planted is refuted by the proof it names
   --list      prints the proofs, runs nothing
+  --trace     prints a counterexample of one proof, which is to be refuted, as a trace for
+              `kiln replay`
 
 Without --proofs, --cover and --planted: all three, or with --quick the proofs alone. The logs are
 in the folder prove of Kiln's output folder (.kiln in the checkout). The exit status is 0 when all
@@ -33,6 +36,7 @@ FLAGS=(--c11 -I . --function harness --drop-unused-functions --slice-formula --v
 
 quick=0
 list=0
+trace=0
 parts=()
 wanted=()
 for arg; do
@@ -43,8 +47,9 @@ for arg; do
         ;;
     --quick) quick=1 ;;
     --list) list=1 ;;
+    --trace) trace=1 ;;
     --proofs | --cover | --planted) parts+=("${arg#--}") ;;
-    -*) kiln_bad_option prove "$arg" --quick --proofs --cover --planted --list --help ;;
+    -*) kiln_bad_option prove "$arg" --quick --proofs --cover --planted --list --trace --help ;;
     '') kiln_usage "an empty NAME matches nothing; leave it out to run every proof" ;;
     *) wanted+=("$arg") ;;
     esac
@@ -158,6 +163,14 @@ judge() {
         printf "more than '%s' is refuted:\n%s\n" "${expected#refuted:}" "$refuted"
     fi
 }
+
+if [[ $trace == 1 ]]; then
+    [[ ${#chosen[@]} == 1 && ${expect[${chosen[0]}]} == refuted:* ]] ||
+        kiln_usage "--trace takes the name of one proof that is to be refuted, but was given '${wanted[*]}'"
+    model "${chosen[0]}" "$KILN_ROOT" "$out/${chosen[0]}.json" --json-ui --trace --stop-on-fail --verbosity 4 || true
+    python3 tools/proof/trace.py "${chosen[0]}" <"$out/${chosen[0]}.json"
+    exit
+fi
 
 # Each part of the work is a function named job_PART that is given ITEM and writes to $results/ID:
 # the number of properties or lines, and then nothing, or what is wrong.

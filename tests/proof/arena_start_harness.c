@@ -1,0 +1,74 @@
+/* Start-up: an arena after kiln_arena_init, after kiln_arena_place by any numbers, and after
+ * kiln_arena_start on any answers of the OS, satisfies the rule from which arena_step_harness.c and
+ * arena_seed_harness.c set out. FOLLOW is the behaviour. */
+#include "tests/proof/arena_ghost.h"
+
+const char *kiln_arena_kept_broken_rule(const kiln_arena_t *a)
+{
+    PROOF_ASSERT(a->kept_count == 0, "nothing is kept at start-up");
+    return NULL;
+}
+
+kiln_arena_result_t kiln_arena_alloc_kiln(kiln_arena_t *a, uint64_t bytes);
+kiln_arena_result_t kiln_arena_alloc_kiln(kiln_arena_t *a, uint64_t bytes)
+{
+    (void)a, (void)bytes;
+    PROOF_ASSERT(false, "nothing is asked for at start-up");
+    return (kiln_arena_result_t){.addr = 0};
+}
+
+#ifdef TABLES_HAVE_BITS
+/* Under `kiln` start-up maps no table page, so that `present` is zero as it was given. */
+const char *kiln_arena_table_broken_rule(const kiln_arena_table_t *table)
+{
+    PROOF_ASSERT(table->mapped_bytes == 0, "L2: no table is mapped at start-up");
+    return NULL;
+}
+
+kiln_os_answer_t kiln_arena_table_extend(kiln_arena_table_t *table, const kiln_os_t *below,
+                                         uint64_t heap_bytes, bool reserved)
+{
+    (void)table, (void)below, (void)heap_bytes, (void)reserved;
+    PROOF_ASSERT(false, "L2: kiln maps no table for what is no heap");
+    return KILN_OS_FAIL;
+}
+
+uint64_t kiln_arena_table_need(const kiln_arena_table_t *table, uint64_t heap_bytes)
+{
+    (void)table;
+    return heap_bytes;
+}
+#endif
+
+static void judge_started(const char *why)
+{
+    if (why) {
+        PROOF_ASSERT(FOLLOW != KILN_FOLLOW_KILN || ANY_ANSWER || ghost.os == NONE,
+                     "L4: an arena that cannot start holds nothing");
+        return;
+    }
+    for (unsigned i = 0; i < 2; i++)
+        if (has_g(arena.slack[i].start,
+                  kiln_arena_sub(&arena, arena.slack[i].end, arena.slack[i].start)))
+            ghost.rest = true;
+    PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL, "L2: the rule holds after start-up");
+    PROOF_ASSERT(ghost.told == 0, "L3: start-up publishes nothing");
+    ghost_rule(false);
+}
+
+void harness(void)
+{
+    any_config(FOLLOW);
+    PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL, "the rule holds after init");
+    ghost_rule(false);
+    if (nondet_bool()) {
+        const char *why = kiln_arena_place(&arena, nondet_uint64(), nondet_uint64(),
+                                           nondet_uint64(), nondet_uint64(), nondet_bool());
+        PROOF_ASSERT(why || FOLLOW != KILN_FOLLOW_KILN || kiln_arena_broken_rule(&arena) == NULL,
+                     "what place does not refuse keeps the rule");
+        return;
+    }
+    kiln_arena_layout_t layout;
+    kiln_arena_arch_t arch = (kiln_arena_arch_t)nondet_below(KILN_ARENA_DARWIN_ARM64 + 1);
+    judge_started(kiln_arena_start(&arena, arch, nondet_uint64(), nondet_uint64(), &layout));
+}

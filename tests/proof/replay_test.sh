@@ -1,0 +1,58 @@
+#!/bin/bash
+# tests/proof/replay_test.sh - what the proofs refute of `seed` and `go19` really happens: cbmc's
+# counterexample becomes a trace, `kiln replay` plays it, and the transcript shows the broken law.
+# Ends with "N passed, N failed".
+source "$(dirname "${BASH_SOURCE[0]}")/../cli/expect.sh"
+
+# field NAME FILE prints the last value of a field NAME=VALUE; `block` prints what the last ret gave.
+field() {
+    local value
+    value=$(grep -oE "\b$1=(0x)?[0-9a-f]+" "$2" | tail -n 1)
+    echo $((${value#*=}))
+}
+block() {
+    local value
+    value=$(sed -n 's/^ *ret \(0x[0-9a-f]*\) .*/\1/p' "$1" | tail -n 1)
+    echo $((${value:-0}))
+}
+
+# broken_KIND FILE: does the transcript show it?
+broken_top() { # the block ends above arena_used
+    (($(block "$1") != 0 && $(block "$1") + $(field n "$1") > $(field used "$1")))
+}
+broken_fresh() { # the block lies below arena_used, and no table is mapped
+    (($(block "$1") != 0 && $(block "$1") < $(field used "$1") && $(field spans "$1") == 0))
+}
+broken_hole() { # the watcher was told of something else than the block, or of nothing
+    local told
+    told=$(sed -n 's/^ *race map addr=\(0x[0-9a-f]*\) len=\(0x[0-9a-f]*\)$/\1 \2/p' "$1" | tail -n 1)
+    read -r addr bytes <<<"${told:-0 0}"
+    (($(block "$1") != 0 && (addr != $(block "$1") || bytes != $(field n "$1"))))
+}
+
+while read -r proof shows; do
+    trace=$scratch/$proof.trace
+    if ! "$kiln" prove --trace "$proof" >"$trace" 2>"$scratch/err"; then
+        expect_not "$proof gives no trace: $(cat "$scratch/err")"
+    elif ! "$kiln" replay "$trace" >"$scratch/$proof.transcript" 2>&1; then
+        expect_not "$proof's trace cannot be replayed: $(cat "$scratch/$proof.transcript" "$trace")"
+    elif ! "$shows" "$scratch/$proof.transcript"; then
+        expect_not "$proof: the transcript does not show it: $(cat "$scratch/$proof.transcript")"
+    else
+        expect_ok
+    fi
+    # The negative control: a request that breaks nothing is not taken for one.
+    if "$shows" "$KILN_ROOT/tests/replay/traces/go19-mallocinit-publishes.expected"; then
+        expect_not "$shows sees a broken law where none is"
+    else
+        expect_ok
+    fi
+done <<'END_OF_LIST'
+arena_seed_top broken_top
+arena_go19_top broken_top
+arena_seed_fresh broken_fresh
+arena_seed_hole broken_hole
+END_OF_LIST
+
+expect_run "only what is refuted has a trace" 2 'takes the name of one proof' "$kiln" prove --trace units
+expect_done

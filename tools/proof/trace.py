@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""trace.py NAME - turns a counterexample of cbmc (--json-ui --trace, on standard input) into a trace
+that `kiln replay` plays. The harness leaves what a trace needs in variables named proof_*; the last
+value of each counts."""
+
+import json
+import sys
+
+FOLLOWS = ["seed", "go19", "kiln"]
+
+
+def number(value):
+    """The number that cbmc wrote: its binary form is the one without suffixes and names."""
+    return int(value["binary"], 2)
+
+
+def assignments(messages):
+    """Yields the failed property's description once, then every (variable, value)."""
+    for message in messages:
+        for result in message.get("result", []) if isinstance(message, dict) else []:
+            if result.get("status") != "FAILURE":
+                continue
+            yield "description", result["description"]
+            for step in result["trace"]:
+                if step["stepType"] == "assignment" and "binary" in step.get("value", {}):
+                    yield step["lhs"].replace("l]", "]"), number(step["value"])
+            return
+
+
+def main():
+    try:
+        found = dict(assignments(json.load(sys.stdin)))
+    except ValueError as error:
+        sys.exit(f"trace.py: this is no output of cbmc --json-ui: {error}")
+    if "description" not in found:
+        sys.exit("trace.py: nothing was refuted, so there is no counterexample")
+    if "proof_bytes" not in found:
+        sys.exit(f"trace.py: the harness of {sys.argv[1]} leaves no proof_* variables: not replayable")
+
+    print(f"# a counterexample that kiln prove found: {sys.argv[1]}")
+    print(f"# it breaks: {found['description']}")
+    print(f"width {found['proof_width']}")
+    print(f"set follow {FOLLOWS[found['proof_follow']]}")
+    print("set race 1")
+    print(f"set phys {found['proof_phys']:#x}")
+    for key in ("start", "used", "alloc", "end"):
+        print(f"set arena_{key} {found['proof_' + key]:#x}")
+    print(f"set init_map {found['proof_init_map']}")
+    print(f"alloc {found['proof_bytes']:#x}")
+    for i in range(found.get("proof_answers", 0)):
+        call = "sysalloc" if found[f"proof_answer_direct[{i}]"] else "reserve"
+        addr = found[f"proof_answer[{i}]"]
+        print(f"  {call} -> {addr:#x}" if addr else f"  {call} -> fail")
+
+
+main()
