@@ -80,7 +80,7 @@ static kiln_arena_config_t arena_config_of(const uint8_t *config, const machine_
     static const unsigned table_sets[] = {3, 1u << KILN_ARENA_SPANS, 1u << KILN_ARENA_BITS, 0};
     /* 4, 16 and 64 KiB beside a page of 8 KiB: half a page, two, eight. */
     uint64_t phys_bytes = machine->page_bytes / 2 << 2 * (config[2] % 3);
-    kiln_arena_config_t arena = {
+    return (kiln_arena_config_t){
         .follow = follows[config[0] % 3],
         .addr_bits = machine->addr_bits,
         .page_bytes = machine->page_bytes,
@@ -92,7 +92,6 @@ static kiln_arena_config_t arena_config_of(const uint8_t *config, const machine_
         .addr_max = kiln_width_mask(machine->max_bits),
         .tables = table_sets[config[3] % 4],
     };
-    return arena;
 }
 
 enum {
