@@ -32,7 +32,8 @@ JOBS=2
 MEMORY_KIB=$((8 << 20))
 SECONDS_MAX=1500
 TABLE=tests/proof/proofs.txt
-FLAGS=(--c11 -I . --function harness --drop-unused-functions --slice-formula --verbosity 8)
+FLAGS=(--c11 -I . --function harness --drop-unused-functions --verbosity 8)
+SLICE=(--slice-formula) # what no assertion depends on is left out
 
 quick=0
 list=0
@@ -135,7 +136,7 @@ model() {
     shift 3
     # shellcheck disable=SC2086 # several words each
     (cd "$folder" && ulimit -v "$MEMORY_KIB" && exec nice timeout -k 10 "$SECONDS_MAX" "$KILN_CBMC" \
-        "${FLAGS[@]}" "$@" ${flags[$name]} "tests/proof/${harness[$name]}" ${sources[$name]}) \
+        "${FLAGS[@]}" "${SLICE[@]}" "$@" ${flags[$name]} "tests/proof/${harness[$name]}" ${sources[$name]}) \
         >"$log" 2>&1 9>&- </dev/null
 }
 
@@ -167,6 +168,7 @@ judge() {
 if [[ $trace == 1 ]]; then
     [[ ${#chosen[@]} == 1 && ${expect[${chosen[0]}]} == refuted:* ]] ||
         kiln_usage "--trace takes the name of one proof that is to be refuted, but was given '${wanted[*]}'"
+    SLICE=() # the trace shows it
     model "${chosen[0]}" "$KILN_ROOT" "$out/${chosen[0]}.json" --json-ui --trace --stop-on-fail --verbosity 4 || true
     python3 tools/proof/trace.py "${chosen[0]}" <"$out/${chosen[0]}.json"
     exit

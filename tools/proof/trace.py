@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""trace.py NAME - turns a counterexample of cbmc (--json-ui --trace, on standard input) into a trace
+"""trace.py NAME - turns a counterexample of cbmc (--json-ui --trace
+--stop-on-fail, on standard input) into a trace
 that `kiln replay` plays. The harness leaves what a trace needs in variables named proof_*; the last
 value of each counts."""
 
@@ -15,16 +16,13 @@ def number(value):
 
 
 def assignments(messages):
-    """Yields the failed property's description once, then every (variable, value)."""
+    """Yields every (variable, value) of the counterexample, and the text of what it refutes."""
     for message in messages:
-        for result in message.get("result", []) if isinstance(message, dict) else []:
-            if result.get("status") != "FAILURE":
-                continue
-            yield "description", result["description"]
-            for step in result["trace"]:
-                if step["stepType"] == "assignment" and "binary" in step.get("value", {}):
-                    yield step["lhs"].replace("l]", "]"), number(step["value"])
-            return
+        for step in message.get("trace", []):
+            if step["stepType"] == "failure":
+                yield "description", step["reason"]
+            elif step["stepType"] == "assignment" and "binary" in step.get("value", {}):
+                yield step["lhs"].replace("l]", "]"), number(step["value"])
 
 
 def main():
