@@ -31,6 +31,7 @@ search     check  tests/search/planted_test.sh
 stress     check  tests/stress/planted_test.sh
 fuzz       check  tests/fuzz/command_test.sh
 mutants    check  tests/mutants/mutants_test.sh
+prove      check  tools/proof/test.sh
 readme     check  tests/cli/readme_test.sh
 newcomer   all    tests/newcomer/newcomer_test.sh
 '

@@ -1,0 +1,21 @@
+#!/bin/bash
+# tools/proof/test.sh - the phase `prove` of `kiln test`: the quick proofs, and the counterexamples
+# replayed. Ends with "N passed, N failed", both together.
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
+
+passed=0
+failed=0
+# part COMMAND... runs it and adds what its last line counts.
+part() {
+    local status=0 said good bad
+    said=$("$@" 2>&1) || status=$?
+    printf '%s\n' "$said" | grep -vxE '[0-9]+ passed, [0-9]+ failed' || true
+    read -r good _ bad _ <<<"$(printf '%s\n' "$said" | grep -xE '[0-9]+ passed, [0-9]+ failed' | tail -n 1)"
+    [[ $status == 0 || ${bad:-0} != 0 ]] || bad=1
+    passed=$((passed + ${good:-0}))
+    failed=$((failed + ${bad:-0}))
+}
+part "$KILN_ROOT/kiln" prove --quick
+part bash "$KILN_ROOT/tests/proof/replay_test.sh"
+echo "$passed passed, $failed failed"
+((failed == 0))
