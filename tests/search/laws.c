@@ -435,7 +435,7 @@ static void judge_place(const search_world_t *before, const kiln_arena_result_t 
     const kiln_arena_t *was = &before->arena;
     uint64_t bytes = search_machine.step.request_bytes;
     kiln_addr_t wanted =
-        (was->arena_end - was->arena_alloc & was->mask) >= bytes ? was->arena_alloc : 0;
+        ((was->arena_end - was->arena_alloc) & was->mask) >= bytes ? was->arena_alloc : 0;
     for (unsigned i = was->kept_count; i-- > 0;)
         if (was->kept[i].end - was->kept[i].start >= bytes) wanted = was->kept[i].start;
     if (wanted == 0) return;

@@ -23,7 +23,7 @@ static const shape_t shapes[] = {
     {"6-half-halving", 6, 8, 2, 4, 32, 16, 8, 0, 0, 0, 0, 1, 0, 1},
     {"6-half-tables", 6, 8, 2, 4, 16, 16, 8, 0, 3, 0, 0, 1, 0, 1},
     {"6-half-limit", 6, 8, 2, 4, 16, 16, 8, 47, 2, 0, 0, 1, 0, 1},
-    {"7-half", 7, 8, 2, 4, 32, 16, 8, 0, 0, 0, 0, 0, 0, 1},
+    {"7-half", 7, 8, 2, 4, 32, 16, 8, 0, 0, 0, 0, 0, 0, 0},
     {"7-half-tables", 7, 8, 2, 4, 32, 16, 8, 0, 3, 0, 0, 0, 0, 1},
     {"7-half-start", 7, 8, 2, 4, 32, 16, 8, 0, 3, 0, 0, 1, 1, 1},
     {"8-half-tables", 8, 16, 2, 8, 64, 32, 16, 0, 3, 0, 0, 0, 0, 0},
@@ -68,7 +68,7 @@ bool search_plan(unsigned n, kiln_follow_t follow, search_plan_t *out_plan)
     if (n >= sizeof shapes / sizeof *shapes) return false;
     const shape_t *shape = &shapes[n];
     unsigned addr_bits = shape->addr_bits ? shape->addr_bits : shape->bits;
-    uint64_t mask = kiln_width_mask(addr_bits), bytes = UINT64_C(1) << shape->bits;
+    uint64_t mask = kiln_width_mask(addr_bits), bytes = kiln_width_mask(shape->bits) + 1;
     *out_plan = (search_plan_t){
         .name = shape->name,
         .bits = shape->bits,

@@ -35,7 +35,8 @@ bool search_path_next(const char **io_at, unsigned *out_idx)
     unsigned pick;
     *io_at = NULL;
     choices->given = 0;
-    if (!number(&at, UINT16_MAX, out_idx) || *at++ != ':') return false;
+    if (!number(&at, UINT16_MAX, out_idx) || *at != ':') return false;
+    at++;
     while (*at && *at != '/') {
         if (choices->given == SEARCH_CHOICES_MAX || !number(&at, UINT16_MAX, &pick)) return false;
         choices->picks[choices->given++] = (uint16_t)pick;
