@@ -1,0 +1,188 @@
+/* What free makes of a pointer: for every address, every record that the page map may lead to (of a
+ * class of any geometry, with slots or without, anywhere), every slot state, with room in the
+ * cache, without room, and without a cache. FOUND is 0 where it leads nowhere. CLASS is 0 for large
+ * blocks, else any class: the table says of it what the harness wants, which is anything that
+ * size_class_harness.c proved of all of them.
+ *
+ * The search for the record is its contract: NULL, or some record. The slot at an offset is what
+ * slot_index_harness.c proved: the quotient, where there is no rest. */
+#include "tests/proof/span.h"
+
+#include "allocator/heap/page_map.h"
+#include "tests/proof/proof.h"
+
+enum { SLOTS_MAX = 16 };
+
+/* The span that the page map leads to. */
+static kiln_span_t record;
+static _Atomic uint8_t slot_states[SLOTS_MAX];
+static const bool found = FOUND; /* false: it leads nowhere */
+
+/* The pointer: how far from the span's base it lies, in slots and a rest. */
+static uintptr_t addr;
+static uint32_t slot_idx, rest;
+
+static kiln_span_t *find(const kiln_page_map_t *map, uintptr_t at)
+{
+    (void)map;
+    PROOF_ASSERT(at == addr, "the pointer itself is looked up");
+    return found ? &record : NULL;
+}
+
+static uint32_t slot_at(const kiln_span_t *span, size_t offset)
+{
+    PROOF_ASSERT(span == &record && offset == addr - kiln_span_base(span),
+                 "the slot looked for is the pointer's");
+    return offset < kiln_span_slots_bytes(span) && rest == 0 ? slot_idx : UINT32_MAX;
+}
+
+static uint32_t small_slot_at(const kiln_span_t *span, size_t offset)
+{
+    return span->class_idx == KILN_CLASS_LARGE ? UINT32_MAX : slot_at(span, offset);
+}
+
+#define kiln_page_map_find find
+#define kiln_page_map_find_fast find
+#define kiln_span_slot_at slot_at
+#define kiln_span_small_slot_at small_slot_at
+#include "allocator/heap/heap.c"
+
+/* Where a slot can go. */
+static unsigned given;
+
+void kiln_page_heap_give(kiln_page_heap_t *heap, kiln_span_t *span)
+{
+    (void)heap;
+    PROOF_ASSERT(span == &record, "the span of the block goes back");
+    PROOF_ASSERT(span->class_idx == KILN_CLASS_LARGE, "only a large span goes back by a free");
+    given++;
+}
+
+void kiln_central_give(kiln_central_t *central, const kiln_slot_t *slots, uint32_t count)
+{
+    (void)central;
+    PROOF_ASSERT(count == 1 && (uintptr_t)slots->block == addr, "the block goes to its class");
+    PROOF_ASSERT(slots->state == &record.states[slot_idx], "with its state");
+    given++;
+}
+
+static kiln_heap_t heap;
+static kiln_thread_cache_t cache;
+static kiln_slot_t places[4]; /* of the bin of the record's class */
+
+void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t *flushed,
+                             uint32_t class_idx)
+{
+    (void)list;
+    kiln_cache_bin_t *bin = &flushed->bins[class_idx];
+    PROOF_ASSERT(!kiln_cache_bin_has_room(bin), "only a full bin is flushed");
+    atomic_store_explicit(&bin->top, places + 2, memory_order_relaxed);
+}
+
+const kiln_size_class_t kiln_size_classes[KILN_SIZE_CLASSES];
+
+/* Any geometry: slots of any size, as many as the harness has states for. */
+static void any_class(void)
+{
+    kiln_size_class_t *class = (kiln_size_class_t *)&kiln_size_classes[CLASS];
+    if (CLASS == KILN_CLASS_LARGE) return;
+    class->slot_bytes = nondet_below(KILN_SMALL_MAX + 1);
+    class->slots = (uint16_t)(nondet_below(SLOTS_MAX) + 1);
+    class->span_pages = (uint8_t)nondet_uint64();
+    PROOF_ASSUME(class->slot_bytes > 0 && kiln_is_aligned(class->slot_bytes, KILN_HEAP_ALIGN_MIN));
+    PROOF_ASSUME(class->slots * class->slot_bytes <= (uint32_t)class->span_pages
+                                                         << KILN_PAGE_SHIFT);
+}
+
+/* Any record: its base, and whether it has slots. */
+static void any_record(void)
+{
+    kiln_span_t *span = &record;
+    uintptr_t base = (uintptr_t)nondet_uint64();
+    PROOF_ASSUME(kiln_is_aligned(base, KILN_PAGE_BYTES) && base != 0);
+
+    span->class_idx = CLASS;
+    span->states = slot_states;
+    atomic_store_explicit(&span->base, base, memory_order_relaxed);
+    size_t slots_bytes =
+        (size_t)kiln_size_classes[CLASS].slots * kiln_size_classes[CLASS].slot_bytes;
+    size_t pages_bytes = (size_t)kiln_size_classes[CLASS].span_pages << KILN_PAGE_SHIFT;
+    if (CLASS == KILN_CLASS_LARGE) {
+        pages_bytes = slots_bytes = (size_t)nondet_uint64();
+        PROOF_ASSUME(kiln_is_aligned(pages_bytes, KILN_PAGE_BYTES) && pages_bytes > 0);
+    }
+    PROOF_ASSUME(base + (pages_bytes - 1) >= base);
+    if (nondet_bool()) slots_bytes = 0; /* a free run, or spare */
+    atomic_store_explicit(&span->slots_bytes, slots_bytes, memory_order_relaxed);
+}
+
+/* Any pointer, and where it lies in the record. */
+static void any_pointer(void)
+{
+    addr = (uintptr_t)nondet_uint64();
+    PROOF_ASSUME(addr != 0);
+    uintptr_t offset = addr - kiln_span_base(&record);
+    if (CLASS == KILN_CLASS_LARGE) {
+        slot_idx = 0;
+        rest = offset != 0;
+        return;
+    }
+    slot_idx = nondet_below(SLOTS_MAX);
+    rest = nondet_below(kiln_size_classes[CLASS].slot_bytes);
+    /* Beyond the slots their values do not matter. */
+    PROOF_ASSUME(offset >= kiln_span_slots_bytes(&record) ||
+                 offset == slot_idx * kiln_size_classes[CLASS].slot_bytes + rest);
+}
+
+/* What free has to say, from the geometry alone. */
+static kiln_misuse_t right_answer(uint8_t state)
+{
+    if (!found) return KILN_MISUSE_FOREIGN;
+    const kiln_span_t *span = &record;
+    uintptr_t offset = addr - kiln_span_base(span);
+    bool in_use = kiln_span_slots_bytes(span) != 0;
+    size_t bytes = CLASS == KILN_CLASS_LARGE
+                       ? kiln_span_slots_bytes(span)
+                       : (size_t)kiln_size_classes[CLASS].span_pages << KILN_PAGE_SHIFT;
+    if (in_use && offset < kiln_span_slots_bytes(span) && rest == 0)
+        return state == KILN_SLOT_LIVE || state == KILN_SLOT_KEPT ? KILN_MISUSE_NONE
+                                                                  : KILN_MISUSE_DOUBLE_FREE;
+    if (in_use && offset < bytes) return KILN_MISUSE_INTERIOR;
+    return addr % 16 == 0 ? KILN_MISUSE_DOUBLE_FREE : KILN_MISUSE_INTERIOR;
+}
+
+void harness(void)
+{
+    any_class();
+    any_record();
+    any_pointer();
+    _Atomic uint8_t *state = &record.states[slot_idx];
+    uint8_t before = (uint8_t)nondet_uint64();
+    *state = before;
+    kiln_misuse_t right = right_answer(before);
+
+    const char single_threaded = nondet_bool();
+    heap.single_threaded = &single_threaded;
+    kiln_cache_bin_t *bin = &cache.bins[CLASS];
+    bool full = CLASS == KILN_CLASS_LARGE || nondet_bool();
+    bin->end = places + 3;
+    bin->top = full ? bin->end : places + 1;
+    bool has_cache = nondet_bool();
+
+    kiln_misuse_t misuse = kiln_heap_free(&heap, has_cache ? &cache : NULL, (void *)addr);
+
+    PROOF_ASSERT((misuse == KILN_MISUSE_NONE) == (right == KILN_MISUSE_NONE),
+                 "the start of a live block is freed, every other pointer refused");
+    PROOF_ASSERT(misuse == right, "a pointer is refused with its kind");
+    bool cached = has_cache && CLASS != KILN_CLASS_LARGE;
+    kiln_slot_t *top = bin->top;
+    if (misuse == KILN_MISUSE_NONE) {
+        PROOF_ASSERT(*state == KILN_SLOT_FREE, "a freed slot is FREE");
+        PROOF_ASSERT(given == (cached ? 0 : 1), "a freed slot goes to one place");
+        PROOF_ASSERT(!cached || (top[-1].block == (void *)addr && top[-1].state == state),
+                     "a cached slot is what is popped next");
+    } else {
+        PROOF_ASSERT(*state == before && given == 0, "a refused pointer changes nothing");
+        PROOF_ASSERT(top == (full ? bin->end : places + 1), "nor does it reach a cache");
+    }
+}
