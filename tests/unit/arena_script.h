@@ -42,19 +42,20 @@ static struct script {
 static kiln_arena_t arena;
 static uint64_t *present;
 
-static void note(call_kind_t kind, kiln_addr_t addr, uint64_t bytes, kiln_os_use_t use)
+static inline void note(call_kind_t kind, kiln_addr_t addr, uint64_t bytes, kiln_os_use_t use)
 {
     EXPECT(script.calls_count < CALLS_MAX);
     script.calls[script.calls_count++] = (call_t){kind, addr, bytes, use};
 }
 
-static kiln_addr_t next_answer(void)
+static inline kiln_addr_t next_answer(void)
 {
     EXPECT(script.answers_used < script.answers_count);
     return script.answers[script.answers_used++];
 }
 
-static kiln_addr_t script_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool *out_reserved)
+static inline kiln_addr_t script_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes,
+                                         bool *out_reserved)
 {
     (void)ctx;
     note(CALL_RESERVE, hint, bytes, KILN_OS_HEAP);
@@ -62,8 +63,8 @@ static kiln_addr_t script_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, b
     return next_answer();
 }
 
-static kiln_os_answer_t script_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, bool reserved,
-                                      kiln_os_use_t use)
+static inline kiln_os_answer_t script_commit(void *ctx, kiln_addr_t addr, uint64_t bytes,
+                                             bool reserved, kiln_os_use_t use)
 {
     (void)ctx;
     (void)reserved;
@@ -74,19 +75,19 @@ static kiln_os_answer_t script_commit(void *ctx, kiln_addr_t addr, uint64_t byte
                : KILN_OS_OK;
 }
 
-static void script_decommit(void *ctx, kiln_addr_t addr, uint64_t bytes)
+static inline void script_decommit(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     (void)ctx;
     note(CALL_DECOMMIT, addr, bytes, KILN_OS_HEAP);
 }
 
-static void script_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
+static inline void script_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     (void)ctx;
     note(CALL_RELEASE, addr, bytes, KILN_OS_HEAP);
 }
 
-static kiln_addr_t script_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
+static inline kiln_addr_t script_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
 {
     (void)ctx;
     note(CALL_DIRECT, 0, bytes, use);
@@ -103,7 +104,7 @@ static const kiln_os_t script_os = {
     .direct = script_direct,
 };
 
-static void watch_grow(void *ctx, kiln_addr_t addr, uint64_t bytes)
+static inline void watch_grow(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     (void)ctx;
     note(CALL_GROW, addr, bytes, KILN_OS_HEAP);
@@ -113,7 +114,7 @@ static void watch_grow(void *ctx, kiln_addr_t addr, uint64_t bytes)
 static kiln_watcher_t watcher = {.grow = watch_grow};
 
 /* What a reader that sees the new bound may look at is there before the bound is stored. */
-static void log_bound(void *ctx, kiln_addr_t old_used, kiln_addr_t new_used)
+static inline void log_bound(void *ctx, kiln_addr_t old_used, kiln_addr_t new_used)
 {
     (void)ctx;
     script.covered_at_bound = true;
@@ -124,19 +125,19 @@ static void log_bound(void *ctx, kiln_addr_t old_used, kiln_addr_t new_used)
 
 static const kiln_arena_log_t script_log = {.bound = log_bound};
 
-static void answer(kiln_addr_t addr)
+static inline void answer(kiln_addr_t addr)
 {
     script.answers[script.answers_count++] = addr;
 }
 
-static unsigned count_calls(call_kind_t kind)
+static inline unsigned count_calls(call_kind_t kind)
 {
     unsigned count = 0;
     for (unsigned i = 0; i < script.calls_count; i++) count += script.calls[i].kind == kind;
     return count;
 }
 
-static const call_t *nth_call(call_kind_t kind, unsigned n)
+static inline const call_t *nth_call(call_kind_t kind, unsigned n)
 {
     for (unsigned i = 0; i < script.calls_count; i++)
         if (script.calls[i].kind == kind && n-- == 0) return &script.calls[i];
@@ -144,7 +145,7 @@ static const call_t *nth_call(call_kind_t kind, unsigned n)
     longjmp(kiln_test_failed, 1);
 }
 
-static void fresh(const kiln_arena_config_t *config)
+static inline void fresh(const kiln_arena_config_t *config)
 {
     memset(&script, 0, sizeof script);
     free(present);
@@ -154,7 +155,7 @@ static void fresh(const kiln_arena_config_t *config)
 }
 
 /* An arena of 32 bits with `left` bytes in its current block, which ends at `end`. */
-static void fresh_32(kiln_follow_t follow, kiln_addr_t end, uint64_t left)
+static inline void fresh_32(kiln_follow_t follow, kiln_addr_t end, uint64_t left)
 {
     kiln_arena_config_t config = kiln_arena_config_default(32, 4096);
     config.follow = follow;
@@ -162,7 +163,7 @@ static void fresh_32(kiln_follow_t follow, kiln_addr_t end, uint64_t left)
     EXPECT_RULE(kiln_arena_place(&arena, 0, end - left, end - left, end, true));
 }
 
-static kiln_arena_result_t alloc(uint64_t bytes)
+static inline kiln_arena_result_t alloc(uint64_t bytes)
 {
     kiln_addr_t used = kiln_arena_used(&arena);
     kiln_arena_result_t result = kiln_arena_alloc(&arena, bytes);

@@ -105,6 +105,15 @@ static void test_watcher_that_needs_one_range_is_refused_by_blocks_only(void)
     fresh(&config);
     answer(UINT64_C(0xc000000000));
     const char *fits = kiln_arena_start(&arena, KILN_ARENA_AMD64, 0, 0, &layout);
+    kiln_addr_t last = arena.arena_start + config.addr_max;
+
+    const char *exactly[2];
+    for (unsigned i = 0; i < 2; i++) { /* to the last byte, and one less */
+        watcher.range_last = last - i;
+        fresh(&config);
+        answer(UINT64_C(0xc000000000));
+        exactly[i] = kiln_arena_start(&arena, KILN_ARENA_AMD64, 0, 0, &layout);
+    }
 
     fresh(&config);
     for (unsigned i = 0; i < 128; i++) answer(0);
@@ -113,6 +122,8 @@ static void test_watcher_that_needs_one_range_is_refused_by_blocks_only(void)
     watcher.upward_only = false;
     watcher.range_start = watcher.range_last = 0;
     EXPECT_RULE(fits);
+    EXPECT_RULE(exactly[0]);
+    EXPECT(exactly[1] && strstr(exactly[1], "outside the range"));
     EXPECT(blocks && strstr(blocks, "grows by blocks"));
 }
 
