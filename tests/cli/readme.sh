@@ -7,7 +7,7 @@
 #     file of the reader's (the same one all over README.md), PROGRAM for any program.
 #   - a command ends with status 0. One that is meant to end otherwise says so after it:
 #     ./kiln run -- .kiln/example/double_free   # status 134
-#   - one that takes minutes is marked `# minutes`; of those within a line, fuzz and bench do.
+#   - one that takes minutes is marked `# minutes`; of those within a line, fuzz, bench, prove and mutants do.
 
 # readme_commands README prints the commands, one a line, in their order.
 readme_commands() {
@@ -21,7 +21,7 @@ readme_commands() {
         while (match($0, /`\.\/kiln [^`]*`/)) {
             command = substr($0, RSTART + 1, RLENGTH - 2)
             $0 = substr($0, RSTART + RLENGTH)
-            print command (command ~ /^\.\/kiln (fuzz|bench)/ ? "   # minutes" : "")
+            print command (command ~ /^\.\/kiln (fuzz|bench|prove|mutants)/ ? "   # minutes" : "")
         }
     }' "$1"
 }
