@@ -204,36 +204,39 @@ reached() {
     END { for (at in seen) print at, seen[at] + 0 }' "$@"
 }
 
-job_cover_model() {
-    local status=0
-    model "$1" "$KILN_ROOT" "$out/$1.cover" --cover location --no-standard-checks || status=$?
-    [[ $status == 0 ]] || rm -f "$out/$1.cover.ok"
-    [[ $status != 0 ]] || : >"$out/$1.cover.ok"
-}
-
-# job_cover HARNESS
-job_cover() {
-    local name lines place function hit text excuse
-    local -a logs=()
-    for name in "${chosen[@]}"; do
-        [[ ${harness[$name]} == "$1" ]] || continue
-        job_cover_model "$name"
-        [[ -e $out/$name.cover.ok ]] || {
-            echo 0
-            echo "cbmc found no coverage for $name: $(tail -n 1 "$out/$name.cover")"
-            return
-        }
-        logs+=("$out/$name.cover")
-    done
-    lines=$(reached "${logs[@]}" | sort -V)
-    grep -c ' 1$' <<<"$lines" || true
+# unreached HARNESS LOG... prints the lines that no log reaches and that have no excuse.
+unreached() {
+    local harness=$1 place function hit text excuse
+    shift
     while read -r place function hit; do
         [[ $hit == 0 && $function != kiln_check_failed ]] || continue
         text=$(sed -n "${place#*:}p" "${place%%:*}")
-        excuse=$(awk -F '|' -v harness="$1" -v function_name="$function" -v text="$text" '
+        excuse=$(awk -F '|' -v harness="$harness" -v function_name="$function" -v text="$text" '
             !/^#/ && $1 == harness && $2 == function_name && ($3 == "" || index(text, $3)) { print; exit }' tests/proof/unreached.txt)
         [[ -n $excuse ]] || echo "$place $function is never reached: $(sed 's/^ *//' <<<"$text")"
-    done <<<"$lines"
+    done < <(reached "$@" | sort -V)
+}
+
+# job_cover HARNESS runs its proofs one by one until all lines were reached. The built-in solver
+# keeps what it learned from line to line, so it is the better one here.
+job_cover() {
+    local name missing='no proof was run' status
+    local -a logs=()
+    for name in "${chosen[@]}"; do
+        [[ ${harness[$name]} == "$1" && -n $missing ]] || continue
+        status=0
+        flags[$name]=${flags[$name]//--external-sat-solver cadical/}
+        model "$name" "$KILN_ROOT" "$out/$name.cover" --cover location --no-standard-checks || status=$?
+        if [[ $status != 0 ]]; then
+            echo 0
+            echo "cbmc found no coverage for $name (status $status): $(tail -n 1 "$out/$name.cover")"
+            return
+        fi
+        logs+=("$out/$name.cover")
+        missing=$(unreached "$1" "${logs[@]}")
+    done
+    reached "${logs[@]}" | grep -c ' 1$' || true
+    [[ -z $missing ]] || printf '%s\n' "$missing"
 }
 
 # job_planted PATCH
