@@ -24,9 +24,15 @@ static kiln_addr_t model_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bo
 {
     kiln_arena_model_t *model = ctx;
     kiln_os_fake_t *fake = model->fake;
-    if (model->started)
+    if (model->started) {
+        const kiln_arena_t *arena = model->arena;
+        kiln_addr_t end = (hint + bytes) & arena->mask;
         KILN_FUZZ_LAW("a new block is wished for where the current one ends",
-                      hint == model->arena->arena_end);
+                      hint == arena->arena_end);
+        KILN_FUZZ_LAW("the OS is not asked for a block that cannot lie there",
+                      end >= hint &&
+                          ((end - arena->arena_start - 1) & arena->mask) <= arena->config.addr_max);
+    }
     kiln_addr_t addr = fake->os.reserve(fake->os.ctx, hint, bytes, out_reserved);
     model->asked_bytes = bytes;
     if (addr == 0) return 0;

@@ -74,6 +74,11 @@ static void protect_first(void)
     (void)os->protect(os->ctx, base, PAGE, KILN_OS_NO_ACCESS);
 }
 
+static void release_second(void)
+{
+    os->release(os->ctx, base + PAGE, PAGE);
+}
+
 /* What was refused did not happen, what was granted did. */
 static void test_answers_are_remembered(void)
 {
@@ -92,8 +97,9 @@ static void test_answers_are_remembered(void)
     EXPECT_EQ(kiln_os_model_tag(&check.model, base).state, KILN_OS_READY);
     EXPECT_EQ(kiln_os_model_tag(&check.model, base).access, KILN_OS_NO_ACCESS);
     EXPECT_EQ(held_bytes(), 4 * PAGE);
-    os->release(os->ctx, base + PAGE, PAGE);
+    release_second();
     EXPECT_EQ(held_bytes(), 3 * PAGE);
+    EXPECT_STR(kiln_stops_rule(release_second), KILN_OS_RULE_RELEASE);
     EXPECT_RULE(kiln_os_model_broken_rule(&check.model));
 }
 
