@@ -48,7 +48,8 @@ static kiln_arena_t arena;
 static kiln_addr_t direct_start; /* what the last direct gave */
 static uint64_t direct_bytes;
 
-/* Comparisons rather than differences wherever nothing wraps: solvers take them in far less time. */
+/* Comparisons rather than differences wherever nothing wraps: solvers take them in far less time.
+ */
 static bool has_g(kiln_addr_t addr, uint64_t bytes)
 {
     return bytes != 0 && addr <= g && g <= addr + (bytes - 1);
@@ -271,7 +272,7 @@ static void any_config(kiln_follow_t follow)
     PROOF_ASSUME(g <= arena.mask);
 }
 
-static void any_addresses(void)
+static inline void any_addresses(void)
 {
     arena.arena_start = nondet_uint64();
     arena.arena_used = nondet_uint64();
@@ -297,8 +298,8 @@ static bool held_back(void)
     return (in_block() && arena.arena_reserved) || (ghost.kept && ghost.kept_reserved);
 }
 
-/* ghost_rule ties the ghost to the arena. It holds between steps: `assume` says so of the state before
- * one, and asserts it of the state after. */
+/* ghost_rule ties the ghost to the arena. It holds between steps: `assume` says so of the state
+ * before one, and asserts it of the state after. */
 #define LAW(holds, text)                                                                           \
     do {                                                                                           \
         if (assume)                                                                                \
@@ -312,7 +313,8 @@ static void ghost_rule(bool assume)
     LAW(!(in_block() && ghost.kept), "L1: a kept remainder is no part of the current block");
     LAW(ghost.told == ghost.heap, "L3: every byte of heap is published exactly once, no other is");
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++)
-        LAW(ghost.mapped[id] == ghost.shown[id], "L4: table pages are mapped and shown, or neither");
+        LAW(ghost.mapped[id] == ghost.shown[id],
+            "L4: table pages are mapped and shown, or neither");
     LAW(!ghost.heap || readable(), "L2: tables cover every heap byte");
     LAW(!ghost.heap || (g >= arena.arena_start && g < arena.arena_used),
         "L1: heap lies in [arena_start, arena_used)");
@@ -331,7 +333,7 @@ static void ghost_rule(bool assume)
         "L4: what is to be handed out is Reserved, and nothing that the OS granted is lost");
 }
 
-static void any_ghost(void)
+static inline void any_ghost(void)
 {
     ghost.os = (ghost_os_t)nondet_below(READY + 1);
     ghost.kept = nondet_bool();

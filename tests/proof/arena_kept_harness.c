@@ -75,6 +75,7 @@ static void prove_add(void)
 {
     kiln_arena_region_t region = {nondet_uint64(), nondet_uint64(), nondet_bool()};
     bool before[2] = {kept_holds(false), kept_holds(true)};
+    (void)before;
 
     PROOF_ASSUME(region.start <= region.end && region.end <= arena.mask);
     PROOF_ASSUME(kiln_is_aligned(region.start, kiln_arena_unit(&arena)) &&

@@ -40,6 +40,8 @@ static void record_state(void)
     proof_follow = FOLLOW;
 #ifdef REPLAYABLE
     proof_init_map = MAPPED_AT_START;
+#else
+    proof_init_map = 0;
 #endif
     proof_start = arena.arena_start;
     proof_used = arena.arena_used;
