@@ -209,7 +209,8 @@ unreached() {
     local harness=$1 place function hit text excuse
     shift
     while read -r place function hit; do
-        [[ $hit == 0 && $function != kiln_check_failed ]] || continue
+        # What the harnesses share is for all of them, and each uses a part.
+        [[ $hit == 0 && $place != */tests/proof/*.h:* && $place != tests/proof/*.h:* ]] || continue
         text=$(sed -n "${place#*:}p" "${place%%:*}")
         excuse=$(awk -F '|' -v harness="$harness" -v function_name="$function" -v text="$text" '
             !/^#/ && $1 == harness && $2 == function_name && ($3 == "" || index(text, $3)) { print; exit }' tests/proof/unreached.txt)
