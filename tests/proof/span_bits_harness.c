@@ -1,0 +1,95 @@
+/* The free bits of a span of class CLASS: from any state that satisfies the rule of spans, slots
+ * taken out are the lowest free ones, each once, at the right address, and nothing else changes; a
+ * slot given back is free, and nothing else changes; and the rule holds again. OP is the operation.
+ * One slot, any, is watched. */
+#include "allocator/heap/span.c"
+#include "tests/proof/proof.h"
+
+enum { TAKE, GIVE, OPEN };
+enum { TAKEN_MAX = 3, RECORD_WORDS = (sizeof(kiln_span_t) + SLOTS + SLOTS / 8) / 8 + 2 };
+
+static union {
+    kiln_span_t span;
+    uint64_t words[RECORD_WORDS];
+} record;
+
+static kiln_span_t *any_span(void)
+{
+    kiln_span_t *span = &record.span;
+    for (unsigned i = 0; i < RECORD_WORDS; i++) record.words[i] = nondet_uint64();
+    span->kind = KILN_SPAN_SMALL;
+    kiln_span_shape(span, CLASS);
+    PROOF_ASSERT(kiln_span_slots(span) == SLOTS, "SLOTS is what the class has");
+    PROOF_ASSERT(kiln_span_record_bytes(CLASS) <= sizeof record, "the record fits");
+    return span;
+}
+
+static void prove_take(kiln_span_t *span, uint32_t watched)
+{
+    kiln_slot_t out[TAKEN_MAX];
+    uint32_t slots_max = nondet_below(TAKEN_MAX + 1);
+    uint32_t used = span->used;
+    bool was_out = kiln_span_is_out(span, watched);
+    uint32_t taken = kiln_span_take(span, out + TAKEN_MAX, slots_max);
+
+    uint32_t left = SLOTS - used;
+    PROOF_ASSERT(taken == (left < slots_max ? left : slots_max),
+                 "as many as wanted, or all there are");
+    PROOF_ASSERT(span->used == used + taken, "the slots that are out are counted");
+    bool was_taken = false;
+    for (uint32_t i = 0; i < TAKEN_MAX; i++) {
+        if (i >= taken) continue;
+        const kiln_slot_t *slot = &out[TAKEN_MAX - 1 - i];
+        uint32_t slot_idx = (uint32_t)(slot->state - span->states);
+        PROOF_ASSERT(slot_idx < SLOTS, "a slot of the span is taken");
+        PROOF_ASSERT((uintptr_t)slot->block ==
+                         kiln_span_base(span) + slot_idx * kiln_span_slot_bytes(span),
+                     "its address is that of its index");
+        PROOF_ASSERT(was_out || watched >= slot_idx || kiln_span_is_out(span, watched),
+                     "no lower slot stays behind");
+        if (slot_idx == watched) {
+            PROOF_ASSERT(!was_taken && !was_out, "a slot is taken once, and was free");
+            was_taken = true;
+        }
+    }
+    PROOF_ASSERT(kiln_span_is_out(span, watched) == (was_out || was_taken), "nothing else is out");
+}
+
+static void prove_give(kiln_span_t *span, uint32_t watched)
+{
+    uint32_t given = nondet_below(SLOTS), used = span->used;
+    PROOF_ASSUME(kiln_span_is_out(span, given) && span->states[given] == KILN_SLOT_FREE);
+    bool was_out = kiln_span_is_out(span, watched);
+    kiln_span_give(span, given);
+    PROOF_ASSERT(kiln_span_is_out(span, watched) == (was_out && watched != given),
+                 "the slot is free, and no other");
+    PROOF_ASSERT(span->used == used - 1u, "the slots that are out are counted");
+}
+
+void harness(void)
+{
+    kiln_span_t *span = any_span();
+    uint32_t watched = nondet_below(SLOTS);
+    if (OP == OPEN) {
+        for (unsigned i = 0; i < SLOTS; i++) span->states[i] = KILN_SLOT_FREE;
+        uintptr_t base = (uintptr_t)nondet_uint64();
+        PROOF_ASSUME(kiln_is_aligned(base, KILN_PAGE_BYTES));
+        kiln_span_open(span, base, kiln_size_classes[CLASS].span_pages);
+        PROOF_ASSERT(!kiln_span_is_out(span, watched) && span->used == 0,
+                     "all slots are in the span");
+    } else {
+        PROOF_ASSUME(kiln_span_broken_rule(span) == NULL);
+        uint8_t state = span->states[watched];
+        PROOF_ASSUME(OP != TAKE || span->first_word == FIRST_WORD);
+        if (OP == TAKE) span->first_word = FIRST_WORD; /* cbmc knows it, too */
+        if (OP == TAKE) prove_take(span, watched);
+        if (OP == GIVE) prove_give(span, watched);
+        PROOF_ASSERT(span->states[watched] == state, "no slot state changes");
+    }
+    /* Said once more, so that cbmc knows the geometry of the rule's walk. */
+    PROOF_ASSERT(span->class_idx == CLASS && span->kind == KILN_SPAN_SMALL,
+                 "the span stays what it is");
+    span->class_idx = CLASS;
+    span->kind = KILN_SPAN_SMALL;
+    PROOF_ASSERT(kiln_span_broken_rule(span) == NULL, "the rule of spans holds again");
+}
