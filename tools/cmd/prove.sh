@@ -115,6 +115,11 @@ if [[ $list == 1 ]]; then
     exit 0
 fi
 
+if [[ $trace == 1 ]]; then
+    [[ ${#chosen[@]} == 1 && ${expect[${chosen[0]}]} == refuted:* ]] ||
+        kiln_usage "--trace takes the name of one proof that is to be refuted, but was given '${wanted[*]}'"
+fi
+
 # --- running ---------------------------------------------------------------------------------------
 
 out=$KILN_OUT/prove
@@ -166,8 +171,6 @@ judge() {
 }
 
 if [[ $trace == 1 ]]; then
-    [[ ${#chosen[@]} == 1 && ${expect[${chosen[0]}]} == refuted:* ]] ||
-        kiln_usage "--trace takes the name of one proof that is to be refuted, but was given '${wanted[*]}'"
     SLICE=() # the trace shows it
     model "${chosen[0]}" "$KILN_ROOT" "$out/${chosen[0]}.json" --json-ui --trace --stop-on-fail --verbosity 4 || true
     python3 tools/proof/trace.py "${chosen[0]}" <"$out/${chosen[0]}.json"
