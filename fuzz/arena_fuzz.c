@@ -276,7 +276,7 @@ static bool start_arena(const uint8_t *config)
     const char *reason = kiln_arena_start(&run.arena, arch, image_end, brk, &layout);
     trace_stepped();
     run.fake.config.space_last = space_last;
-    return !reason;
+    return kiln_arena_model_check_start(&run.model, reason);
 }
 
 /* begin makes fake, arena and model for a configuration. False: it allows no arena. */

@@ -33,6 +33,7 @@ static kiln_addr_t model_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bo
                       end >= hint &&
                           ((end - arena->arena_start - 1) & arena->mask) <= arena->config.addr_max);
     }
+    if (!model->started) model->start_asks++;
     kiln_addr_t addr = fake->os.reserve(fake->os.ctx, hint, bytes, out_reserved);
     model->asked_bytes = bytes;
     if (addr == 0) return 0;
@@ -474,7 +475,7 @@ void kiln_arena_model_init(kiln_arena_model_t *model, kiln_arena_t *arena, kiln_
     };
     model->watcher = (kiln_watcher_t){.ctx = model, .grow = model_grow};
     model->log = (kiln_arena_log_t){.ctx = model, .bound = model_bound};
-    model->blocks_count = 0;
+    model->blocks_count = model->start_asks = 0;
     model->started = model->published = model->saw[0] = model->saw[1] = false;
     model->grants = model->fixed_bytes = model->event_hash = 0;
     model->grows = model->bounds = 0;
@@ -494,6 +495,14 @@ void kiln_arena_model_started(kiln_arena_model_t *model)
     KILN_CHECK_RULE(kiln_arena_broken_rule(model->arena));
     if (follows_kiln(model) && !model->saw[0] && fake_knows(model))
         model->fixed_bytes = model->fake->stats.space_bytes - ours_bytes(model);
+}
+
+bool kiln_arena_model_check_start(const kiln_arena_model_t *model, const char *reason)
+{
+    unsigned attempts = model->arena->config.addr_bits > 32 ? 128 + 4 : 4;
+    if (reason && strcmp(reason, "no initial reservation possible") == 0)
+        KILN_FUZZ_LAW("start-up makes all of its attempts", model->start_asks == attempts);
+    return !reason;
 }
 
 void kiln_arena_model_check(kiln_arena_model_t *model, uint64_t bytes,

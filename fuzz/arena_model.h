@@ -64,6 +64,7 @@ typedef struct kiln_arena_model {
     bool started;         /* start-up is over */
     bool published;       /* arena_used was stored at least once */
     bool saw[2];          /* a reserve was answered unreserved [0], reserved [1] */
+    unsigned start_asks;  /* reserves before start-up was over */
     uint64_t grants;      /* answers of reserve and direct with an address */
     uint64_t fixed_bytes; /* ours since start-up, whatever it is used for */
     uint64_t event_hash;  /* of all results and publications */
@@ -84,6 +85,9 @@ void kiln_arena_model_init(kiln_arena_model_t *model, kiln_arena_t *arena, kiln_
 
 /* kiln_arena_model_started is called once, after start-up, before the first request. */
 void kiln_arena_model_started(kiln_arena_model_t *model);
+
+/* kiln_arena_model_check_start looks at what kiln_arena_start answered: false when it refused. */
+bool kiln_arena_model_check_start(const kiln_arena_model_t *model, const char *reason);
 
 /* Around every kiln_arena_alloc and kiln_arena_grow. `bytes` is the request's; of a grow that
  * retried, that of the last attempt. For a grow of `pages`, _check_grow stands for
