@@ -26,7 +26,7 @@ sources_of() {
     flavour=plain
     links=(-pthread)
     case $1 in
-    bin/arena_test | bin/arena_kiln_test)
+    bin/arena_test | bin/arena_kiln_test | bin/arena_seed_test | bin/arena_tables_test)
         sources=("tests/unit/${1#bin/}.c" "${arena[@]}" "${base[@]}" "${stop[@]}")
         ;;
     bin/os_ranges_test) sources=(tests/unit/os_ranges_test.c allocator/os/ranges.c) ;;
@@ -76,7 +76,7 @@ sources_of() {
         flavour=library
         sources=(tests/api/malloc_test.c "${library[@]}")
         ;;
-    tests/api/limit_program | tests/api/mappings_program)
+    tests/api/fork_program | tests/api/limit_program | tests/api/mappings_program)
         flavour=library
         sources=("$1.c" "${library[@]}")
         ;;
