@@ -1,18 +1,11 @@
 #include "allocator/heap/free_tree.h"
 
 #include "allocator/base/check.h"
+#include "allocator/base/mix.h"
 
-/* The finalizer of MurmurHash3 by Austin Appleby (public domain): a bijection, so that no two runs
- * have the same priority. */
 static uint64_t priority(const kiln_free_tree_t *tree, const kiln_span_t *run)
 {
-    uint64_t x = (kiln_span_base(run) - tree->origin) >> KILN_PAGE_SHIFT;
-    x ^= x >> 33;
-    x *= UINT64_C(0xff51afd7ed558ccd);
-    x ^= x >> 33;
-    x *= UINT64_C(0xc4ceb9fe1a85ec53);
-    x ^= x >> 33;
-    return x;
+    return kiln_mix((kiln_span_base(run) - tree->origin) >> KILN_PAGE_SHIFT);
 }
 
 static bool before(const kiln_span_t *a, const kiln_span_t *b)
