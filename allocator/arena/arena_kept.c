@@ -21,9 +21,10 @@ static void remove_at(kiln_arena_t *arena, unsigned idx)
 static void insert_at(kiln_arena_t *arena, unsigned idx, kiln_arena_region_t region)
 {
     arena->kept_count++;
-    for (unsigned i = KILN_ARENA_KEPT_MAX - 1; i > 0; i--)
+    for (unsigned i = KILN_ARENA_KEPT_MAX; i-- > 0;) {
         if (i > idx) arena->kept[i] = arena->kept[i - 1];
-    arena->kept[idx] = region;
+        if (i == idx) arena->kept[i] = region;
+    }
 }
 
 void kiln_arena_kept_take(kiln_arena_t *arena, kiln_arena_region_t *region, uint64_t bytes)

@@ -18,7 +18,9 @@
 #endif
 
 /* A proof may take one way through the growth routine, so that the solver has a fourth of it at
- * once; the four together are all. PATH_ANY: no choice. */
+ * once. That the four are all is asserted where a run leaves its path: without need nothing is
+ * asked of the OS, and what follows the fallback, or is followed by it, is no commit of a block.
+ * PATH_ANY: no choice. */
 enum {
     PATH_ANY,
     PATH_KEPT,  /* from a remainder */
@@ -144,10 +146,12 @@ static kiln_addr_t grant(uint64_t bytes)
     return addr;
 }
 
+static bool direct_asked, heap_commit_asked;
+
 static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool *out_reserved)
 {
     (void)ctx, (void)hint;
-    PROOF_ASSUME(PATH != PATH_KEPT && PATH != PATH_BUMP);
+    PROOF_ASSERT(PATH != PATH_KEPT && PATH != PATH_BUMP, "L4: no block is asked for without need");
     kiln_addr_t addr = grant(bytes);
     *out_reserved = nondet_bool();
 #ifdef ALL_RESERVED
@@ -161,7 +165,10 @@ static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool 
 static kiln_addr_t os_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
 {
     (void)ctx, (void)use;
-    PROOF_ASSUME(PATH == PATH_ANY || PATH == PATH_SMALL);
+    PROOF_ASSERT(PATH != PATH_KEPT && PATH != PATH_BUMP, "L4: no fallback without need");
+    PROOF_ASSERT(PATH == PATH_ANY || !heap_commit_asked, "L4: no fallback after a commit");
+    direct_asked = true;
+    PROOF_ASSUME(PATH != PATH_BLOCK); /* PATH_SMALL goes on from here */
     direct_start = grant(bytes);
     direct_bytes = kiln_round_up(bytes, PHYS);
     record_answer(direct_start, true);
@@ -178,7 +185,9 @@ static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, b
     PROOF_ASSUME(answer == KILN_OS_OK);
 #endif
     if (use != KILN_OS_HEAP) return (kiln_os_answer_t)answer; /* the tables' own proof judges it */
-    PROOF_ASSUME(PATH != PATH_SMALL);
+    PROOF_ASSERT(PATH == PATH_ANY || !direct_asked, "L4: no commit after the fallback");
+    heap_commit_asked = true;
+    PROOF_ASSUME(PATH != PATH_SMALL); /* PATH_BLOCK goes on from here */
     judge_range(addr, bytes);
     if (!has_g(addr, bytes)) return (kiln_os_answer_t)answer;
     if (!ANY_ANSWER) {

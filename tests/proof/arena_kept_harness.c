@@ -55,17 +55,28 @@ static bool rule_at(unsigned idx)
            (idx + 1 >= arena.kept_count || arena.kept[idx].end <= arena.kept[idx + 1].start);
 }
 
+/* The rule wants such addresses; the solver is spared their low bits. */
+static kiln_addr_t any_multiple(uint64_t unit)
+{
+    return (nondet_uint64() & arena.mask) / unit * unit;
+}
+
+static kiln_arena_region_t any_region(void)
+{
+    return (kiln_arena_region_t){any_multiple(kiln_arena_unit(&arena)), any_multiple(PHYS),
+                                 nondet_bool()};
+}
+
 static void any_arena(void)
 {
     arena.config = kiln_arena_config_default(WIDTH, PHYS);
     arena.mask = kiln_width_mask(WIDTH);
     arena.os = &os;
     arena.arena_start = nondet_uint64();
-    arena.arena_alloc = nondet_uint64();
-    arena.arena_end = nondet_uint64();
+    arena.arena_alloc = any_multiple(kiln_arena_unit(&arena));
+    arena.arena_end = any_multiple(PHYS);
     arena.kept_count = nondet_below(KILN_ARENA_KEPT_MAX + 1);
-    for (unsigned i = 0; i < KILN_ARENA_KEPT_MAX; i++)
-        arena.kept[i] = (kiln_arena_region_t){nondet_uint64(), nondet_uint64(), nondet_bool()};
+    for (unsigned i = 0; i < KILN_ARENA_KEPT_MAX; i++) arena.kept[i] = any_region();
     g = nondet_uint64();
 }
 
@@ -83,18 +94,18 @@ static void assume_around(unsigned k, const kiln_arena_region_t *region)
     }
 }
 
+/* FULL: are there as many remainders as there may be? */
 static void prove_add(void)
 {
-    kiln_arena_region_t region = {nondet_uint64(), nondet_uint64(), nondet_bool()};
+    kiln_arena_region_t region = any_region();
     unsigned k = nondet_below(KILN_ARENA_KEPT_MAX);
     bool empty = region.start == region.end;
 
     PROOF_ASSUME(region.start <= region.end && region.end <= arena.mask);
-    PROOF_ASSUME(kiln_is_aligned(region.start, kiln_arena_unit(&arena)) &&
-                 kiln_is_aligned(region.end, PHYS));
     PROOF_ASSUME(empty || (region.start != 0 && region.start >= arena.arena_start &&
                            region.end - 1 - arena.arena_start <= arena.config.addr_max));
     PROOF_ASSUME(empty || region.end <= arena.arena_alloc || arena.arena_end <= region.start);
+    PROOF_ASSUME((arena.kept_count == KILN_ARENA_KEPT_MAX) == FULL);
     assume_around(k, &region);
     old = arena;
 
@@ -117,8 +128,8 @@ static void prove_add(void)
         bool kept = false;
         for (unsigned i = 0; i < KILN_ARENA_KEPT_MAX; i++)
             kept |= holds(&arena, i, region.reserved);
-        PROOF_ASSERT(kept || !region.reserved || g_releases == 1,
-                     "L4: a new remainder is kept or goes back");
+        PROOF_ASSERT(g_releases == (region.reserved && !kept),
+                     "L4: a new remainder is kept or goes back, not both");
     }
 }
 

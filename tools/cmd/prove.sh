@@ -103,7 +103,7 @@ for name in "${names[@]}"; do
     done
 done
 for word in "${wanted[@]}"; do
-    printf '%s\n' "${names[@]}" | grep -q -e "^$word" ||
+    [[ $'\n'$(printf '%s\n' "${names[@]}") == *$'\n'"$word"* ]] ||
         kiln_usage "no proof has a name that begins with '$word'; the nearest is" \
             "'$(kiln_nearest "$word" "${names[@]}")' (kiln prove --list lists all)"
 done
@@ -132,7 +132,15 @@ flock -n 9 || {
 kiln_need proof
 kiln_cbmc
 results=$(mktemp -d "$out/run.XXXXXX")
-trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$results"' EXIT
+mkdir "$results/groups" "$results/tmp"
+# Each cbmc is in a process group of its own, with the solver that it starts.
+end_all() {
+    local group
+    kill $(jobs -p) 2>/dev/null || true
+    for group in "$results"/groups/*; do kill -- "-${group##*/}" 2>/dev/null || true; done
+    rm -rf "$results"
+}
+trap end_all EXIT
 trap 'exit 130' INT TERM
 
 # model NAME FOLDER LOG [FLAG...] runs cbmc on a proof with the sources of FOLDER.
@@ -140,7 +148,8 @@ model() {
     local name=$1 folder=$2 log=$3
     shift 3
     # shellcheck disable=SC2086 # several words each
-    (cd "$folder" && ulimit -v "$MEMORY_KIB" && exec nice timeout -k 10 "$SECONDS_MAX" "$KILN_CBMC" \
+    (cd "$folder" && : >"$results/groups/$BASHPID" && ulimit -v "$MEMORY_KIB" &&
+        TMPDIR=$results/tmp exec nice timeout -k 10 "$SECONDS_MAX" "$KILN_CBMC" \
         "${FLAGS[@]}" "${SLICE[@]}" "$@" ${flags[$name]} "tests/proof/${harness[$name]}" ${sources[$name]}) \
         >"$log" 2>&1 9>&- </dev/null
 }
