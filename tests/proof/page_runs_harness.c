@@ -1,0 +1,369 @@
+/* Runs of pages, cut and joined: for any addresses and sizes up to 2^31 pages, one operation of the
+ * page heap loses and doubles no page, forgets no dirty one, leaves no two free neighbours of one
+ * kind, keeps trees, page map and counts in agreement, and where it fails changes nothing.
+ *
+ * The world is one record in the middle and any neighbours to its left and right, free, in use or
+ * missing; what lies beyond them is in use. Trees are stubs that keep what is in which (what they
+ * find is free_tree_harness.c's), the page map is its contract. One page, any, is watched: what
+ * holds for it holds for each. OP is what is done to the middle, of KIND, between LEFT_KIND
+ * and RIGHT_KIND; PHYS is the hardware page. */
+#include "tests/proof/span.h"
+
+#include "allocator/heap/page_map.h"
+#include "tests/proof/proof.h"
+
+static kiln_span_t *find(const kiln_page_map_t *map, uintptr_t addr);
+#define kiln_page_map_find find
+#include "allocator/heap/page_heap.c"
+#include "allocator/heap/span.c"
+
+enum { GIVE, CUT, DISCARD };
+enum { LEFT, MIDDLE, RIGHT, SPARE, SPARE_TOO, RECORDS };
+
+/* Each an object of its own: cbmc is slow where a pointer may lead anywhere into an array. */
+static kiln_span_t left_record, middle_record, right_record, spare_record, spare_too_record;
+static kiln_span_t *const records[RECORDS] = {&left_record, &middle_record, &right_record,
+                                              &spare_record, &spare_too_record};
+static _Atomic uint8_t slot_states[RECORDS];
+static kiln_page_heap_t heap;
+static kiln_arena_t arena;
+
+static uintptr_t page;              /* the page that is watched */
+static const kiln_span_t *map_says; /* where the page map leads from it */
+static bool page_is_ready;          /* as the OS has it */
+
+/* ---- what is where ---- */
+
+static bool in_tree[RECORDS]; /* that of its kind */
+
+static uint32_t number_of(const kiln_span_t *span)
+{
+    for (uint32_t i = 0; i < RECORDS; i++)
+        if (span == records[i]) return i;
+    PROOF_ASSERT(0, "a record of the heap");
+    return 0;
+}
+
+static bool in_use(const kiln_span_t *span)
+{
+    return span->kind == KILN_SPAN_LARGE;
+}
+
+static bool is_there(const kiln_span_t *span)
+{
+    return in_use(span) || in_tree[number_of(span)];
+}
+
+static bool holds(const kiln_span_t *span, uintptr_t addr)
+{
+    return is_there(span) && addr - kiln_span_base(span) < (uintptr_t)span->pages
+                                                               << KILN_PAGE_SHIFT;
+}
+
+static bool is_edge(const kiln_span_t *span, uintptr_t addr)
+{
+    uintptr_t offset = addr - kiln_span_base(span);
+    return offset < KILN_PAGE_BYTES || offset >> KILN_PAGE_SHIFT == span->pages - 1;
+}
+
+static bool is_dirty(const kiln_span_t *span, uintptr_t addr)
+{
+    uintptr_t page_idx = (addr - kiln_span_base(span)) >> KILN_PAGE_SHIFT;
+    return page_idx >= span->dirty_start && page_idx < span->dirty_end;
+}
+
+/* ---- the trees ---- */
+
+static kiln_free_tree_t *tree_of_kind(const kiln_span_t *run)
+{
+    return run->kind == KILN_SPAN_READY ? &heap.ready : &heap.discarded;
+}
+
+static bool is_in(uint32_t number, const kiln_free_tree_t *tree)
+{
+    return in_tree[number] && tree_of_kind(records[number]) == tree;
+}
+
+/* What a tree says of itself. No pointer to a tree is written through: that, too, makes cbmc slow.
+ */
+static void count(const kiln_free_tree_t *tree, kiln_free_tree_t *out)
+{
+    out->runs = out->pages = 0;
+    out->root = NULL;
+    for (uint32_t i = 0; i < RECORDS; i++)
+        if (is_in(i, tree)) {
+            out->root = records[i];
+            out->runs++;
+            out->pages += records[i]->pages;
+        }
+}
+
+static void count_both(void)
+{
+    count(&heap.ready, &heap.ready);
+    count(&heap.discarded, &heap.discarded);
+}
+
+void kiln_free_tree_add(kiln_free_tree_t *tree, kiln_span_t *run)
+{
+    PROOF_ASSERT(!in_tree[number_of(run)], "a run is in one tree at most");
+    PROOF_ASSERT(tree == tree_of_kind(run), "a run is in the tree of its kind");
+    PROOF_ASSERT(run->pages > 0, "a run has pages");
+    in_tree[number_of(run)] = true;
+    count_both();
+}
+
+void kiln_free_tree_remove(kiln_free_tree_t *tree, kiln_span_t *run)
+{
+    PROOF_ASSERT(is_in(number_of(run), tree), "a run is taken out of the tree that it is in");
+    in_tree[number_of(run)] = false;
+    count_both();
+}
+
+/* Of the runs that are large enough any; that it is the best does not matter here. */
+kiln_span_t *kiln_free_tree_best(const kiln_free_tree_t *tree, uint32_t pages)
+{
+    kiln_span_t *best = NULL;
+    for (uint32_t i = 0; i < RECORDS; i++)
+        if (is_in(i, tree) && records[i]->pages >= pages && (!best || nondet_bool()))
+            best = records[i];
+    return best;
+}
+
+kiln_span_t *kiln_free_tree_largest(const kiln_free_tree_t *tree)
+{
+    return tree == &heap.ready ? heap.ready.root : heap.discarded.root;
+}
+
+/* ---- the page map, the arena, the OS ---- */
+
+/* The contract of the map: a span in use from all of its pages, a free run from both ends. */
+static kiln_span_t *find(const kiln_page_map_t *map, uintptr_t addr)
+{
+    (void)map;
+    for (uint32_t i = 0; i < RECORDS; i++)
+        if (holds(records[i], addr) && (in_use(records[i]) || is_edge(records[i], addr)))
+            return records[i];
+    return NULL;
+}
+
+void kiln_page_map_set(const kiln_page_map_t *map, kiln_span_t *span, uint32_t first,
+                       uint32_t pages)
+{
+    (void)map;
+    uintptr_t start = kiln_span_base(span) + ((uintptr_t)first << KILN_PAGE_SHIFT);
+    PROOF_ASSERT(first < span->pages && pages <= span->pages - first,
+                 "a span's own pages are mapped");
+    if (page - start < (uintptr_t)pages << KILN_PAGE_SHIFT) map_says = span;
+}
+
+void *kiln_meta_take(kiln_meta_t *meta, size_t bytes)
+{
+    (void)meta, (void)bytes;
+    return NULL;
+}
+
+kiln_arena_result_t kiln_arena_grow(kiln_arena_t *grown, uint64_t pages, uint64_t *out_bytes)
+{
+    (void)grown, (void)pages, (void)out_bytes;
+    return (kiln_arena_result_t){.addr = 0};
+}
+
+kiln_span_t *kiln_free_tree_before(const kiln_free_tree_t *tree, const kiln_span_t *run)
+{
+    (void)tree, (void)run;
+    return NULL; /* or there is none: what is done to one is what is done to each */
+}
+
+static const kiln_span_t *holder(void)
+{
+    const kiln_span_t *found = NULL;
+    unsigned holders = 0;
+    for (uint32_t i = 0; i < RECORDS; i++)
+        if (holds(records[i], page)) {
+            found = records[i];
+            holders++;
+        }
+    PROOF_ASSERT(holders == 1, "no page is lost or doubled");
+    return found;
+}
+
+static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, bool reserved,
+                                  kiln_os_use_t use)
+{
+    (void)ctx, (void)reserved, (void)use;
+    PROOF_ASSERT(kiln_is_aligned(addr | bytes, PHYS) || PHYS < KILN_PAGE_BYTES,
+                 "whole hardware pages are committed");
+    if (nondet_bool()) return KILN_OS_FAIL;
+    if (page - addr < bytes) {
+        PROOF_ASSERT(!page_is_ready, "what is Ready is not committed again");
+        page_is_ready = true;
+    }
+    return KILN_OS_OK;
+}
+
+static void os_discard(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    (void)ctx;
+    PROOF_ASSERT(bytes > 0 && kiln_is_aligned(addr | bytes, PHYS),
+                 "whole hardware pages are discarded");
+    if (page - addr < bytes) {
+        PROOF_ASSERT(page_is_ready, "what is Ready is discarded");
+        page_is_ready = false;
+    }
+}
+
+static const kiln_os_t os = {.phys_bytes = PHYS, .commit = os_commit, .discard = os_discard};
+
+/* ---- any world ---- */
+
+static void any_record(uint32_t number, uint8_t kind, uintptr_t base, uint32_t pages)
+{
+    kiln_span_t *span = records[number];
+    span->kind = kind;
+    span->base = base;
+    span->pages = pages;
+    if (kind == KILN_SPAN_SPARE) return;
+    if (kind == KILN_SPAN_LARGE) {
+        span->used = 1;
+        span->slots_bytes = (size_t)pages << KILN_PAGE_SHIFT;
+        heap.counts.in_use += pages;
+        heap.counts.large += pages;
+        heap.counts.large_spans++;
+    } else {
+        if (kind == KILN_SPAN_READY) {
+            span->dirty_start = nondet_below(pages + 1);
+            span->dirty_end = nondet_below(pages + 1);
+            PROOF_ASSUME(span->dirty_start <= span->dirty_end);
+        } else {
+            PROOF_ASSUME(PHYS <= KILN_PAGE_BYTES ||
+                         kiln_is_aligned(base | (uintptr_t)pages << KILN_PAGE_SHIFT, PHYS));
+        }
+        heap.counts.dirty += span->dirty_end - span->dirty_start;
+        kiln_free_tree_add(tree_of_kind(span), span);
+    }
+    heap.counts.taken += pages;
+}
+
+static void any_world(void)
+{
+    heap.os = &os;
+    heap.arena = &arena;
+    arena.arena_alloc = nondet_uint64();
+    heap.dirty_pages_max = UINT64_MAX; /* DISCARD is what the idle policy does, run by run */
+    for (uint32_t i = 0; i < RECORDS; i++) records[i]->states = &slot_states[i];
+    for (uint32_t i = SPARE; i < RECORDS; i++)
+        if (OP == CUT || nondet_bool()) give_record(&heap, records[i]);
+
+    uint32_t left = nondet_below(PAGES_MAX), middle = nondet_below(PAGES_MAX),
+             right = nondet_below(PAGES_MAX);
+    PROOF_ASSUME(left > 0 && middle > 0 && right > 0 &&
+                 (uint64_t)left + middle + right <= PAGES_MAX);
+    uintptr_t base = (uintptr_t)nondet_uint64();
+    uint64_t all_bytes = bytes_of(left) + bytes_of(middle) + bytes_of(right);
+    PROOF_ASSUME(base > 0 && kiln_is_aligned(base, KILN_PAGE_BYTES) &&
+                 all_bytes < UINTPTR_MAX - base);
+    any_record(LEFT, LEFT_KIND, base, left);
+    any_record(MIDDLE, KIND, base + (uintptr_t)bytes_of(left), middle);
+    any_record(RIGHT, RIGHT_KIND, base + (uintptr_t)bytes_of(left + middle), right);
+    heap.counts.peak = heap.counts.taken;
+
+    page = (uintptr_t)nondet_uint64();
+    PROOF_ASSUME(kiln_is_aligned(page, KILN_PAGE_BYTES));
+    PROOF_ASSUME(holds(records[LEFT], page) || holds(records[MIDDLE], page) ||
+                 holds(records[RIGHT], page));
+    map_says = find(NULL, page);
+    page_is_ready = holder()->kind != KILN_SPAN_DISCARDED;
+}
+
+/* ---- what must hold after it ---- */
+
+static void prove_counts(void)
+{
+    kiln_page_counts_t found = {0};
+    uint64_t ready = 0, gone = 0, spares = 0, listed = 0;
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        const kiln_span_t *span = records[i];
+        if (in_use(span)) found.in_use += span->pages;
+        if (in_use(span)) found.large += span->pages;
+        if (is_in(i, &heap.ready)) ready += span->pages;
+        if (is_in(i, &heap.discarded)) gone += span->pages;
+        if (in_tree[i]) found.dirty += span->dirty_end - span->dirty_start;
+        if (span->kind == KILN_SPAN_SPARE) spares++;
+    }
+    for (const kiln_span_t *span = heap.spares[0]; span; span = span->left) {
+        PROOF_ASSERT(span->kind == KILN_SPAN_SPARE && listed < spares, "a spare record waits once");
+        listed++;
+    }
+    PROOF_ASSERT(heap.counts.in_use == found.in_use, "in_use counts the pages of spans");
+    PROOF_ASSERT(heap.counts.large == found.large, "large counts the pages of large spans");
+    PROOF_ASSERT(heap.counts.dirty == found.dirty, "dirty counts the dirty pages");
+    PROOF_ASSERT(heap.counts.taken == found.in_use + ready + gone,
+                 "in use, ready and discarded are all");
+}
+
+static void prove_neighbours(void)
+{
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        const kiln_span_t *low = records[i];
+        if (!in_tree[i]) continue;
+        PROOF_ASSERT(low->kind != KILN_SPAN_DISCARDED || PHYS <= KILN_PAGE_BYTES ||
+                         kiln_is_aligned(kiln_span_base(low) | kiln_span_end(low), PHYS),
+                     "a discarded run is whole hardware pages");
+        PROOF_ASSERT(low->dirty_start <= low->dirty_end && low->dirty_end <= low->pages &&
+                         (low->kind == KILN_SPAN_READY || low->dirty_start == low->dirty_end),
+                     "dirty pages lie in a Ready run");
+        for (uint32_t j = 0; j < RECORDS; j++)
+            PROOF_ASSERT(!in_tree[j] || records[j]->kind != low->kind ||
+                             kiln_span_end(low) != kiln_span_base(records[j]),
+                         "free neighbours of one kind are joined");
+    }
+}
+
+static void prove_page(bool was_dirty, const kiln_span_t *taken)
+{
+    const kiln_span_t *now = holder();
+    PROOF_ASSERT((now->kind != KILN_SPAN_DISCARDED) == page_is_ready,
+                 "the OS has the page as the heap does");
+    if (in_use(now) || is_edge(now, page))
+        PROOF_ASSERT(map_says == now, "the page map leads to spans and to the ends of free runs");
+    if (was_dirty && page_is_ready && (!in_use(now) || now == taken))
+        PROOF_ASSERT(is_dirty(now, page), "a dirty page is not forgotten");
+}
+
+/* Any piece of the middle one; the record of what is right of it is there where it is needed. */
+static const kiln_span_t *cut_middle(void)
+{
+    kiln_span_t *run = records[MIDDLE];
+    uint32_t skip = nondet_below(run->pages), pages = nondet_below(run->pages) + 1;
+    PROOF_ASSUME(pages <= run->pages - skip);
+    uintptr_t start = kiln_span_base(run) + (uintptr_t)bytes_of(skip);
+    kiln_span_t *span = take_record(&heap, KILN_CLASS_LARGE);
+    kiln_span_t *spare = take_record(&heap, KILN_CLASS_LARGE);
+    bool needed = skip > 0 && pages < run->pages - skip;
+    bool done = cut(&heap, run, skip, pages, span, needed || nondet_bool() ? spare : NULL);
+
+    PROOF_ASSERT(done || run->kind == KILN_SPAN_DISCARDED, "Ready memory can always be cut");
+    if (!done || !needed) give_record(&heap, spare);
+    if (!done) give_record(&heap, span);
+    if (!done) return NULL;
+    heap.counts.large += pages; /* as the callers do */
+    PROOF_ASSERT(kiln_span_base(span) == start && span->pages == pages, "the span is that piece");
+    PROOF_ASSERT(kiln_span_slots_bytes(span) == bytes_of(pages), "the block is all of its pages");
+    return span;
+}
+
+void harness(void)
+{
+    any_world();
+    const kiln_span_t *before = holder(), *taken = NULL;
+    bool was_dirty = before->kind == KILN_SPAN_READY ? is_dirty(before, page) : in_use(before);
+
+    if (OP == GIVE) kiln_page_heap_give(&heap, records[MIDDLE]);
+    if (OP == CUT) taken = cut_middle();
+    if (OP == DISCARD) (void)discard(&heap, records[MIDDLE]);
+    prove_page(was_dirty, taken);
+    prove_neighbours();
+    prove_counts();
+    PROOF_ASSERT(heap.lock.word == 0, "the lock is free again");
+}
