@@ -52,6 +52,7 @@ arena_seed_top broken_top
 arena_go19_top broken_top
 arena_seed_fresh broken_fresh
 arena_seed_hole broken_hole
+arena_go19_hole broken_hole
 END_OF_LIST
 
 expect_run "only what is refuted has a trace" 2 'takes the name of one proof' "$kiln" prove --trace units

@@ -33,6 +33,7 @@ fuzz       check  tests/fuzz/command_test.sh
 mutants    check  tests/mutants/mutants_test.sh
 prove      check  tools/proof/test.sh
 readme     check  tests/cli/readme_test.sh
+full       all    tests/stress/full_test.sh
 newcomer   all    tests/newcomer/newcomer_test.sh
 '
 QUICK=(default format lint layers)
@@ -53,8 +54,8 @@ wrong argument.
   FILTER    only tests whose Bazel label contains this word, or is it; in the phases default and
             release unless others are named
   --quick   only the phases that a change must pass before anything else
-  --all     also the newcomer's test, which sets Kiln up on a minimal Debian in a folder, and the
-            commands of README.md that take minutes
+  --all     also the newcomer's test, which sets Kiln up on a minimal Debian in a folder, the searches
+            and stresses at full length, and the commands of README.md that take minutes
 
 Phases:
 END
