@@ -15,13 +15,6 @@ static _Atomic uint64_t present[(TABLE_PAGES + 63) / 64];
 static _Atomic(kiln_span_t *) mapped[ENTRIES];
 static kiln_span_t span, other;
 
-bool kiln_arena_holds(const kiln_arena_t *asked, kiln_addr_t addr)
-{
-    (void)asked, (void)addr;
-    PROOF_ASSERT(0, "an arena that follows kiln is not asked");
-    return false;
-}
-
 void harness(void)
 {
     uint64_t mapped_idx = nondet_below(TABLE_PAGES);
