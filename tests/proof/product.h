@@ -27,7 +27,6 @@ static bool multiply(size_t a, size_t b, size_t *out)
     return product_overflows;
 }
 
-/* NOLINTNEXTLINE(bugprone-reserved-identifier): the allocator is to call it by that name */
 #define __builtin_mul_overflow multiply
 
 #endif

@@ -27,8 +27,8 @@ lint_one() {
         mapfile -t -O "${#flags[@]}" flags < <(echo -Wno-shadow; awk -v harness="${file##*/}" '
             $0 ~ "^[^#].* " harness " " { while (match($0, /-D[A-Za-z_0-9=]*/)) {
                 print substr($0, RSTART, RLENGTH); $0 = substr($0, RSTART + RLENGTH) } exit }' tests/proof/proofs.txt)
-        checks+=,-bugprone-suspicious-include,-clang-analyzer-core.BitwiseShift,-misc-redundant-expression,-clang-analyzer-optin.core.EnumCastOutOfRange
-        checks+=,-bugprone-suspicious-include,-clang-analyzer-core.BitwiseShift,-bugprone-reserved-identifier,-clang-analyzer-core.BitwiseShift
+        checks+=,-misc-redundant-expression,-clang-analyzer-optin.core.EnumCastOutOfRange
+        checks+=,-bugprone-suspicious-include,-bugprone-reserved-identifier,-clang-analyzer-core.BitwiseShift
         ;;
     esac
     hash=$({
