@@ -260,9 +260,10 @@ static void any_world(void)
     PROOF_ASSUME(left > 0 && middle > 0 && right > 0 &&
                  (uint64_t)left + middle + right <= PAGES_MAX);
     uintptr_t base = (uintptr_t)nondet_uint64();
+    /* The arena never takes the last hardware page of the address space. */
     uint64_t all_bytes = bytes_of(left) + bytes_of(middle) + bytes_of(right);
-    PROOF_ASSUME(base > 0 && kiln_is_aligned(base, KILN_PAGE_BYTES) &&
-                 all_bytes < UINTPTR_MAX - base);
+    PROOF_ASSUME(base > 0 && base < UINTPTR_MAX - PHYS && kiln_is_aligned(base, KILN_PAGE_BYTES) &&
+                 all_bytes <= UINTPTR_MAX - base - PHYS);
     any_record(LEFT, LEFT_KIND, base, left);
     any_record(MIDDLE, KIND, base + (uintptr_t)bytes_of(left), middle);
     any_record(RIGHT, RIGHT_KIND, base + (uintptr_t)bytes_of(left + middle), right);
