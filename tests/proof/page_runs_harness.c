@@ -130,11 +130,6 @@ kiln_span_t *kiln_free_tree_best(const kiln_free_tree_t *tree, uint32_t pages)
     return best;
 }
 
-kiln_span_t *kiln_free_tree_largest(const kiln_free_tree_t *tree)
-{
-    return tree == &heap.ready ? heap.ready.root : heap.discarded.root;
-}
-
 /* ---- the page map, the arena, the OS ---- */
 
 /* The contract of the map: a span in use from all of its pages, a free run from both ends. */
@@ -167,12 +162,6 @@ kiln_arena_result_t kiln_arena_grow(kiln_arena_t *grown, uint64_t pages, uint64_
 {
     (void)grown, (void)pages, (void)out_bytes;
     return (kiln_arena_result_t){.addr = 0};
-}
-
-kiln_span_t *kiln_free_tree_before(const kiln_free_tree_t *tree, const kiln_span_t *run)
-{
-    (void)tree, (void)run;
-    return NULL; /* or there is none: what is done to one is what is done to each */
 }
 
 static const kiln_span_t *holder(void)
