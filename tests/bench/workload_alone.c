@@ -42,13 +42,14 @@ static uint64_t run_fifo(kiln_load_t *load)
 {
     void **blocks = workload_array(load, load->live, sizeof *blocks);
     uint64_t sum = 0;
+    size_t at = 0;
     fill(blocks, load);
     workload_phase_begin(load);
-    for (uint64_t done = 0; done < load->ops; done += load->live)
-        for (size_t i = 0; i < load->live; i++) {
-            sum += workload_end(blocks[i], load->bytes);
-            blocks[i] = workload_block(load->bytes, (uint8_t)(i + done));
-        }
+    for (uint64_t i = 0; i < load->ops; i++) {
+        sum += workload_end(blocks[at], load->bytes);
+        blocks[at] = workload_block(load->bytes, (uint8_t)i);
+        if (++at == load->live) at = 0;
+    }
     workload_phase_end(load);
     return sum + empty(blocks, load);
 }

@@ -6,12 +6,14 @@
 /* Arrays that grow by half, several at once; an operation is one call of realloc. */
 static uint64_t run_realloc(kiln_load_t *load)
 {
+    enum { FIRST_BYTES = 16 };
+    if (load->bytes < FIRST_BYTES) workload_misused("realloc wants --bytes to be 16 or more");
     unsigned char **arrays = workload_array(load, load->live, sizeof *arrays);
     uint64_t sum = 0, ops = 0;
 
     for (unsigned round = 0; ops < load->ops; round++) {
         size_t bytes = 0;
-        for (size_t next = 16; next <= load->bytes; bytes = next, next += next / 2)
+        for (size_t next = FIRST_BYTES; next <= load->bytes; bytes = next, next += next / 2)
             for (size_t i = 0; i < load->live; i++, ops++) {
                 unsigned char *grown = realloc(arrays[i], next);
                 if (!grown) workload_failed("realloc gave NULL");
@@ -22,7 +24,7 @@ static uint64_t run_realloc(kiln_load_t *load)
                 arrays[i] = grown;
             }
         for (size_t i = 0; i < load->live; i++) {
-            sum += arrays[i][bytes - 1];
+            if (bytes > 0) sum += arrays[i][bytes - 1];
             free(arrays[i]);
             arrays[i] = NULL;
         }

@@ -11,133 +11,19 @@ the script found itself (a server's VmHWM). /usr/bin/time asks the kernel for it
 started by Python inherits Python's own peak.
 """
 
-import argparse
-import hashlib
 import os
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
-PROGRAMS = ["python3", "sqlite3", "perl", "git", "gcc", "xmllint", "xz", "redis", "bash",
-            "coreutils", "node"]
+sys.dont_write_bytecode = True  # this folder is the checkout's
+
+from real_program import PROGRAMS, Failure, Program, measure
+
 WALL_LIMIT = 1.25
 PEAK_LIMIT = 1.5
-RUN_LIMIT_S = 240
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-class Failure(Exception):
-    """A program that did not do on a heap what it does on the system's."""
-
-
-class Sample:
-    def __init__(self, wall_s, cpu_s, peak_kib):
-        self.wall_s, self.cpu_s, self.peak_kib = wall_s, cpu_s, peak_kib
-
-
-class Progress:
-    """One line on a terminal, wiped at the end; nothing elsewhere."""
-
-    def __init__(self, runs):
-        self.runs, self.done, self.began = runs, 0, time.monotonic()
-        self.terminal = sys.stderr.isatty()
-
-    def show(self, text):
-        if self.terminal:
-            spent = int(time.monotonic() - self.began)
-            line = f"[{self.done}/{self.runs} runs, {spent // 60}:{spent % 60:02d}] {text}"
-            sys.stderr.write("\r\033[K" + line[:shutil.get_terminal_size().columns - 1])
-            sys.stderr.flush()
-        self.done += 1
-
-    def wipe(self):
-        if self.terminal:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
-
-
-class Program:
-    def __init__(self, name, folder):
-        self.name, self.folder = name, os.path.join(folder, name)
-        self.script = os.path.join(HERE, name + ".sh")
-        self.expected = None
-
-    def command(self, *args):
-        return ["/bin/bash", self.script, *args]
-
-    def prepare(self):
-        if subprocess.run(self.command("prepare"), stdin=subprocess.DEVNULL).returncode != 0:
-            raise SystemExit(2)
-
-    def run(self, heap, evidence=False):
-        """One run on a heap; gives its Sample. Its output must be that of the first run."""
-        peak = self.folder + ".peak"
-        env = dict(os.environ)
-        if evidence:
-            env["REAL_EVIDENCE"] = "1"
-        command = ["/usr/bin/time", "-q", "-f", "%M", "-o", peak,
-                   *self.command("run", heap, self.folder, "bench")]
-        began = time.monotonic()
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=env,
-                                 start_new_session=True)
-        status, usage = self.wait(child, heap)
-        wall_s = time.monotonic() - began
-        if status != 0:
-            raise Failure(f"{heap}: exit {status}\n{self.tail('err')}")
-        self.compare(heap)
-        if evidence:
-            self.check_evidence(heap)
-        own = os.path.join(self.folder, "peak_kib")
-        with open(own if os.path.exists(own) else peak, encoding="ascii") as file:
-            peak_kib = int(file.read())
-        return Sample(wall_s, usage.ru_utime + usage.ru_stime, peak_kib)
-
-    def wait(self, child, heap):
-        """Waits at most RUN_LIMIT_S; whatever ends the wait, nothing of the run is left behind."""
-        def too_long(_signal, _frame):
-            raise Failure(f"{heap}: not done after {RUN_LIMIT_S} s")
-        signal.signal(signal.SIGALRM, too_long)
-        signal.alarm(RUN_LIMIT_S)
-        try:
-            _, status, usage = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
-            return child.returncode, usage
-        finally:
-            signal.alarm(0)
-            try:
-                os.killpg(child.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-
-    def compare(self, heap):
-        made = subprocess.run(self.command("result", self.folder), stdout=subprocess.PIPE,
-                              stdin=subprocess.DEVNULL)
-        if made.returncode != 0 or not made.stdout:
-            raise Failure(f"{heap}: no output\n{self.tail('err')}")
-        if self.expected is None:
-            self.expected = made.stdout
-        elif made.stdout != self.expected:
-            ours, first = made.stdout.splitlines(), self.expected.splitlines()
-            where = next((i for i, pair in enumerate(zip(first, ours)) if pair[0] != pair[1]),
-                         min(len(first), len(ours)))
-            raise Failure(f"{heap}: its output differs from line {where + 1} on")
-
-    def check_evidence(self, heap):
-        done = subprocess.run(self.command("evidence", self.folder, heap), text=True,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        if done.returncode != 0:
-            raise Failure(f"{heap}: {done.stderr.strip()}")
-
-    def tail(self, name):
-        try:
-            with open(os.path.join(self.folder, name), errors="replace", encoding="utf-8") as file:
-                return "".join(file.readlines()[-8:])
-        except OSError:
-            return ""
 
 
 class Result:
@@ -167,20 +53,28 @@ class Result:
                 f"{self.median(1, 'peak_kib') / 1024:.1f}", f"{peak:.2f}", mark]
 
 
-def measure(name, args, folder, progress, sides):
+def run_on(side, program, *args, **how):
+    """A run whose failure says on which side it was."""
+    try:
+        return program.run(*args, **how)
+    except Failure as failure:
+        raise Failure(failure.kind, f"{side}: {failure}") from failure
+
+
+def measure_program(name, args, folder, progress, sides):
     program = Program(name, folder)
     progress.show(f"{name}: inputs")
     program.prepare()
-    progress.show(f"{name}: first run on {sides[0]}")
-    program.run(args.against or "system", evidence=bool(args.against))
-    progress.show(f"{name}: first run on Kiln")
-    program.run(args.library, evidence=True)
+    heaps = list(zip(sides, (args.against or "system", args.library)))
+    for side, heap in heaps:
+        progress.show(f"{name}: first run on {side}")
+        run_on(side, program, heap, evidence=heap != "system")
     pairs = []
     for n in range(args.pairs):
         pair = []
-        for side, heap in zip(sides, (args.against or "system", args.library)):
+        for side, heap in heaps:
             progress.show(f"{name}: pair {n + 1} of {args.pairs} on {side}")
-            pair.append(program.run(heap))
+            pair.append(run_on(side, program, heap))
         pairs.append(pair)
     shutil.rmtree(program.folder, ignore_errors=True)
     return Result(name, pairs)
@@ -195,11 +89,7 @@ def table(results, sides):
                  for what in ("wall_s", "cpu_s", "peak_kib")]
         rows.append(["geometric mean", "", "", f"{means[0]:.2f}", "", "", "", f"{means[1]:.2f}",
                      "", "", f"{means[2]:.2f}", ""])
-    widths = [max(len(row[i]) for row in [head] + rows) for i in range(len(head))]
-    for row in [head] + rows:
-        cells = [cell.ljust(width) if i in (0, len(head) - 1) else cell.rjust(width)
-                 for i, (cell, width) in enumerate(zip(row, widths))]
-        print("  ".join(cells).rstrip())
+    measure.table([head] + rows, left=(0, len(head) - 1))
 
 
 def write_tsv(path, results, sides):
@@ -212,19 +102,9 @@ def write_tsv(path, results, sides):
                                f"{sample.cpu_s:.4f}\t{sample.peak_kib}\n")
 
 
-def wrong(text):
-    print(f"kiln bench real: {text}", file=sys.stderr)
-    raise SystemExit(2)
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message):
-        wrong(message + "; kiln bench real --help lists all")
-
-
 def arguments():
-    parser = Parser(
-        prog="kiln bench real", allow_abbrev=False,
+    parser = measure.Parser(
+        prog="kiln bench real",
         description="Real programs on the system's malloc and on Kiln; kiln bench real --help "
         "tells what the table says.")
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="pairs of runs (5)")
@@ -237,57 +117,38 @@ def arguments():
                         help="the library called Kiln, when it is not the one built here")
     args = parser.parse_args()
     if not 1 <= args.pairs <= 1000:
-        wrong(f"--pairs is 1 to 1000, not {args.pairs}")
+        parser.wrong(f"--pairs is 1 to 1000, not {args.pairs}")
     for name in args.only or []:
         if name not in PROGRAMS:
-            wrong(f"there is no program '{name}' here; there are: {', '.join(PROGRAMS)}")
+            parser.wrong(f"there is no program '{name}' here; there are: {', '.join(PROGRAMS)}")
     if not args.library:
-        wrong("which library? set KILN_LIB or give --library=LIB.so")
+        parser.wrong("which library? set KILN_LIB or give --library=LIB.so")
     for option in ("library", "against"):
         path = getattr(args, option)
         if path is not None:
             if not os.path.isfile(path):
-                wrong(f"--{option}: there is no file '{path}'")
+                parser.wrong(f"--{option}: there is no file '{path}'")
             setattr(args, option, os.path.abspath(path))
-    if args.tsv and not os.access(os.path.dirname(os.path.abspath(args.tsv)), os.W_OK):
-        wrong(f"--tsv: '{args.tsv}' cannot be written")
+    parser.check_writable("--tsv", args.tsv)
     if not os.path.exists("/usr/bin/time"):
-        wrong("/usr/bin/time is missing; install it: apt-get install time")
+        parser.wrong("/usr/bin/time is missing; install it: apt-get install time")
     return args
-
-
-def machine():
-    model = "unknown CPU"
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    load = os.getloadavg()[0]
-    busy = f"; BUSY: load {load:.1f}, times mean little" if load > 0.5 * os.cpu_count() else ""
-    return f"{model}, {os.cpu_count()} CPUs, Linux {os.uname().release}{busy}"
-
-
-def library_id(path):
-    with open(path, "rb") as file:
-        return f"{os.path.basename(path)} (sha256 {hashlib.sha256(file.read()).hexdigest()[:12]})"
 
 
 def main():
     args = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     names = [name for name in PROGRAMS if not args.only or name in args.only]
     sides = [os.path.basename(args.against).split(".so")[0] if args.against else "system", "Kiln"]
-    other = library_id(args.against) if args.against else "the system's malloc"
-    print(f"{library_id(args.library)} against {other}; {args.pairs} pairs\n{machine()}\n",
-          flush=True)
-    progress = Progress(len(names) * (2 * args.pairs + 3))
+    other = measure.library_id(args.against) if args.against else "the system's malloc"
+    print(f"{measure.library_id(args.library)} against {other}; {args.pairs} pairs\n"
+          f"{measure.machine()}\n", flush=True)
+    progress = measure.Progress(len(names) * (2 * args.pairs + 3))
     results, failures = [], []
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kiln-bench-", dir="/tmp") as folder:
         for name in names:
             try:
-                results.append(measure(name, args, folder, progress, sides))
+                results.append(measure_program(name, args, folder, progress, sides))
             except Failure as failure:
                 failures.append(f"{name}: on {failure}".rstrip())
     progress.wipe()
@@ -304,7 +165,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(measure.main(main))
