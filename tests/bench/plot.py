@@ -62,9 +62,12 @@ def curves(results, kind, label):
     found = [one for one in found if one.group == "scale"]
     if not found:
         return []
-    lines = ["set logscale xy", "set xrange [*:*]", "set yrange [*:*]", "set grid x y",
+    ticks = [one.name.partition("-")[2] for one in found]
+    lines = ["set logscale xy", f"set xrange [{ticks[0]}:{float(ticks[-1]) * 1.01}]",
+             "set yrange [*:*]", "set grid x y",
              f"set title {text('CPU time of an operation, ns')}", f"set xlabel {text(label)}",
-             "set xtics norotate autofreq", "set ytics autofreq", "set style data linespoints"]
+             f"set xtics norotate ({','.join(ticks)})", "unset mxtics",
+             "set ytics autofreq", "set style data linespoints"]
     plots = []
     rows = [(heap, found, colour(results, heap), heap) for heap in results.heaps]
     if kind == "any" and touched:

@@ -36,6 +36,7 @@ SIZES = {16: 20_000_000, 64: 20_000_000, 256: 15_000_000,
 SCALE_LIVE = [10 ** n for n in range(3, 8)]
 SCALE_THREADS = [1, 2, 4, 8, 16, 32, 64]
 SCALE_LIVE_OPS, SCALE_THREADS_OPS, SCALE_BYTES = 8_000_000, 8_000_000, 32
+SCALE_THREADS_LIVE = 20000  # of all threads: more threads do not mean more memory
 SERVER = "server"  # the shape that tells its live bytes
 
 
@@ -120,7 +121,8 @@ def scale_workloads(program, folder, some):
             made[-1].only_base = name == "touch"
     for threads in SCALE_THREADS:
         made.append(Workload("scale", f"threads-{threads}", program, folder, "apart",
-                             some(SCALE_THREADS_OPS), threads=threads))
+                             some(SCALE_THREADS_OPS), threads=threads,
+                             live=SCALE_THREADS_LIVE // threads))
     return made
 
 

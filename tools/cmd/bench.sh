@@ -1,9 +1,43 @@
 #!/bin/bash
-# kiln bench - measures Kiln; `kiln bench real`: real programs on the system's malloc and on Kiln
+# kiln bench - Kiln and other heaps side by side: time and memory of workloads and real programs
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
 source "$KILN_ROOT/tools/lib/program.sh"
 
 usage() {
+    cat <<'END'
+Usage: kiln bench [GROUP]... [NAME=LIB.so[,VARIABLE=VALUE]...]... [OPTION]...
+       kiln bench real [--pairs=N] [--only=NAME]... [--against=LIB.so] [--tsv=FILE]
+
+Runs workloads and real programs on glibc's malloc, on Kiln and on other heaps, turn and turn about,
+and prints tables of CPU time, wall time and peak memory. A cell is a heap's ratio to glibc: the
+median over the rounds, and half of their interquartile range. Every run must print what the first
+one on glibc printed, and must have been served by the heap that it is counted for; one that crashed,
+printed something else, took 20 times as long as glibc, or ran on another heap has a word in its
+cell, and the heap's mean is over fewer. Installs what is missing and builds libkiln.so first. The
+machine should do nothing else meanwhile.
+
+Groups (work and real, if none is given; some 40 minutes):
+  work     17 programs that do nothing but allocate, in shapes that real ones have
+  real     11 real programs. Alone, it is the second form: the system's malloc and Kiln
+  sizes    blocks of one size, 16 bytes to 64 KiB: last in first out, first in first out, random
+  scale    cost of an operation at 10^3 to 10^7 live blocks, and on 1 to 64 threads
+
+Heaps: kiln, mimalloc, jemalloc, tcmalloc, scudo, dislocator (AFL++'s, for what finishes on it), asan
+(a build of the workloads with AddressSanitizer), and any NAME=LIB.so, which is preloaded, with the
+settings that follow it; real programs are given of these only KILN_OPTIONS.
+
+  --heaps=NAME,...  only these, and glibc
+  --only=NAME       only this workload or program; may be given more than once
+  --rounds=N        rounds of each; 5 if not given (--pairs=N is the same)
+  --percent=P       of the workloads' work; 100 if not given
+  --tsv=FILE        also writes every run to FILE
+  --svg=FILE        also draws the ratios as bars, and the costs of scale as lines
+
+The exit status is 0; 1 when Kiln or a heap NAME=LIB.so failed anywhere; 2 for a wrong argument.
+END
+}
+
+usage_real() {
     cat <<'END'
 Usage: kiln bench real [--pairs=N] [--only=NAME]... [--against=LIB.so] [--tsv=FILE]
 
@@ -19,33 +53,58 @@ and builds libkiln.so first.
   --library=LIB.so  this library takes Kiln's place
   --tsv=FILE        also writes every run to FILE: program, pair, heap, seconds, KiB
 
+With an option of kiln bench (--heaps, --rounds, --percent, --svg) or NAME=LIB.so it is that command.
+
 The exit status is 0; 1 when a program crashed or its output differed; 2 for a wrong argument.
 END
 }
 
-case ${1:-} in
--h | --help)
-    usage
-    exit 0
-    ;;
-real) shift ;;
-'') kiln_usage "what to measure? kiln bench real" ;;
--*) kiln_bad_option bench "$1" --help ;;
-*) kiln_usage "there is no benchmark '$1'; the nearest is 'kiln bench real'" ;;
-esac
-
+# The second form: `real` is the only group, and nothing was said that only the first form has.
+form=compare
 for arg; do
     case $arg in
-    -h | --help)
+    real) [[ $form == other ]] || form=real ;;
+    --heaps* | --rounds* | --percent* | --svg* | [!-]*) form=other ;;
+    esac
+done
+[[ $form == real ]] || form=compare
+for arg; do
+    case $form/$arg in
+    real/-h | real/--help)
+        usage_real
+        exit 0
+        ;;
+    compare/-h | compare/--help)
         usage
         exit 0
         ;;
-    --pairs* | --only* | --against* | --library* | --tsv*) ;;
-    -*) kiln_bad_option 'bench real' "$arg" --pairs --only --against --library --tsv --help ;;
+    */--pairs=* | */--only=* | */--tsv=*) ;;
+    real/--against=* | real/--library=*) ;;
+    compare/--rounds=* | compare/--heaps=* | compare/--percent=* | compare/--svg=*) ;;
+    */--pairs | */--only | */--tsv | */--against | */--library | */--rounds | */--heaps | */--percent | */--svg)
+        kiln_usage "$arg wants a value: $arg=..." ;;
+    real/-*) kiln_bad_option 'bench real' "$arg" --pairs --only --against --library --tsv --help ;;
+    compare/-*) kiln_bad_option bench "$arg" --pairs --rounds --only --heaps --percent --tsv --svg --help ;;
+    compare/work | */real | compare/sizes | compare/scale | compare/*=*) ;;
+    *) kiln_usage "there is no group '$arg'; the nearest is '$(kiln_nearest "$arg" work real sizes scale)'" \
+        "(a heap of yours is NAME=LIB.so)" ;;
     esac
 done
-kiln_need real
+
 kiln_library
 export KILN_LIB=$KILN_LIBRARY
+tests=$KILN_ROOT/tests
+if [[ $form == real ]]; then
+    kiln_need real
+    options=()
+    for arg; do [[ $arg == real ]] || options+=("$arg"); done
+    unset KILN_ROOT KILN_OUT
+    exec /usr/bin/python3 "$tests/real/bench.py" "${options[@]}"
+fi
+kiln_need bench real
+kiln_program //tests/bench:workload tests/bench allocator/base
+export KILN_WORKLOAD=$KILN_PROGRAM
+kiln_program //tests/bench:workload_asan tests/bench allocator/base
+export KILN_WORKLOAD_ASAN=$KILN_PROGRAM
 unset KILN_ROOT KILN_OUT
-exec /usr/bin/python3 "${BASH_SOURCE[0]%/tools/cmd/*}/tests/real/bench.py" "$@"
+exec /usr/bin/python3 "$tests/bench/compare.py" "$@"

@@ -102,7 +102,7 @@ flock -n 9 || {
     flock 9
 }
 started=$SECONDS
-sets=(build test fuzz race)
+sets=(build test fuzz race bench)
 [[ " ${phases[*]} " != *' release '* ]] || sets+=(real)
 [[ " ${phases[*]} " != *' newcomer '* ]] || sets+=(newcomer)
 kiln_need "${sets[@]}"
