@@ -36,7 +36,7 @@ def arguments():
     parser.add_argument("--percent", type=int, default=100, metavar="P")
     parser.add_argument("--tsv", metavar="FILE")
     parser.add_argument("--svg", metavar="FILE")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()  # groups may stand after options
     args.own = [word for word in args.what if "=" in word]
     args.groups = [word for word in args.what if "=" not in word] or workloads.DEFAULT_GROUPS
     for word in args.groups:

@@ -115,6 +115,7 @@ PYTHON
 
 # Wrong arguments.
 expect 2 "there is no group 'wrok'" bench wrok
+expect 2 "there is no file 'no.so'" bench work --heaps=kiln own=no.so
 expect 2 "there is no heap 'tmalloc'" bench --heaps=tmalloc
 expect 2 "there is no 'lofi' in work" bench work --only=lofi
 expect 2 'there is no file' bench own=/no/such.so
