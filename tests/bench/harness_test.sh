@@ -113,6 +113,9 @@ for _ in range(600):
     time.sleep(0.1)
 PYTHON
 
+# Ratios are of one round, their median is told; a heap that failed is in no mean.
+expect 0 'the figures are right' /usr/bin/python3 "$here/results_test.py"
+
 # Wrong arguments.
 expect 2 "there is no group 'wrok'" bench wrok
 expect 2 "there is no file 'no.so'" bench work --heaps=kiln own=no.so

@@ -154,8 +154,8 @@ def scale_table(results):
 
 def show(results):
     """Prints all tables."""
-    print(f"Medians over {results.rounds} rounds"
-          + (", ± half of the interquartile range" if results.rounds > 1 else ""))
+    print("One round, so no spread" if results.rounds == 1 else
+          f"Medians over {results.rounds} rounds, ± half of the interquartile range")
     ratio_table(results, "CPU time", "cpu_s", "s", 1)
     ratio_table(results, "Wall time", "wall_s", "s", 1)
     ratio_table(results, "Peak memory", "peak_kib", "MiB", 1 / 1024)
