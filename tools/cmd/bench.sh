@@ -12,9 +12,9 @@ Runs workloads and real programs on glibc's malloc, on Kiln and on other heaps, 
 and prints tables of CPU time, wall time and peak memory. A cell is a heap's ratio to glibc: the
 median over the rounds, and half of their interquartile range. Every run must print what the first
 one on glibc printed, and must have been served by the heap that it is counted for; one that crashed,
-printed something else, took 20 times as long as glibc, or ran on another heap has a word in its
-cell, and the heap's mean is over fewer. Installs what is missing and builds libkiln.so first. The
-machine should do nothing else meanwhile.
+printed something else, took 20 times as long as glibc (and more than 10 s), or ran on another heap
+has a word in its cell, and the heap's mean is over fewer. Installs what is missing and builds
+libkiln.so first. The machine should do nothing else meanwhile.
 
 Groups (work and real, if none is given; some 40 minutes):
   work     17 programs that do nothing but allocate, in shapes that real ones have
