@@ -1,5 +1,5 @@
 #!/bin/bash
-# kiln bench - Kiln and other heaps side by side: time and memory of workloads and real programs
+# kiln bench - sets Kiln beside other heaps: time and memory of workloads and real programs
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
 source "$KILN_ROOT/tools/lib/program.sh"
 
