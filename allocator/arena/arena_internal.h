@@ -88,4 +88,17 @@ bool kiln_arena_kept_overlaps(const kiln_arena_t *arena, kiln_addr_t start, kiln
 
 const char *kiln_arena_kept_broken_rule(const kiln_arena_t *arena);
 
+/* --- their array (arena_kept_list.c) --- */
+
+/* kiln_arena_kept_place gives the index of a remainder that begins at `start`: what is before it
+ * begins below. kiln_arena_kept_insert puts one there; the array is not full. */
+unsigned kiln_arena_kept_place(const kiln_arena_t *arena, kiln_addr_t start);
+void kiln_arena_kept_insert(kiln_arena_t *arena, unsigned idx, kiln_arena_region_t region);
+
+/* kiln_arena_kept_remove takes one of the array's elements out. */
+void kiln_arena_kept_remove(kiln_arena_t *arena, const kiln_arena_region_t *region);
+
+/* kiln_arena_kept_smallest gives the lowest of the smallest ones; the array is full. */
+kiln_arena_region_t *kiln_arena_kept_smallest(kiln_arena_t *arena);
+
 #endif

@@ -8,48 +8,14 @@ kiln_arena_region_t *kiln_arena_kept_find(kiln_arena_t *arena, uint64_t bytes)
     return NULL;
 }
 
-/* The loops that move remainders run over the whole array, whatever its count: with indices that
- * are constants the proofs of tests/proof see every case at once, and a block is asked for rarely.
- */
-static void remove_at(kiln_arena_t *arena, unsigned idx)
-{
-    arena->kept_count--;
-    for (unsigned i = 0; i + 1 < KILN_ARENA_KEPT_MAX; i++)
-        if (i >= idx) arena->kept[i] = arena->kept[i + 1];
-}
-
-static void insert_at(kiln_arena_t *arena, unsigned idx, kiln_arena_region_t region)
-{
-    arena->kept_count++;
-    for (unsigned i = KILN_ARENA_KEPT_MAX; i-- > 0;) {
-        if (i > idx) arena->kept[i] = arena->kept[i - 1];
-        if (i == idx) arena->kept[i] = region;
-    }
-}
-
 void kiln_arena_kept_take(kiln_arena_t *arena, kiln_arena_region_t *region, uint64_t bytes)
 {
     region->start += bytes;
     if (kiln_arena_region_bytes(region) >= kiln_arena_unit(arena)) return;
 
     kiln_arena_region_t rest = *region;
-    remove_at(arena, (unsigned)(region - arena->kept));
+    kiln_arena_kept_remove(arena, region);
     kiln_arena_release_held(arena, rest.start, kiln_arena_region_bytes(&rest), rest.reserved);
-}
-
-/* smallest_of_all: of an array that is full. */
-static unsigned smallest_of_all(const kiln_arena_t *arena)
-{
-    unsigned smallest = 0;
-    uint64_t smallest_bytes = kiln_arena_region_bytes(&arena->kept[0]);
-
-    for (unsigned i = 1; i < KILN_ARENA_KEPT_MAX; i++) {
-        uint64_t bytes = kiln_arena_region_bytes(&arena->kept[i]);
-        if (bytes >= smallest_bytes) continue;
-        smallest = i;
-        smallest_bytes = bytes;
-    }
-    return smallest;
 }
 
 void kiln_arena_kept_add(kiln_arena_t *arena, kiln_arena_region_t region)
@@ -58,21 +24,16 @@ void kiln_arena_kept_add(kiln_arena_t *arena, kiln_arena_region_t region)
 
     if (kiln_arena_region_bytes(&region) >= kiln_arena_unit(arena)) {
         if (arena->kept_count == KILN_ARENA_KEPT_MAX) {
-            unsigned smallest = smallest_of_all(arena);
-            if (kiln_arena_region_bytes(&region) >
-                kiln_arena_region_bytes(&arena->kept[smallest])) {
-                victim = arena->kept[smallest];
-                remove_at(arena, smallest);
+            kiln_arena_region_t *smallest = kiln_arena_kept_smallest(arena);
+            if (kiln_arena_region_bytes(&region) > kiln_arena_region_bytes(smallest)) {
+                victim = *smallest;
+                kiln_arena_kept_remove(arena, smallest);
             }
         } else {
             victim.end = victim.start;
         }
-        if (arena->kept_count < KILN_ARENA_KEPT_MAX) {
-            unsigned idx = 0;
-            for (unsigned i = 0; i < arena->kept_count; i++)
-                if (arena->kept[i].start < region.start) idx = i + 1;
-            insert_at(arena, idx, region);
-        }
+        if (arena->kept_count < KILN_ARENA_KEPT_MAX)
+            kiln_arena_kept_insert(arena, kiln_arena_kept_place(arena, region.start), region);
     }
     kiln_arena_release_held(arena, victim.start, kiln_arena_region_bytes(&victim), victim.reserved);
 }

@@ -17,16 +17,17 @@
 #define ANY_ANSWER 0
 #endif
 
-/* A proof may take one way through the growth routine, so that the solver has a fourth of it at
- * once. That the four are all is asserted where a run leaves its path: without need nothing is
- * asked of the OS, and what follows the fallback, or is followed by it, is no commit of a block.
- * PATH_ANY: no choice. */
+/* A proof may take one way through the growth routine, so that the solver has a part of it at
+ * once. That these are all is asserted where a run leaves its path: without need nothing is asked
+ * of the OS, and what follows the fallback, or is followed by it, is no commit of a block. A run
+ * that is refused before either belongs to each of the last three. PATH_ANY: no choice. */
 enum {
     PATH_ANY,
-    PATH_KEPT,  /* from a remainder */
-    PATH_BUMP,  /* from the current block as it is */
-    PATH_BLOCK, /* a block is asked for, and the fallback is not */
-    PATH_SMALL, /* a block is asked for, and then the fallback */
+    PATH_KEPT,   /* from a remainder */
+    PATH_BUMP,   /* from the current block as it is */
+    PATH_EXTEND, /* a block is asked for, and its first bytes follow what was handed out last */
+    PATH_SWITCH, /* a block is asked for, and they do not */
+    PATH_SMALL,  /* a block is asked for, and then the fallback */
 };
 #ifndef PATH
 #define PATH PATH_ANY
@@ -119,14 +120,10 @@ static void record_answer(kiln_addr_t addr, bool direct)
     proof_answer_direct[proof_answers++] = direct;
 }
 
-/* grant: an address that the OS may give for `bytes`, or 0. */
-static kiln_addr_t grant(uint64_t bytes)
+/* assume_free: the OS may give [addr, addr+whole). */
+static void assume_free(kiln_addr_t addr, uint64_t whole)
 {
-    kiln_addr_t addr = nondet_uint64();
-    uint64_t whole = kiln_round_up(bytes, PHYS);
-
-    if (ANY_ANSWER || addr == 0) return addr;
-    PROOF_ASSUME(bytes != 0 && whole >= bytes && kiln_is_aligned(addr, PHYS));
+    PROOF_ASSUME(whole != 0 && kiln_is_aligned(addr, PHYS));
     PROOF_ASSUME(addr <= arena.mask && whole - 1 <= arena.mask - addr);
     PROOF_ASSUME(!has_g(addr, whole) || ghost.os == NONE);
     /* The same for whole ranges that are ours, byte by byte: what the ghost's rule says of every g.
@@ -143,16 +140,76 @@ static kiln_addr_t grant(uint64_t bytes)
 #ifdef NOT_AT_TOP
     PROOF_ASSUME(addr + (whole - 1) != arena.mask);
 #endif
+}
+
+/* grant: an address that the OS may give for `bytes`, or 0. */
+static kiln_addr_t grant(uint64_t bytes)
+{
+    kiln_addr_t addr = nondet_uint64();
+    uint64_t whole = kiln_round_up(bytes, PHYS);
+
+    if (ANY_ANSWER || addr == 0) return addr;
+    PROOF_ASSUME(bytes != 0 && whole >= bytes);
+    assume_free(addr, whole);
     return addr;
 }
 
+#ifdef ONE_OFFER
+/* A routine that asks for blocks of several sizes until it gets one gets at most one. So one offer,
+ * any, chosen before all, stands for every run of answers: a request of another size is refused,
+ * one of this size may be. */
+static kiln_addr_t offer_addr;
+static uint64_t offer_bytes;
+
+static void any_offer(void)
+{
+    offer_addr = nondet_uint64();
+    offer_bytes = nondet_uint64();
+    PROOF_ASSUME(kiln_is_aligned(offer_bytes, PHYS));
+    if (!ANY_ANSWER) assume_free(offer_addr, offer_bytes);
+}
+
+static kiln_addr_t grant_block(uint64_t bytes)
+{
+    static bool given;
+
+    PROOF_ASSERT(!given, "L4: who has a block asks for no other");
+    PROOF_ASSERT(ANY_ANSWER || bytes != 0, "os: the size of a call is not zero");
+    if (kiln_round_up(bytes, PHYS) != offer_bytes || nondet_bool()) return 0;
+    PROOF_ASSERT(ANY_ANSWER || !has_g(offer_addr, offer_bytes) || ghost.os == NONE,
+                 "the offer is still free");
+    given = offer_addr != 0;
+    return offer_addr;
+}
+#else
+#define grant_block grant
+#endif
+
 static bool direct_asked, heap_commit_asked;
+
+#ifdef SILENT_CALLS
+/* Start-up asks up to 132 times, and nothing but the hint, which no answer depends on, changes
+ * from time to time: that is asserted. So that the first calls are refused stands for every run. */
+static bool is_silent(void)
+{
+    static unsigned calls;
+
+    PROOF_ASSERT(ANY_ANSWER || ghost.os == NONE, "L4: an answer of no use is given back");
+    PROOF_ASSERT(arena.arena_start == 0 && arena.arena_used == 0 && arena.arena_alloc == 0 &&
+                     arena.arena_end == 0 && arena.arena_reserved && arena.tables_reserved,
+                 "an answer of no use leaves the arena as it was");
+    return calls++ < SILENT_CALLS;
+}
+#endif
 
 static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool *out_reserved)
 {
     (void)ctx, (void)hint;
+#ifdef SILENT_CALLS
+    if (is_silent()) return 0;
+#endif
     PROOF_ASSERT(PATH != PATH_KEPT && PATH != PATH_BUMP, "L4: no block is asked for without need");
-    kiln_addr_t addr = grant(bytes);
+    kiln_addr_t addr = grant_block(bytes);
     *out_reserved = nondet_bool();
 #ifdef ALL_RESERVED
     *out_reserved = true;
@@ -168,7 +225,7 @@ static kiln_addr_t os_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
     PROOF_ASSERT(PATH != PATH_KEPT && PATH != PATH_BUMP, "L4: no fallback without need");
     PROOF_ASSERT(PATH == PATH_ANY || !heap_commit_asked, "L4: no fallback after a commit");
     direct_asked = true;
-    PROOF_ASSUME(PATH != PATH_BLOCK); /* PATH_SMALL goes on from here */
+    PROOF_ASSUME(PATH == PATH_ANY || PATH == PATH_SMALL);
     direct_start = grant(bytes);
     direct_bytes = kiln_round_up(bytes, PHYS);
     record_answer(direct_start, true);
@@ -187,7 +244,9 @@ static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, b
     if (use != KILN_OS_HEAP) return (kiln_os_answer_t)answer; /* the tables' own proof judges it */
     PROOF_ASSERT(PATH == PATH_ANY || !direct_asked, "L4: no commit after the fallback");
     heap_commit_asked = true;
-    PROOF_ASSUME(PATH != PATH_SMALL); /* PATH_BLOCK goes on from here */
+    PROOF_ASSUME(PATH != PATH_SMALL);
+    PROOF_ASSUME(PATH != PATH_EXTEND || addr == arena.arena_alloc);
+    PROOF_ASSUME(PATH != PATH_SWITCH || addr != arena.arena_alloc);
     judge_range(addr, bytes);
     if (!has_g(addr, bytes)) return (kiln_os_answer_t)answer;
     if (!ANY_ANSWER) {

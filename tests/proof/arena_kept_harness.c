@@ -1,15 +1,21 @@
 /* The remainders that `kiln` keeps, any number of them, anywhere: what arena_step_harness.c assumes
  * of arena_kept.c in its stubs. OP is the function.
  *
- * Nothing is summed over the array. The rule says something of each element and of it and its
- * successor, so it is asserted of an element k, any, and assumed of the few elements that k and its
- * successor came from; g is one byte address, any, followed from the element that held it. */
-#include "allocator/arena/arena_internal.h"
-#include "tests/proof/proof.h"
+ * The array is a stub (arena_kept_list_harness.c proves that it does no more): of its elements, a
+ * window of five is known, around an element k, any. An element of it comes from at most two places
+ * away, so after a step what is known of k - 1, k and k + 1 is exact. g is one byte address, any,
+ * followed from the element that held it. */
+#include "tests/proof/arena_kept.h"
 
-static kiln_addr_t g;
+enum { ADD, TAKE };
+enum { WINDOW = 5, MIDDLE = 2 };
+
+static kiln_arena_region_t window[WINDOW], old[WINDOW];
+static unsigned window_start,
+    old_count; /* window_start: plus MIDDLE, so that it is no less than 0 */
 static unsigned releases, g_releases;
-static kiln_arena_t arena, old;
+
+/* --- the OS ---------------------------------------------------------------------------------- */
 
 static void os_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
@@ -21,15 +27,27 @@ static void os_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 
 static const kiln_os_t os = {.release = os_release};
 
-static bool in_region(const kiln_arena_region_t *region)
+/* --- the window ------------------------------------------------------------------------------ */
+
+/* position gives the index of element j of the window, plus MIDDLE. */
+static unsigned position(unsigned j)
 {
-    return region->start <= g && g < region->end;
+    return window_start + j;
 }
 
-/* holds: does the remainder idx of `*a`, if there is one, hold g? */
-static bool holds(const kiln_arena_t *a, unsigned idx, bool reserved)
+static bool exists(unsigned j, unsigned count)
 {
-    return idx < a->kept_count && a->kept[idx].reserved == reserved && in_region(&a->kept[idx]);
+    return position(j) >= MIDDLE && position(j) < count + MIDDLE;
+}
+
+static bool holds(const kiln_arena_region_t *elements, unsigned count, unsigned j, bool reserved)
+{
+    return exists(j, count) && elements[j].reserved == reserved && in_region(&elements[j]);
+}
+
+static bool is_apart(const kiln_arena_region_t *a, const kiln_arena_region_t *b)
+{
+    return a->end <= b->start || b->end <= a->start;
 }
 
 /* element_rule gives kiln_arena_kept_broken_rule() of an array of that element alone. */
@@ -46,159 +64,169 @@ static bool element_rule(kiln_arena_region_t region)
     return kiln_arena_kept_broken_rule(&one) == NULL;
 }
 
-/* rule_at: does the rule hold for element idx, if there is one, and between it and its successor?
- */
-static bool rule_at(unsigned idx)
+/* rule_at: does the rule hold for element j, if there is one, and between it and its successor? */
+static bool rule_at(unsigned j)
 {
-    if (idx >= arena.kept_count) return true;
-    return element_rule(arena.kept[idx]) &&
-           (idx + 1 >= arena.kept_count || arena.kept[idx].end <= arena.kept[idx + 1].start);
+    if (!exists(j, arena.kept_count)) return true;
+    return element_rule(window[j]) && (j + 1 == WINDOW || !exists(j + 1, arena.kept_count) ||
+                                       window[j].end <= window[j + 1].start);
 }
 
-/* The rule wants such addresses; the solver is spared their low bits. */
-static kiln_addr_t any_multiple(uint64_t unit)
+static void any_window(void)
 {
-    return (nondet_uint64() & arena.mask) / unit * unit;
+    window_start = nondet_below(KILN_ARENA_KEPT_MAX);
+    for (unsigned j = 0; j < WINDOW; j++) window[j] = any_region();
+    for (unsigned j = 0; j < WINDOW; j++) PROOF_ASSUME(rule_at(j));
 }
 
-static kiln_arena_region_t any_region(void)
-{
-    return (kiln_arena_region_t){any_multiple(kiln_arena_unit(&arena)), any_multiple(PHYS),
-                                 nondet_bool()};
-}
+/* --- arena_kept_list.c ------------------------------------------------------------------------ */
 
-static void any_arena(void)
-{
-    arena.config = kiln_arena_config_default(WIDTH, PHYS);
-    arena.mask = kiln_width_mask(WIDTH);
-    arena.os = &os;
-    arena.arena_start = nondet_uint64();
-    arena.arena_alloc = any_multiple(kiln_arena_unit(&arena));
-    arena.arena_end = any_multiple(PHYS);
-    arena.kept_count = nondet_below(KILN_ARENA_KEPT_MAX + 1);
-    for (unsigned i = 0; i < KILN_ARENA_KEPT_MAX; i++) arena.kept[i] = any_region();
-    g = nondet_uint64();
-}
+static kiln_arena_region_t found; /* an element, wherever it is */
+static unsigned found_position;
+static bool found_removed, inserted;
 
-enum { ADD, TAKE, FIND, OVERLAPS };
-
-/* assume_around assumes the rule of the elements that k and k + 1 can come from, when one element
- * was inserted and perhaps one removed. `region` overlaps none of them. */
-static void assume_around(unsigned k, const kiln_arena_region_t *region)
+static void any_found(void)
 {
-    for (unsigned i = 0; i < 5; i++) {
-        unsigned idx = k + i - 2; /* beyond the array where it wraps */
-        PROOF_ASSUME(rule_at(idx));
-        if (!region || idx >= arena.kept_count) continue;
-        PROOF_ASSUME(region->end <= arena.kept[idx].start || arena.kept[idx].end <= region->start);
+    found_position = MIDDLE + nondet_below(KILN_ARENA_KEPT_MAX);
+    PROOF_ASSUME(found_position < arena.kept_count + MIDDLE);
+    found = any_region();
+    PROOF_ASSUME(element_rule(found));
+    for (unsigned j = 0; j < WINDOW; j++) {
+        if (!exists(j, arena.kept_count)) continue;
+        if (position(j) == found_position)
+            found = window[j];
+        else
+            PROOF_ASSUME(is_apart(&found, &window[j]));
     }
+}
+
+static kiln_arena_region_t new_region;
+
+kiln_arena_region_t *kiln_arena_kept_smallest(kiln_arena_t *a)
+{
+    PROOF_ASSERT(a->kept_count == KILN_ARENA_KEPT_MAX, "the smallest is asked of a full array");
+    any_found();
+    PROOF_ASSUME(is_apart(&found, &new_region));
+    return &found;
+}
+
+void kiln_arena_kept_remove(kiln_arena_t *a, const kiln_arena_region_t *region)
+{
+    PROOF_ASSERT(region == &found && !found_removed && a->kept_count != 0,
+                 "what is removed is an element");
+    found_removed = true;
+    a->kept_count--;
+    for (unsigned j = 0; j < WINDOW; j++)
+        if (position(j) >= found_position)
+            window[j] = j + 1 < WINDOW ? window[j + 1] : any_region();
+}
+
+unsigned kiln_arena_kept_place(const kiln_arena_t *a, kiln_addr_t start)
+{
+    unsigned idx = nondet_below(KILN_ARENA_KEPT_MAX + 1);
+    PROOF_ASSUME(idx <= a->kept_count);
+    for (unsigned j = 0; j < WINDOW; j++) {
+        if (!exists(j, a->kept_count)) continue;
+        if (position(j) + 1 == idx + MIDDLE) PROOF_ASSUME(window[j].start < start);
+        if (position(j) == idx + MIDDLE) PROOF_ASSUME(window[j].start >= start);
+    }
+    return idx;
+}
+
+void kiln_arena_kept_insert(kiln_arena_t *a, unsigned idx, kiln_arena_region_t region)
+{
+    PROOF_ASSERT(a->kept_count < KILN_ARENA_KEPT_MAX && idx <= a->kept_count && !inserted,
+                 "there is room for what is inserted");
+    PROOF_ASSERT(region.start == new_region.start && region.end == new_region.end &&
+                     region.reserved == new_region.reserved,
+                 "what is inserted is what was given");
+    inserted = true;
+    a->kept_count++;
+    for (unsigned j = WINDOW; j-- > 0;) {
+        if (position(j) > idx + MIDDLE) window[j] = j > 0 ? window[j - 1] : any_region();
+        if (position(j) == idx + MIDDLE) window[j] = region;
+    }
+}
+
+/* --- the functions ---------------------------------------------------------------------------- */
+
+static void remember(void)
+{
+    old_count = arena.kept_count;
+    for (unsigned j = 0; j < WINDOW; j++) old[j] = window[j];
 }
 
 /* FULL: are there as many remainders as there may be? */
 static void prove_add(void)
 {
-    kiln_arena_region_t region = any_region();
-    unsigned k = nondet_below(KILN_ARENA_KEPT_MAX);
-    bool empty = region.start == region.end;
+    bool empty;
 
-    PROOF_ASSUME(region.start <= region.end && region.end <= arena.mask);
-    PROOF_ASSUME(empty || (region.start != 0 && region.start >= arena.arena_start &&
-                           region.end - 1 - arena.arena_start <= arena.config.addr_max));
-    PROOF_ASSUME(empty || region.end <= arena.arena_alloc || arena.arena_end <= region.start);
-    PROOF_ASSUME((arena.kept_count == KILN_ARENA_KEPT_MAX) == FULL);
-    assume_around(k, &region);
-    old = arena;
+    new_region = any_region();
+    empty = new_region.start == new_region.end;
+    PROOF_ASSUME(new_region.start <= new_region.end && new_region.end <= arena.mask);
+    PROOF_ASSUME(empty || (new_region.start != 0 && new_region.start >= arena.arena_start &&
+                           new_region.end - 1 - arena.arena_start <= arena.config.addr_max));
+    PROOF_ASSUME(empty || new_region.end <= arena.arena_alloc ||
+                 arena.arena_end <= new_region.start);
+    for (unsigned j = 0; j < WINDOW; j++)
+        PROOF_ASSUME(!exists(j, arena.kept_count) || is_apart(&new_region, &window[j]));
+    remember();
 
-    kiln_arena_kept_add(&arena, region);
+    kiln_arena_kept_add(&arena, new_region);
     PROOF_ASSERT(arena.kept_count <= KILN_ARENA_KEPT_MAX && releases <= 1,
                  "L4: at most one remainder goes back");
-    PROOF_ASSERT(rule_at(k), "L2: the rule of the remainders holds");
-
+    PROOF_ASSERT(rule_at(MIDDLE), "L2: the rule of the remainders holds");
     bool flag = nondet_bool();
-    if (holds(&arena, k, flag))
-        PROOF_ASSERT((in_region(&region) && region.reserved == flag) || holds(&old, k - 1, flag) ||
-                         holds(&old, k, flag) || holds(&old, k + 1, flag),
+    bool was = false, is = false;
+    for (unsigned j = MIDDLE - 1; j <= MIDDLE + 1; j++) {
+        was |= holds(old, old_count, j, flag);
+        is |= holds(window, arena.kept_count, j, flag);
+    }
+    if (holds(window, arena.kept_count, MIDDLE, flag))
+        PROOF_ASSERT(was || (in_region(&new_region) && new_region.reserved == flag),
                      "L1: nothing is kept that was not ours");
-    if (holds(&old, k, flag)) {
-        bool kept =
-            holds(&arena, k - 1, flag) || holds(&arena, k, flag) || holds(&arena, k + 1, flag);
-        PROOF_ASSERT(g_releases == (flag && !kept), "L4: what is not kept goes back, once");
-    }
-    if (in_region(&region)) {
-        bool kept = false;
-        for (unsigned i = 0; i < KILN_ARENA_KEPT_MAX; i++)
-            kept |= holds(&arena, i, region.reserved);
-        PROOF_ASSERT(g_releases == (region.reserved && !kept),
+    if (holds(old, old_count, MIDDLE, flag))
+        PROOF_ASSERT(g_releases == (flag && !is), "L4: what is not kept goes back, once");
+    if (in_region(&new_region))
+        PROOF_ASSERT(g_releases == (new_region.reserved && !inserted),
                      "L4: a new remainder is kept or goes back, not both");
-    }
 }
 
 static void prove_take(void)
 {
-    unsigned idx = nondet_below(KILN_ARENA_KEPT_MAX);
-    unsigned k = nondet_below(KILN_ARENA_KEPT_MAX);
     uint64_t bytes = nondet_uint64();
-    PROOF_ASSUME(idx < arena.kept_count);
-    assume_around(k, NULL);
-    PROOF_ASSUME(rule_at(idx));
-    kiln_arena_region_t whole = arena.kept[idx];
+    PROOF_ASSUME(arena.kept_count != 0);
+    any_found();
+    kiln_arena_region_t whole = found;
     PROOF_ASSUME(bytes != 0 && bytes <= whole.end - whole.start);
     PROOF_ASSUME(kiln_is_aligned(bytes, kiln_arena_unit(&arena)));
-    old = arena;
+    remember();
 
-    kiln_arena_kept_take(&arena, &arena.kept[idx], bytes);
+    kiln_arena_kept_take(&arena, &found, bytes);
     bool gone = whole.end - whole.start - bytes < kiln_arena_unit(&arena);
-    PROOF_ASSERT(arena.kept_count == old.kept_count - gone, "a remainder stays while it is of use");
-    PROOF_ASSERT(rule_at(k), "L2: the rule of the remainders holds");
-    kiln_addr_t rest_start = whole.start + bytes;
-    bool flag = whole.reserved;
-    PROOF_ASSERT(g_releases == (gone && flag && rest_start <= g && g < whole.end),
+    PROOF_ASSERT(found_removed == gone, "a remainder stays while it is of use");
+    for (unsigned j = 0; j < WINDOW; j++)
+        if (!gone && position(j) == found_position) window[j] = found;
+    PROOF_ASSERT(rule_at(MIDDLE), "L2: the rule of the remainders holds");
+
+    bool in_rest = whole.start + bytes <= g && g < whole.end;
+    PROOF_ASSERT(g_releases == (gone && whole.reserved && in_rest),
                  "L4: a rest of no use goes back, once, and nothing else");
-    PROOF_ASSERT(gone || holds(&arena, idx, flag) == (rest_start <= g && g < whole.end),
-                 "L1: what was taken is not kept, the rest is");
-    bool other = nondet_bool();
-    PROOF_ASSERT(k == idx || k >= old.kept_count ||
-                     holds(&arena, k - (gone && k > idx), other) == holds(&old, k, other),
-                 "L1: all others stay");
-}
-
-static void prove_find(void)
-{
-    uint64_t bytes = nondet_uint64();
-    const kiln_arena_region_t *region = kiln_arena_kept_find(&arena, bytes);
-    unsigned k = nondet_below(KILN_ARENA_KEPT_MAX);
-    bool fits = k < arena.kept_count && kiln_arena_region_bytes(&arena.kept[k]) >= bytes;
-
-    PROOF_ASSERT(region || !fits, "what fits is found");
-    if (!region) return;
-    PROOF_ASSERT(region >= arena.kept && region < arena.kept + arena.kept_count,
-                 "what is found is a remainder");
-    PROOF_ASSERT(kiln_arena_region_bytes(region) >= bytes, "what is found fits");
-    PROOF_ASSERT(!fits || region <= &arena.kept[k], "what is found is the lowest that fits");
-}
-
-static void prove_overlaps(void)
-{
-    kiln_addr_t start = nondet_uint64();
-    kiln_addr_t last = nondet_uint64();
-    bool reserved = nondet_bool();
-    unsigned k = nondet_below(KILN_ARENA_KEPT_MAX);
-    bool any = false;
-
-    for (unsigned i = 0; i < KILN_ARENA_KEPT_MAX; i++)
-        any |= i < arena.kept_count && arena.kept[i].reserved == reserved &&
-               start < arena.kept[i].end && last >= arena.kept[i].start;
-    bool answer = kiln_arena_kept_overlaps(&arena, start, last, reserved);
-    PROOF_ASSERT(!(start <= g && g <= last && holds(&arena, k, reserved)) || answer,
-                 "L1: a common byte is an overlap");
-    PROOF_ASSERT(answer == any, "an overlap is one with some remainder");
+    bool flag = nondet_bool();
+    if (position(MIDDLE) == found_position)
+        PROOF_ASSERT(gone || holds(window, arena.kept_count, MIDDLE, whole.reserved) == in_rest,
+                     "L1: what was taken is not kept, the rest is");
+    else if (exists(MIDDLE, old_count))
+        PROOF_ASSERT(holds(window, arena.kept_count,
+                           MIDDLE - (gone && position(MIDDLE) > found_position),
+                           flag) == holds(old, old_count, MIDDLE, flag),
+                     "L1: all others stay");
 }
 
 void harness(void)
 {
-    any_arena();
+    any_arena(&os);
+    any_window();
     if (OP == ADD) prove_add();
     if (OP == TAKE) prove_take();
-    if (OP == FIND) prove_find();
-    if (OP == OVERLAPS) prove_overlaps();
 }

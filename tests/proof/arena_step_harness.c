@@ -3,6 +3,7 @@
  * arena_kept.c and arena_tables.c are stubs here, which assert what these functions may be given
  * and answer anything that they may answer; arena_kept_harness.c and arena_tables_harness.c prove
  * that they do no more than that. */
+#define ONE_OFFER
 #include "tests/proof/arena_ghost.h"
 
 /* --- arena_kept.c: of all remainders, the ghost's, and the one that was found ----------------- */
@@ -192,6 +193,7 @@ void harness(void)
     any_addresses();
     PROOF_ASSUME(kiln_arena_broken_rule(&arena) == NULL);
     any_ghost();
+    any_offer();
     kiln_arena_t before = arena;
     ghost_t ghost_before = ghost;
 
