@@ -238,7 +238,7 @@ job_cover() {
     for name in "${chosen[@]}"; do
         [[ ${harness[$name]} == "$1" && -n $missing ]] || continue
         status=0
-        flags[$name]=${flags[$name]//--external-sat-solver cadical/}
+        flags[$name]=${flags[$name]//--external-sat-solver tools\/proof\/cadical.sh/}
         model "$name" "$KILN_ROOT" "$out/$name.cover" --cover location --no-standard-checks || status=$?
         if [[ $status != 0 ]]; then
             echo 0
@@ -263,10 +263,11 @@ job_planted() {
         echo "tests/proof/planted/$patch.patch needs the lines 'proof: NAME' (of $TABLE) and 'refutes: TEXT'"
         return
     }
-    mkdir -p "$tree/tests"
+    mkdir -p "$tree/tests" "$tree/tools"
     cp -r allocator sanitizer "$tree/"
+    cp -r tools/proof "$tree/tools/"
     cp -r tests/proof tests/*.h "$tree/tests/"
-    [[ ! -d tools/replay ]] || { mkdir "$tree/tools"; cp -r tools/replay "$tree/tools/"; }
+    cp -r tools/replay "$tree/tools/"
     if ! patch --quiet --fuzz=0 -p1 -d "$tree" <"tests/proof/planted/$patch.patch" >"$out/planted-$patch.log"; then
         echo 0
         echo "does not fit the sources any more: plant it anew"
