@@ -316,7 +316,7 @@ static void log_outside(void *ctx, kiln_addr_t addr)
     PROOF_ASSERT(addr == direct_start, "the log names what the OS gave");
 }
 
-static const kiln_watcher_t watcher = {.grow = watcher_grow};
+static kiln_watcher_t watcher = {.grow = watcher_grow};
 static const kiln_arena_log_t log_functions = {.bound = log_bound, .outside = log_outside};
 
 /* --- states ---------------------------------------------------------------------------------- */

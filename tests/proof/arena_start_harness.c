@@ -40,6 +40,24 @@ uint64_t kiln_arena_table_need(const kiln_arena_table_t *table, uint64_t heap_by
 }
 #endif
 
+static kiln_arena_layout_t layout;
+
+/* What the watcher can follow: anything, one range that grows upwards, or a part of it. */
+static void any_watcher(void)
+{
+    watcher.upward_only = nondet_bool();
+    watcher.range_start = nondet_uint64();
+    watcher.range_last = nondet_uint64();
+}
+
+static bool can_follow(void)
+{
+    if (watcher.upward_only && layout.by_blocks) return false;
+    return watcher.range_last == 0 ||
+           (arena.arena_start >= watcher.range_start &&
+            arena.arena_start + arena.config.addr_max <= watcher.range_last);
+}
+
 static void judge_started(const char *why)
 {
     if (why) {
@@ -52,6 +70,8 @@ static void judge_started(const char *why)
                   kiln_arena_sub(&arena, arena.slack[i].end, arena.slack[i].start)))
             ghost.rest = true;
     PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL, "L2: the rule holds after start-up");
+    PROOF_ASSERT(FOLLOW != KILN_FOLLOW_KILN || can_follow(),
+                 "L3: kiln starts no arena that the watcher cannot follow");
     PROOF_ASSERT(ghost.told == 0, "L3: start-up publishes nothing");
     ghost_rule(false);
     if (FOLLOW != KILN_FOLLOW_KILN) block_rule(false); /* arena_seed_harness.c sets out from it */
@@ -59,6 +79,7 @@ static void judge_started(const char *why)
 
 void harness(void)
 {
+    any_watcher();
     any_config(FOLLOW);
     PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL, "the rule holds after init");
     ghost_rule(false);
@@ -69,7 +90,6 @@ void harness(void)
                      "what place does not refuse keeps the rule");
         return;
     }
-    kiln_arena_layout_t layout;
     kiln_arena_arch_t arch = (kiln_arena_arch_t)nondet_below(KILN_ARENA_DARWIN_ARM64 + 1);
     judge_started(kiln_arena_start(&arena, arch, nondet_uint64(), nondet_uint64(), &layout));
 }

@@ -158,6 +158,8 @@ static void judge_success(const kiln_arena_result_t *result, uint64_t bytes)
                  "the service says what happened");
     if (has_g(addr, bytes)) {
         PROOF_ASSERT(ANY_ANSWER || !ghost.heap, "L1: no byte is handed out twice");
+        PROOF_ASSERT(result->service != KILN_ARENA_SMALL || !held_back(),
+                     "L1: the fallback hands out nothing that is still to be handed out");
         PROOF_ASSERT(!ghost.bound_passed || ghost.shown_at_bound,
                      "L2: tables are shown before arena_used passes them");
         ghost.heap = true;
