@@ -193,6 +193,13 @@ void harness(void)
 {
     any_config(KILN_FOLLOW_KILN);
     any_addresses();
+#ifdef COVER /* a line that is reached from one of these states is reached */
+    arena.arena_start = 0;
+    arena.arena_end = nondet_bool() ? KILN_MIB(32) : arena.config.addr_max + 1 - KILN_MIB(1);
+    arena.arena_used = arena.arena_alloc = arena.arena_end - KILN_MIB(16);
+    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++)
+        arena.tables[id].base = id ? KILN_MIB(1024) : 0;
+#endif
     PROOF_ASSUME(kiln_arena_broken_rule(&arena) == NULL);
     any_ghost();
     any_offer();

@@ -231,7 +231,8 @@ unreached() {
 }
 
 # job_cover HARNESS runs its proofs one by one until all lines were reached. The built-in solver
-# keeps what it learned from line to line, so it is the better one here.
+# keeps what it learned from line to line, so it is the better one here. -DCOVER lets a harness take
+# few of its states: what is reached from them is reached.
 job_cover() {
     local name missing='no proof was run' status
     local -a logs=()
@@ -239,7 +240,7 @@ job_cover() {
         [[ ${harness[$name]} == "$1" && -n $missing ]] || continue
         status=0
         flags[$name]=${flags[$name]//--external-sat-solver tools\/proof\/cadical.sh/}
-        model "$name" "$KILN_ROOT" "$out/$name.cover" --cover location --no-standard-checks || status=$?
+        model "$name" "$KILN_ROOT" "$out/$name.cover" -DCOVER --cover location --no-standard-checks || status=$?
         if [[ $status != 0 ]]; then
             echo 0
             echo "cbmc found no coverage for $name (status $status): $(tail -n 1 "$out/$name.cover")"

@@ -193,7 +193,7 @@ kill_search() {
 }
 
 # proofs prints the names of the proofs that involve the mutated file, the quick ones first. Of those
-# that differ in the hardware page alone, the one of 4 KiB stands for all.
+# that differ in the hardware page or the width alone, the one of 4 KiB and 32 bits stands for all.
 proofs() {
     local line files flags needs
     while IFS= read -r line; do
@@ -202,7 +202,7 @@ proofs() {
         # shellcheck disable=SC2086 # several words, or none
         needs=$(clang-19 -std=c11 -w -I. -MM $flags $files)
         ! grep -qwF -e "$mutated" <<<"$needs" || echo "${line%% *}"
-    done < <(sed -E '/^ *(#|$)/d; /^[a-z0-9_]*_(16|64)k(_[a-z]+)? /d' tests/proof/proofs.txt |
+    done < <(sed -E '/^ *(#|$)/d; /^[a-z0-9_]*_((16|64)k|64_[a-z0-9]+)(_[a-z]+)? /d' tests/proof/proofs.txt |
         awk '$2 == "quick" { print; next } { rest = rest $0 "\n" } END { printf "%s", rest }')
 }
 
