@@ -43,7 +43,7 @@ kiln_heap_config_t kiln_start_config(const kiln_os_t *os)
         .arena_os = os,
         .arena = kiln_arena_config_default(wide ? 64 : 32, os->phys_bytes),
         .image_end = wide ? IMAGE_END_64 : IMAGE_END_32,
-        .idle_bytes_max = clamp(grant / 16, KILN_MIB(1), KILN_MIB(64)),
+        .idle_bytes_max = clamp(grant / 16, KILN_MIB(1), KILN_MIB(256)),
     };
     config.arena.follow = KILN_FOLLOW_KILN;
     config.arena.tables = 1u << KILN_ARENA_SPANS;

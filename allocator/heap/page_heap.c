@@ -10,6 +10,9 @@ enum { PAGES_MAX = INT32_MAX };
 /* What the records are lent at a time. */
 enum { LENT_PAGES = 8 };
 
+/* See page_heap.h, the idle policy. */
+enum { ROUNDS = 8, FEW = 16 };
+
 /* Runs below 128 KiB are kept when the heap grows. */
 enum { GROWTH_RUN_PAGES = 16 };
 
@@ -136,6 +139,11 @@ static bool commit(kiln_page_heap_t *heap, uintptr_t base, uint32_t pages)
     return heap->os->commit(heap->os->ctx, base, bytes_of(pages), true, KILN_OS_HEAP) == KILN_OS_OK;
 }
 
+static void note_low(kiln_page_heap_t *heap)
+{
+    if (heap->counts.dirty < heap->dirty_low) heap->dirty_low = heap->counts.dirty;
+}
+
 static void note_peak(kiln_page_heap_t *heap)
 {
     uint64_t held = heap->counts.taken - heap->discarded.pages;
@@ -226,6 +234,7 @@ static bool cut(kiln_page_heap_t *heap, kiln_span_t *run, uint32_t skip, uint32_
     kiln_span_open(span, start, pages);
     kiln_page_map_set(&heap->map, span, 0, pages);
     heap->counts.in_use += pages;
+    note_low(heap);
     note_peak(heap);
     return true;
 }
@@ -266,14 +275,16 @@ static bool discard(kiln_page_heap_t *heap, kiln_span_t *run)
         add_run(heap, tail, base, head_pages + pages, tail_pages, dirty_start, dirty_end);
     }
     (void)join_neighbours(heap, run);
+    note_low(heap);
     return true;
 }
 
-/* The memory that a growth of `pages` pages will need is taken from idle runs that did not fit, if
- * they are large enough to be worth a system call: so the heap does not grow for being fragmented.
- * `fresh` is what it grew by. */
+/* Where more is idle than in use, the memory that a growth of `pages` pages will need is taken from
+ * idle runs that did not fit, if they are large enough to be worth a system call: so the heap does
+ * not grow for being fragmented. `fresh` is what it grew by. */
 static void pay_for_growth(kiln_page_heap_t *heap, const kiln_span_t *fresh, uint32_t pages)
 {
+    if (heap->counts.dirty < heap->counts.in_use) return;
     uint64_t floor = heap->counts.dirty > pages ? heap->counts.dirty - pages : 0;
     kiln_span_t *run = kiln_free_tree_largest(&heap->ready);
     while (run && run->pages >= GROWTH_RUN_PAGES && heap->counts.dirty > floor) {
@@ -294,6 +305,17 @@ static bool discard_down_to(kiln_page_heap_t *heap, uint64_t dirty_pages)
         run = next;
     }
     return any;
+}
+
+static void look_at_idle(kiln_page_heap_t *heap)
+{
+    if (heap->counts.dirty > heap->dirty_pages_max)
+        (void)discard_down_to(heap, heap->dirty_pages_max / 8 * 7);
+    if (heap->pages_back / ROUNDS < heap->counts.taken) return;
+    if (heap->dirty_low > heap->dirty_pages_max / FEW)
+        (void)discard_down_to(heap, heap->counts.dirty - heap->dirty_low / 2);
+    heap->dirty_low = heap->counts.dirty;
+    heap->pages_back = 0;
 }
 
 /* ---- growth ---- */
@@ -371,13 +393,11 @@ static bool grow(kiln_page_heap_t *heap, uint64_t pages)
     return grow_by(heap, pages);
 }
 
-/* Of both kinds the better fit; of equals the Ready one, which costs nothing. */
+/* A Ready run costs nothing; a discarded one a call, and a fault for every page that is touched. */
 static kiln_span_t *best_fit(kiln_page_heap_t *heap, uint64_t pages)
 {
     kiln_span_t *ready = kiln_free_tree_best(&heap->ready, (uint32_t)pages);
-    kiln_span_t *discarded = kiln_free_tree_best(&heap->discarded, (uint32_t)pages);
-    if (!ready || !discarded) return ready ? ready : discarded;
-    return discarded->pages < ready->pages ? discarded : ready;
+    return ready ? ready : kiln_free_tree_best(&heap->discarded, (uint32_t)pages);
 }
 
 /* When the arena gives nothing: Ready and discarded neighbours together may be large enough. */
@@ -486,8 +506,8 @@ static void give_pages(kiln_page_heap_t *heap, kiln_span_t *run, uintptr_t base,
     heap->counts.in_use -= pages;
     add_run(heap, run, base, 0, pages, 0, pages);
     (void)join_neighbours(heap, run);
-    if (heap->counts.dirty > heap->dirty_pages_max)
-        (void)discard_down_to(heap, heap->dirty_pages_max / 8 * 7);
+    heap->pages_back += pages;
+    look_at_idle(heap);
 }
 
 void kiln_page_heap_give(kiln_page_heap_t *heap, kiln_span_t *span)

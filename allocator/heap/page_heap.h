@@ -1,15 +1,21 @@
 /* page_heap.h - whole pages: from the arena, to spans, and back.
  *
  * Free runs are kept by size and address: the best fit is taken, of equals the lowest. A free run
- * is Ready, or discarded: then its bytes were given back to the OS (os.h: Prepared). A span that
- * comes back is joined with its free neighbours of the same kind, which the page map finds. Ready
- * and discarded neighbours stay apart, or every small span beside a large discarded run would cost
- * a system call; they are joined when the arena has nothing more to give.
+ * is Ready, or discarded: then its bytes were given back to the OS (os.h: Prepared), and it is
+ * taken only where no Ready one fits. A span that comes back is joined with its free neighbours of
+ * the same kind, which the page map finds. Ready and discarded neighbours stay apart, or every
+ * small span beside a large discarded run would cost a system call; they are joined when the arena
+ * has nothing more to give.
  *
  * Every free run knows which of its pages may hold anything but zero: the dirty ones. The idle
- * policy counts them, because the others cost no memory: when a span comes back and there are more
- * dirty bytes than `dirty_bytes_max`, the largest Ready runs are discarded until 7/8 of that
- * remain.
+ * policy counts them, because the others cost no memory. It looks when a span comes back, and
+ * discards the largest Ready runs:
+ *   - when there are more dirty bytes than `dirty_bytes_max`, until 7/8 of that remain;
+ *   - when eight times as many pages as the heap has came back since it last looked: half of the
+ *     dirty pages that nobody needed meanwhile, unless they are few (1/16 of dirty_bytes_max).
+ * So memory that is used again is kept, at most one page in sixteen of the traffic is given up in
+ * vain, and what a program will not need again goes within a few of its rounds. There is no clock:
+ * a heap that is not used keeps what it has until kiln_page_heap_trim.
  *
  * Lock     one, taken by the functions themselves; it covers arena and records as well.
  * Errors   NULL or false: no memory; nothing changed. */
@@ -54,6 +60,8 @@ typedef struct kiln_page_heap {
     kiln_region_t *regions;                 /* joined where they touch */
     kiln_region_t *spare_region;
     uint64_t dirty_pages_max;
+    uint64_t dirty_low;  /* fewest dirty pages since the idle policy last looked */
+    uint64_t pages_back; /* how many pages came back since then */
     kiln_page_counts_t counts;
     const char *arena_failed; /* what the arena stopped for, under seed or go19; then it is not
                                  asked again */

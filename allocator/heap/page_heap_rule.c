@@ -83,6 +83,7 @@ const char *kiln_page_heap_broken_rule(kiln_page_heap_t *heap)
     if (found.large != counts->large || found.large_spans != counts->large_spans)
         return "large counts the pages of large spans";
     if (found.dirty != counts->dirty) return "dirty counts the dirty pages";
+    if (heap->dirty_low > counts->dirty) return "the fewest dirty pages are no more than there are";
     if (found.ready != heap->ready.pages || found.discarded != heap->discarded.pages ||
         found.free_runs != heap->ready.runs + heap->discarded.runs)
         return "the trees hold every free run";

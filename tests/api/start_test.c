@@ -72,7 +72,7 @@ static void test_limited_machines_take_a_small_part(void)
         EXPECT(span_table_bytes(&config) <= limit / 32);
         if (limit > KILN_MIB(64)) EXPECT(2 * block + span_table_bytes(&config) <= limit / 4);
         EXPECT(config.arena.addr_max >= limit || config.arena.addr_max == (UINT64_C(1) << 39) - 1);
-        EXPECT(config.idle_bytes_max >= KILN_MIB(1) && config.idle_bytes_max <= KILN_MIB(64));
+        EXPECT(config.idle_bytes_max >= KILN_MIB(1) && config.idle_bytes_max <= KILN_MIB(256));
         EXPECT_EQ(hint_of(&config), UINT64_C(0xc000000000));
     }
 }
