@@ -68,36 +68,25 @@ static void release_span(kiln_central_t *central, kiln_span_t *span)
     kiln_page_heap_give(central->pages, span);
 }
 
-/* False: the span was empty and is gone. */
-static bool give_one(kiln_central_t *central, kiln_span_t *span, uint32_t slot_idx)
+/* Gives those of `slots` that lie in the same span as the first one, and says how many. */
+static uint32_t give_to_span(kiln_central_t *central, kiln_span_t *span, const kiln_slot_t *slots,
+                             uint32_t count)
 {
-    if (span->used == kiln_span_slots(span)) list_add(central, span);
-    kiln_span_give(span, slot_idx);
-    central->slots_out--;
-    bool only_one = central->partial == span && !span->right;
-    if (span->used > 0 || only_one) return true;
-    release_span(central, span);
-    return false;
-}
-
-/* What is freed together was often made together: the span of a slot is likely that of the last. */
-static kiln_span_t *span_of(const kiln_central_t *central, kiln_slot_t slot, kiln_span_t *guess)
-{
-    if (guess && (uintptr_t)slot.block - kiln_span_base(guess) < (uintptr_t)guess->pages
-                                                                     << KILN_PAGE_SHIFT)
-        return guess;
-    kiln_span_t *span = kiln_page_map_find(&central->pages->map, (uintptr_t)slot.block);
     KILN_ASSERT(span && span->class_idx == central->class_idx);
-    return span;
+    if (span->used == kiln_span_slots(span)) list_add(central, span);
+    uint32_t given = kiln_span_give(span, slots, count);
+    central->slots_out -= given;
+    bool only_one = central->partial == span && !span->right;
+    if (span->used == 0 && !only_one) release_span(central, span);
+    return given;
 }
 
 void kiln_central_give(kiln_central_t *central, const kiln_slot_t *slots, uint32_t count)
 {
-    kiln_span_t *span = NULL;
     kiln_central_lock(central);
-    for (uint32_t i = 0; i < count; i++) {
-        span = span_of(central, slots[i], span);
-        if (!give_one(central, span, (uint32_t)(slots[i].state - span->states))) span = NULL;
+    for (uint32_t i = 0; i < count;) {
+        kiln_span_t *span = kiln_page_map_find(&central->pages->map, (uintptr_t)slots[i].block);
+        i += give_to_span(central, span, slots + i, count - i);
     }
     kiln_central_unlock(central);
 }
@@ -112,7 +101,7 @@ void kiln_central_reclaim(kiln_central_t *central, kiln_slot_t slot)
         if (slot_idx != UINT32_MAX && &span->states[slot_idx] == slot.state &&
             atomic_load_explicit(slot.state, memory_order_relaxed) == KILN_SLOT_FREE &&
             kiln_span_is_out(span, slot_idx))
-            (void)give_one(central, span, slot_idx);
+            (void)give_to_span(central, span, &slot, 1);
     }
     kiln_central_unlock(central);
 }

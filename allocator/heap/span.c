@@ -98,14 +98,33 @@ bool kiln_span_is_out(const kiln_span_t *span, uint32_t slot_idx)
     return (free_bits(span)[slot_idx / WORD_BITS] >> slot_idx % WORD_BITS & 1) == 0;
 }
 
-void kiln_span_give(kiln_span_t *span, uint32_t slot_idx)
+/* Slots that are given together mostly lie together: a word of free bits is written when it is
+ * left, not for every slot. */
+uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t count)
 {
-    uint32_t word_idx = slot_idx / WORD_BITS;
-    KILN_ASSERT(span->used > 0 && kiln_span_is_out(span, slot_idx));
-    KILN_ASSERT(span->states[slot_idx] == KILN_SLOT_FREE);
-    free_bits(span)[word_idx] |= UINT64_C(1) << slot_idx % WORD_BITS;
-    if (word_idx < span->first_word) span->first_word = (uint16_t)word_idx;
-    span->used--;
+    uint64_t *bits = free_bits(span), word = 0;
+    uintptr_t states = (uintptr_t)span->states;
+    uint32_t all = kiln_span_slots(span), given = 0, first_word = span->first_word;
+    uint32_t word_idx = (uint32_t)((uintptr_t)slots[0].state - states) / WORD_BITS;
+
+    for (; given < count; given++) {
+        uintptr_t slot_idx = (uintptr_t)slots[given].state - states;
+        if (slot_idx >= all) break;
+        KILN_ASSERT(kiln_span_is_out(span, (uint32_t)slot_idx) &&
+                    span->states[slot_idx] == KILN_SLOT_FREE);
+        if (slot_idx / WORD_BITS != word_idx) {
+            bits[word_idx] |= word;
+            word_idx = (uint32_t)slot_idx / WORD_BITS;
+            word = 0;
+        }
+        word |= UINT64_C(1) << slot_idx % WORD_BITS;
+        if (word_idx < first_word) first_word = word_idx;
+    }
+    bits[word_idx] |= word;
+    KILN_ASSERT(given > 0 && given <= span->used);
+    span->first_word = (uint16_t)first_word;
+    span->used = (uint16_t)(span->used - given);
+    return given;
 }
 
 static const char *broken_small_rule(const kiln_span_t *span)

@@ -83,8 +83,9 @@ void kiln_span_close(kiln_span_t *span);
  * the first goes to out_end[-1], as a stack wants it that is popped there. It gives how many. */
 uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max);
 
-/* kiln_span_give takes slot `slot_idx`, which is FREE and out, back. */
-void kiln_span_give(kiln_span_t *span, uint32_t slot_idx);
+/* kiln_span_give takes slots, FREE and out, back: those of `count` (not 0) from the first on that
+ * are of this span, as the first is. It gives how many. */
+uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t count);
 
 /* kiln_span_is_out: is the slot live or cached? */
 bool kiln_span_is_out(const kiln_span_t *span, uint32_t slot_idx);

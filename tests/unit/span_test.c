@@ -19,6 +19,12 @@ static kiln_span_t *open_span(uint32_t class_idx)
     return span;
 }
 
+static void give(kiln_span_t *span, uint32_t slot_idx)
+{
+    kiln_slot_t slot = {NULL, &span->states[slot_idx]};
+    EXPECT_EQ(kiln_span_give(span, &slot, 1), 1);
+}
+
 static void test_take_gives_every_slot_once_lowest_first(void)
 {
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
@@ -45,15 +51,40 @@ static void test_what_is_given_is_taken_again_lowest_first(void)
     kiln_slot_t slots[KILN_SPAN_SLOTS_MAX], again[3];
     EXPECT_EQ(kiln_span_take(span, slots + KILN_SPAN_SLOTS_MAX, KILN_SPAN_SLOTS_MAX), 1024);
     EXPECT_EQ(kiln_span_take(span, again + 3, 3), 0);
-    kiln_span_give(span, 900);
-    kiln_span_give(span, 65);
-    kiln_span_give(span, 64);
+    give(span, 900);
+    give(span, 65);
+    give(span, 64);
     EXPECT_RULE(kiln_span_broken_rule(span));
     EXPECT_EQ(kiln_span_take(span, again + 2, 2), 2);
     EXPECT(again[1].block == slots[1023 - 64].block && again[0].block == slots[1023 - 65].block);
     EXPECT_EQ(kiln_span_take(span, again + 2, 2), 1);
     EXPECT(again[1].block == slots[1023 - 900].block);
     EXPECT_RULE(kiln_span_broken_rule(span));
+}
+
+/* In any order, and only those of the span. */
+static void test_slots_are_given_together(void)
+{
+    kiln_span_t *span = open_span(1);
+    static kiln_slot_t slots[KILN_SPAN_SLOTS_MAX];
+    uint32_t all = kiln_span_slots(span);
+    for (uint32_t step = 1; step < all; step += 70) { /* odd or even: 1, 71, 141 */
+        EXPECT_EQ(kiln_span_take(span, slots + all, all), all);
+        for (uint32_t i = 0, at = 0; i < all; i++, at = (at + step) % all) {
+            slots[i].state = &span->states[step % 2 ? at : i];
+        }
+        _Atomic uint8_t other = KILN_SLOT_FREE;
+        _Atomic uint8_t *eleventh = slots[10].state;
+        slots[10].state = &other;
+        EXPECT_EQ(kiln_span_give(span, slots, all), 10);
+        EXPECT_RULE(kiln_span_broken_rule(span));
+        EXPECT_EQ(span->used, all - 10);
+        slots[10].state = eleventh;
+        EXPECT_EQ(kiln_span_give(span, slots + 10, 5), 5);
+        EXPECT_EQ(kiln_span_give(span, slots + 15, all - 15), all - 15);
+        EXPECT_RULE(kiln_span_broken_rule(span));
+        EXPECT_EQ(span->used, 0);
+    }
 }
 
 static void test_random_takes_and_gives_agree_with_a_model(void)
@@ -67,7 +98,7 @@ static void test_random_takes_and_gives_agree_with_a_model(void)
         for (unsigned step = 0; step < 2000; step++) {
             uint32_t slot_idx = (uint32_t)kiln_rng_below(&rng, kiln_size_classes[i].slots);
             if (out[slot_idx]) {
-                kiln_span_give(span, slot_idx);
+                give(span, slot_idx);
                 out[slot_idx] = false;
             } else {
                 kiln_slot_t slot;
@@ -146,6 +177,7 @@ int main(int argc, char **argv)
     static const kiln_test_t tests[] = {
         KILN_TEST(test_take_gives_every_slot_once_lowest_first),
         KILN_TEST(test_what_is_given_is_taken_again_lowest_first),
+        KILN_TEST(test_slots_are_given_together),
         KILN_TEST(test_random_takes_and_gives_agree_with_a_model),
         KILN_TEST(test_slot_at_finds_starts_and_nothing_else),
         KILN_TEST(test_records_are_small),
