@@ -23,9 +23,16 @@ static inline void *or_no_memory(void *block)
     return block;
 }
 
+static __attribute__((noinline)) void *malloc_slow(size_t bytes)
+{
+    return or_no_memory(kiln_process_malloc_slow(bytes));
+}
+
+/* The common path ends with a call, not with one that must be returned from: it has no frame. */
 KILN_EXPORT void *malloc(size_t bytes)
 {
-    return or_no_memory(kiln_process_malloc(bytes));
+    void *block = kiln_process_malloc_fast(bytes);
+    return __builtin_expect(block != NULL, 1) ? block : malloc_slow(bytes);
 }
 
 KILN_EXPORT void free(void *block)

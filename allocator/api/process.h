@@ -73,15 +73,18 @@ void *kiln_process_aligned(size_t align, size_t bytes);
 void kiln_process_free_slow(void *block, const char *call);
 void kiln_process_free_sized(void *block, size_t align, size_t bytes, const char *call);
 
-/* The common paths of these two call nothing: see heap.h. */
-static inline void *kiln_process_malloc(size_t bytes)
+/* The common paths of these two call nothing: see heap.h. kiln_process_malloc_fast gives NULL when
+ * the slow one must be called. */
+static inline void *kiln_process_malloc_fast(size_t bytes)
 {
     kiln_thread_cache_t *cache = kiln_thread.cache;
-    if (__builtin_expect(cache != NULL, 1)) {
-        void *block = kiln_heap_malloc_fast(cache, bytes);
-        if (__builtin_expect(block != NULL, 1)) return block;
-    }
-    return kiln_process_malloc_slow(bytes);
+    return __builtin_expect(cache != NULL, 1) ? kiln_heap_malloc_fast(cache, bytes) : NULL;
+}
+
+static inline void *kiln_process_malloc(size_t bytes)
+{
+    void *block = kiln_process_malloc_fast(bytes);
+    return __builtin_expect(block != NULL, 1) ? block : kiln_process_malloc_slow(bytes);
 }
 
 static inline void kiln_process_free(void *block, const char *call)

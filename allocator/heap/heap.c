@@ -244,6 +244,7 @@ static void put_away(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t 
 
 kiln_misuse_t kiln_heap_free_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block)
 {
+    kiln_page_map_widen(&heap->map);
     found_t found = find_live(heap, block);
     if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
     if (!kiln_heap_change(heap, found.state, found.was, KILN_SLOT_FREE))

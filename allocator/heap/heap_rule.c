@@ -47,6 +47,7 @@ static void count_small(const kiln_span_t *span, found_t *found)
 const char *kiln_heap_broken_rule(kiln_heap_t *heap)
 {
     const char *rule = kiln_page_heap_broken_rule(&heap->pages);
+    if (!rule) rule = kiln_page_map_broken_rule(&heap->map);
     if (rule) return rule;
 
     found_t found = {.cached = 0};

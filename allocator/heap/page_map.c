@@ -14,10 +14,31 @@ void kiln_page_map_init(kiln_page_map_t *map, const kiln_arena_t *arena)
     uint64_t entries = table->bytes_max / table->entry_bytes;
     map->start = (uintptr_t)arena->arena_start;
     map->heap_last = table->present ? (uintptr_t)((entries << KILN_PAGE_SHIFT) - 1) : 0;
+    map->shown_bytes = 0;
     map->idx_shift = KILN_PAGE_SHIFT + log2_of(table->phys_bytes) - log2_of(table->entry_bytes);
     map->arena = arena;
     map->present = table->present;
     map->entries = (_Atomic(kiln_span_t *) *)(uintptr_t)table->base;
+}
+
+void kiln_page_map_widen(kiln_page_map_t *map)
+{
+    uintptr_t shown = atomic_load_explicit(&map->shown_bytes, memory_order_relaxed);
+    uintptr_t idx = shown >> map->idx_shift, last_idx = map->heap_last >> map->idx_shift, old = idx;
+    if (!map->present) return;
+    /* The last of all stays out: the bytes up to its end may be one more than a number holds. */
+    while (idx < last_idx && kiln_page_map_has(map, idx)) idx++;
+    if (idx == old) return;
+    atomic_store_explicit(&map->shown_bytes, idx << map->idx_shift, memory_order_release);
+}
+
+const char *kiln_page_map_broken_rule(const kiln_page_map_t *map)
+{
+    uintptr_t shown = atomic_load_explicit(&map->shown_bytes, memory_order_relaxed);
+    if (shown > map->heap_last) return "no more is shown than the table can have";
+    for (uintptr_t idx = 0; idx < shown >> map->idx_shift; idx++)
+        if (!kiln_page_map_has(map, idx)) return "what is shown has entries";
+    return NULL;
 }
 
 kiln_span_t *kiln_page_map_find_slow(const kiln_page_map_t *map, uintptr_t addr)

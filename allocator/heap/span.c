@@ -103,18 +103,17 @@ bool kiln_span_is_out(const kiln_span_t *span, uint32_t slot_idx)
 uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t count)
 {
     uint64_t *bits = free_bits(span), word = 0;
-    uintptr_t states = (uintptr_t)span->states;
-    uint32_t all = kiln_span_slots(span), given = 0, first_word = span->first_word;
-    uint32_t word_idx = (uint32_t)((uintptr_t)slots[0].state - states) / WORD_BITS;
+    uintptr_t base = kiln_span_base(span);
+    size_t slots_bytes = kiln_span_slots_bytes(span);
+    uint32_t given = 0, first_word = span->first_word;
+    uint32_t word_idx = (uint32_t)(slots[0].state - span->states) / WORD_BITS;
 
-    for (; given < count; given++) {
-        uintptr_t slot_idx = (uintptr_t)slots[given].state - states;
-        if (slot_idx >= all) break;
-        KILN_ASSERT(kiln_span_is_out(span, (uint32_t)slot_idx) &&
-                    span->states[slot_idx] == KILN_SLOT_FREE);
+    for (; given < count && (uintptr_t)slots[given].block - base < slots_bytes; given++) {
+        uint32_t slot_idx = (uint32_t)(slots[given].state - span->states);
+        KILN_ASSERT(kiln_span_is_out(span, slot_idx) && span->states[slot_idx] == KILN_SLOT_FREE);
         if (slot_idx / WORD_BITS != word_idx) {
             bits[word_idx] |= word;
-            word_idx = (uint32_t)slot_idx / WORD_BITS;
+            word_idx = slot_idx / WORD_BITS;
             word = 0;
         }
         word |= UINT64_C(1) << slot_idx % WORD_BITS;

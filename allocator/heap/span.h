@@ -130,9 +130,11 @@ static inline bool kiln_span_is_free(const kiln_span_t *span)
  * product is the remainder, scaled: below magic means none (size_class_test tries every offset). */
 static inline uint32_t kiln_span_small_slot_at(const kiln_span_t *span, size_t offset)
 {
-    uint64_t product = (uint64_t)(uint32_t)offset * span->magic;
-    bool start = offset < kiln_span_slots_bytes(span) && (uint32_t)product < span->magic;
-    return start ? (uint32_t)(product >> 32) : UINT32_MAX;
+    uint32_t magic = span->magic;
+    uint64_t product = (uint64_t)(uint32_t)offset * magic;
+    if (__builtin_expect(offset >= kiln_span_slots_bytes(span), 0)) return UINT32_MAX;
+    if (__builtin_expect((uint32_t)product >= magic, 0)) return UINT32_MAX;
+    return (uint32_t)(product >> 32);
 }
 
 /* kiln_span_slot_at is the same for large spans as well. */

@@ -2,6 +2,8 @@
 
 #include "allocator/base/check.h"
 
+#include <string.h>
+
 void kiln_thread_cache_list_init(kiln_thread_cache_list_t *list, kiln_page_heap_t *pages,
                                  kiln_central_t *central)
 {
@@ -47,6 +49,7 @@ kiln_thread_cache_t *kiln_thread_cache_new(kiln_thread_cache_list_t *list)
         if (cache) lay_out(cache);
     }
     if (cache) {
+        memset(cache->fill, 0, sizeof cache->fill);
         cache->prev = NULL;
         cache->next = list->first;
         if (cache->next) cache->next->prev = cache;
@@ -93,9 +96,12 @@ bool kiln_thread_cache_refill(kiln_thread_cache_list_t *list, kiln_thread_cache_
                               uint32_t class_idx)
 {
     kiln_cache_bin_t *bin = &cache->bins[class_idx];
-    uint32_t half = kiln_size_classes[class_idx].cache_max / 2u;
+    uint32_t half = kiln_size_classes[class_idx].cache_max / 2u, wanted = cache->fill[class_idx];
+    if (wanted == 0) wanted = KILN_CACHE_FIRST;
+    if (wanted > half) wanted = half;
+    cache->fill[class_idx] = (uint8_t)(2 * wanted);
     uint32_t taken =
-        kiln_central_take(&list->central[class_idx], kiln_cache_bin_first(bin, class_idx), half);
+        kiln_central_take(&list->central[class_idx], kiln_cache_bin_first(bin, class_idx), wanted);
     set_count(bin, class_idx, taken);
     return taken > 0;
 }

@@ -1,8 +1,10 @@
 /* thread_cache.h - what one thread has at hand: for every size class a stack of slots.
  *
- * A slot in a cache is FREE and out of its span. Stacks are bounded (size_class.h) and are filled
- * and emptied by halves, so that a thread that allocates and frees around the limit does not go to
- * the central list every time.
+ * A slot in a cache is FREE and out of its span. Stacks are bounded (size_class.h) and are emptied
+ * by halves. They are filled as they are used: by KILN_CACHE_FIRST slots at first, then by twice as
+ * many each time, up to a half. So a thread that lives shortly, or seldom uses a size, holds
+ * little, and one that allocates and frees around the limit does not go to the central list every
+ * time.
  *
  * A fork in another thread may copy a cache in the middle of a push or pop. The top is
  * stored last, and what is found in the child is not believed, but checked slot by slot
@@ -23,10 +25,13 @@ typedef struct kiln_cache_bin {
     kiln_slot_t *end;         /* no place for large blocks: they are never cached */
 } kiln_cache_bin_t;
 
+enum { KILN_CACHE_FIRST = 4 };
+
 typedef struct kiln_thread_cache kiln_thread_cache_t;
 struct kiln_thread_cache {
     kiln_thread_cache_t *prev, *next; /* of the list; a spare one: next */
     kiln_cache_bin_t bins[KILN_SIZE_CLASSES];
+    uint8_t fill[KILN_SIZE_CLASSES]; /* what the next refill asks for; 0 counts as the first */
     kiln_slot_t slots[KILN_CACHE_ENTRIES_SUM + KILN_SIZE_CLASSES];
 };
 
@@ -47,8 +52,8 @@ void kiln_thread_cache_list_init(kiln_thread_cache_list_t *list, kiln_page_heap_
 kiln_thread_cache_t *kiln_thread_cache_new(kiln_thread_cache_list_t *list);
 void kiln_thread_cache_end(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache);
 
-/* kiln_thread_cache_refill fills an empty bin to a half. False: no memory for a single slot.
- * kiln_thread_cache_flush gives the older half of a bin back. */
+/* kiln_thread_cache_refill fills an empty bin, at most to a half. False: no memory for a single
+ * slot. kiln_thread_cache_flush gives the older half of a bin back. */
 bool kiln_thread_cache_refill(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
                               uint32_t class_idx);
 void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,

@@ -32,6 +32,8 @@ void harness(void)
     kiln_page_map_t map;
     kiln_page_map_init(&map, &arena);
     map.entries = mapped - mapped_idx * ENTRIES; /* where the table would begin */
+    if (nondet_bool()) kiln_page_map_widen(&map);
+    PROOF_ASSERT(kiln_page_map_broken_rule(&map) == NULL, "what is shown has entries");
 
     /* A span over pages of the heap whose entries are mapped, and one page of another. */
     uint32_t first = nondet_below(ENTRIES), pages = nondet_below(PAGES_MAX + 1);

@@ -55,15 +55,28 @@ static void prove_take(kiln_span_t *span, uint32_t watched)
     PROOF_ASSERT(kiln_span_is_out(span, watched) == (was_out || was_taken), "nothing else is out");
 }
 
+static kiln_slot_t slot_of(kiln_span_t *span, uint32_t slot_idx)
+{
+    uintptr_t addr = kiln_span_base(span) + slot_idx * kiln_span_slot_bytes(span);
+    PROOF_ASSUME(kiln_span_is_out(span, slot_idx) && span->states[slot_idx] == KILN_SLOT_FREE);
+    return (kiln_slot_t){(void *)addr, &span->states[slot_idx]};
+}
+
+/* Two slots, or one of them and one of another span. */
 static void prove_give(kiln_span_t *span, uint32_t watched)
 {
-    uint32_t given = nondet_below(SLOTS), used = span->used;
-    PROOF_ASSUME(kiln_span_is_out(span, given) && span->states[given] == KILN_SLOT_FREE);
-    bool was_out = kiln_span_is_out(span, watched);
-    kiln_span_give(span, given);
-    PROOF_ASSERT(kiln_span_is_out(span, watched) == (was_out && watched != given),
-                 "the slot is free, and no other");
-    PROOF_ASSERT(span->used == used - 1u, "the slots that are out are counted");
+    static _Atomic uint8_t other;
+    uint32_t first = nondet_below(SLOTS), second = nondet_below(SLOTS), used = span->used;
+    bool is_other = nondet_bool(), was_out = kiln_span_is_out(span, watched);
+    PROOF_ASSUME(first != second && kiln_span_base(span) < UINTPTR_MAX / 2);
+    kiln_slot_t slots[2] = {slot_of(span, first), slot_of(span, second)};
+    if (is_other) slots[1] = (kiln_slot_t){(void *)kiln_span_end(span), &other};
+    uint32_t given = kiln_span_give(span, slots, 2);
+    PROOF_ASSERT(given == (is_other ? 1 : 2), "those of the span are given");
+    bool is_given = watched == first || (given == 2 && watched == second);
+    PROOF_ASSERT(kiln_span_is_out(span, watched) == (was_out && !is_given),
+                 "the slots are free, and no others");
+    PROOF_ASSERT(span->used == used - given, "the slots that are out are counted");
 }
 
 void harness(void)

@@ -19,9 +19,15 @@ static kiln_span_t *open_span(uint32_t class_idx)
     return span;
 }
 
+static kiln_slot_t slot_of(kiln_span_t *span, uint32_t slot_idx)
+{
+    uintptr_t addr = kiln_span_base(span) + slot_idx * kiln_span_slot_bytes(span);
+    return (kiln_slot_t){(void *)addr, &span->states[slot_idx]};
+}
+
 static void give(kiln_span_t *span, uint32_t slot_idx)
 {
-    kiln_slot_t slot = {NULL, &span->states[slot_idx]};
+    kiln_slot_t slot = slot_of(span, slot_idx);
     EXPECT_EQ(kiln_span_give(span, &slot, 1), 1);
 }
 
@@ -68,18 +74,17 @@ static void test_slots_are_given_together(void)
     kiln_span_t *span = open_span(1);
     static kiln_slot_t slots[KILN_SPAN_SLOTS_MAX];
     uint32_t all = kiln_span_slots(span);
-    for (uint32_t step = 1; step < all; step += 70) { /* odd or even: 1, 71, 141 */
+    for (uint32_t step = 1; step < all; step += 35) {
         EXPECT_EQ(kiln_span_take(span, slots + all, all), all);
-        for (uint32_t i = 0, at = 0; i < all; i++, at = (at + step) % all) {
-            slots[i].state = &span->states[step % 2 ? at : i];
-        }
-        _Atomic uint8_t other = KILN_SLOT_FREE;
-        _Atomic uint8_t *eleventh = slots[10].state;
-        slots[10].state = &other;
+        for (uint32_t i = 0; i < all; i++)
+            slots[i] = slot_of(span, step % 2 ? i * step % all : i); /* all, where step is odd */
+        _Atomic uint8_t other_state = KILN_SLOT_FREE;
+        kiln_slot_t eleventh = slots[10];
+        slots[10] = (kiln_slot_t){(void *)(kiln_span_end(span)), &other_state};
         EXPECT_EQ(kiln_span_give(span, slots, all), 10);
         EXPECT_RULE(kiln_span_broken_rule(span));
         EXPECT_EQ(span->used, all - 10);
-        slots[10].state = eleventh;
+        slots[10] = eleventh;
         EXPECT_EQ(kiln_span_give(span, slots + 10, 5), 5);
         EXPECT_EQ(kiln_span_give(span, slots + 15, all - 15), all - 15);
         EXPECT_RULE(kiln_span_broken_rule(span));

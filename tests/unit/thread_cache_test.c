@@ -11,14 +11,35 @@ static uint32_t count_of(const kiln_thread_cache_t *cache, uint32_t class_idx)
     return kiln_cache_bin_count(&cache->bins[class_idx], class_idx);
 }
 
-static void test_a_refill_is_a_half_and_pops_upwards(void)
+/* A few slots at first, then twice as many each time, up to a half; and a cache that another thread
+ * had starts again. */
+static void test_refills_grow_with_use(void)
+{
+    kiln_heap_t *heap = open_heap();
+    for (unsigned thread = 0; thread < 2; thread++) {
+        kiln_thread_cache_t *cache = kiln_heap_attach(heap);
+        for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
+            uint32_t half = kiln_size_classes[i].cache_max / 2;
+            for (uint32_t wanted = KILN_CACHE_FIRST; wanted <= 256; wanted *= 2) {
+                kiln_slot_t slot;
+                EXPECT(kiln_thread_cache_refill(&heap->caches, cache, i));
+                EXPECT_EQ(count_of(cache, i), wanted < half ? wanted : half);
+                while (kiln_cache_bin_pop(&cache->bins[i], &slot))
+                    kiln_central_give(&heap->central[i], &slot, 1);
+            }
+        }
+        kiln_heap_detach(heap, cache);
+    }
+    world_close();
+}
+
+static void test_a_refill_pops_upwards(void)
 {
     kiln_heap_t *heap = open_heap();
     kiln_thread_cache_t *cache = kiln_heap_attach(heap);
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
         EXPECT_EQ(count_of(cache, i), 0);
         EXPECT(kiln_thread_cache_refill(&heap->caches, cache, i));
-        EXPECT_EQ(count_of(cache, i), kiln_size_classes[i].cache_max / 2);
         kiln_slot_t slot;
         uintptr_t last = 0;
         while (kiln_cache_bin_pop(&cache->bins[i], &slot)) {
@@ -116,7 +137,8 @@ static void test_abandoned_caches_are_given_back(void)
 int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
-        KILN_TEST(test_a_refill_is_a_half_and_pops_upwards),
+        KILN_TEST(test_refills_grow_with_use),
+        KILN_TEST(test_a_refill_pops_upwards),
         KILN_TEST(test_a_full_bin_gives_its_older_half_away),
         KILN_TEST(test_large_blocks_have_no_room_in_a_cache),
         KILN_TEST(test_an_ended_cache_holds_nothing_and_is_used_again),
