@@ -126,6 +126,7 @@ static inline void *take_small(kiln_heap_t *heap, kiln_thread_cache_t *cache, ui
         kiln_cache_bin_t *bin = &cache->bins[class_idx];
         if (kiln_cache_bin_pop(bin, &slot)) return make_live(slot);
         if (!kiln_thread_cache_refill(&heap->caches, cache, class_idx)) return NULL;
+        kiln_page_map_widen(&heap->map); /* before the first free of what is new */
         if (kiln_cache_bin_pop(bin, &slot)) return make_live(slot);
     }
     if (kiln_central_take(&heap->central[class_idx], &slot, 1) == 0) return NULL;
@@ -244,7 +245,6 @@ static void put_away(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t 
 
 kiln_misuse_t kiln_heap_free_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block)
 {
-    kiln_page_map_widen(&heap->map);
     found_t found = find_live(heap, block);
     if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
     if (!kiln_heap_change(heap, found.state, found.was, KILN_SLOT_FREE))

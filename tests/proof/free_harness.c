@@ -29,11 +29,6 @@ static kiln_span_t *find(const kiln_page_map_t *map, uintptr_t at)
     return found ? &record : NULL;
 }
 
-void kiln_page_map_widen(kiln_page_map_t *map)
-{
-    (void)map;
-}
-
 static uint32_t slot_at(const kiln_span_t *span, size_t offset)
 {
     PROOF_ASSERT(span == &record && offset == addr - kiln_span_base(span),

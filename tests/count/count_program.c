@@ -1,0 +1,56 @@
+/* count_program SHAPE N: does one thing with the heap N times. How many instructions one of them
+ * takes is the difference between two runs, of N and of 2 N: see count_test.sh. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIVE = 10000 };
+
+static void *blocks[LIVE];
+
+static void pair(size_t bytes, unsigned long count)
+{
+    for (unsigned long i = 0; i < count; i++) free(malloc(bytes));
+}
+
+static void zeroed(size_t bytes, unsigned long count)
+{
+    for (unsigned long i = 0; i < count; i++) free(calloc(1, bytes));
+}
+
+static void same_size(size_t bytes, unsigned long count)
+{
+    void *block = malloc(bytes);
+    for (unsigned long i = 0; i < count; i++) block = realloc(block, bytes - i % 8);
+    free(block);
+}
+
+/* Every slot goes out of its span and back. */
+static void lifo(size_t bytes, unsigned long count)
+{
+    for (unsigned long round = 0; round < count / LIVE; round++) {
+        for (unsigned i = 0; i < LIVE; i++) blocks[i] = malloc(bytes);
+        for (unsigned i = LIVE; i-- > 0;) free(blocks[i]);
+    }
+}
+
+static const struct {
+    const char *name;
+    void (*run)(size_t bytes, unsigned long count);
+    size_t bytes;
+} shapes[] = {
+    {"pair_16", pair, 16},         {"pair_256", pair, 256},         {"pair_4096", pair, 4096},
+    {"pair_32768", pair, 32768},   {"pair_1048576", pair, 1048576}, {"calloc_64", zeroed, 64},
+    {"realloc_64", same_size, 64}, {"lifo_64", lifo, 64},           {"lifo_256", lifo, 256},
+};
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; argc == 3 && i < sizeof shapes / sizeof *shapes; i++) {
+        if (strcmp(argv[1], shapes[i].name) != 0) continue;
+        shapes[i].run(shapes[i].bytes, strtoul(argv[2], NULL, 10));
+        return 0;
+    }
+    fputs("Usage: count_program SHAPE N, with a shape of tests/count/counts.txt\n", stderr);
+    return 2;
+}

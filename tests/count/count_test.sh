@@ -1,0 +1,57 @@
+#!/bin/bash
+# How many instructions the common paths take, as callgrind counts them, against counts.txt: they are
+# the same on a busy machine and an idle one. Two runs of each shape differ by N operations alone.
+set -uo pipefail
+program=tests/count/count_program
+library=$PWD/allocator/api/libkiln.so
+table=${1:-tests/count/counts.txt}
+operations=20000
+allowed_percent=3
+
+# collected SHAPE N prints what callgrind counted in a run of N.
+collected() {
+    LD_PRELOAD=$library valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+        "$program" "$1" "$2" 2>&1 | sed -n 's/.*Collected : \([0-9]*\)$/\1/p'
+}
+
+# judge NAME WANTED GOT: GOT is in hundredths.
+judge() {
+    awk -v name="$1" -v wanted="$2" -v got="$3" -v allowed=$allowed_percent 'BEGIN {
+        got /= 100
+        off = (got - wanted) / wanted * 100
+        bad = off > allowed || off < -allowed
+        printf "%s%-14s %9.2f instructions, %.2f in the table (%+.1f %%)\n", bad ? "FAILED " : "", name, got, wanted, off
+        exit bad
+    }'
+}
+
+command -v valgrind >/dev/null || {
+    echo "count_test: there is no valgrind; ./kiln test installs it" >&2
+    exit 1
+}
+[[ $(LD_PRELOAD=$library LD_DEBUG=bindings "$program" pair_16 1 2>&1) == *"$program"*"libkiln.so"*"malloc"* ]] || {
+    echo "FAILED $program does not get its malloc from $library" >&2
+    exit 1
+}
+# Negative control: counts that are off by more than is allowed, up and down, are seen.
+if judge control 100 10310 >/dev/null || judge control 100 9690 >/dev/null || ! judge control 100 10290 >/dev/null; then
+    echo "FAILED a count that is 3.1 % off passes, or one that is 2.9 % off does not" >&2
+    exit 1
+fi
+
+failed=0
+shapes=0
+while read -r name wanted; do
+    once=$(collected "$name" $operations)
+    twice=$(collected "$name" $((2 * operations)))
+    if [[ -z $once || -z $twice ]]; then
+        echo "FAILED $name: callgrind counted nothing"
+        failed=$((failed + 1))
+        continue
+    fi
+    judge "$name" "$wanted" $(((twice - once) * 100 / operations)) || failed=$((failed + 1))
+    shapes=$((shapes + 1))
+done < <(grep -v '^#' "$table")
+[[ $shapes -gt 0 ]] || { echo "FAILED $table names no shape" >&2; exit 1; }
+[[ $failed -eq 0 ]] || echo "$failed of the counts are off; again alone: tools/bazel test --config=release //tests/count:count_test"
+[[ $failed -eq 0 ]]
