@@ -12,6 +12,9 @@ static const struct {
     const char *help;
 } known_options[] = {
     {"help", "help=1 lists the options"},
+    {"idle_bytes",
+     "idle_bytes=N lets at most N bytes of free memory wait to be used again; more go "
+     "back to the system"},
     {"record", "record=FILE writes what the OS answers the heap into FILE, for `kiln replay`; "
                "an existing FILE is left alone and nothing is recorded"},
     {"stats", "stats=1 prints the heap's figures when the program ends"},
@@ -121,6 +124,17 @@ static bool read_switch(word_t key, word_t value, bool *out, kiln_message_t *err
     return false;
 }
 
+static bool read_bytes(word_t key, word_t value, uint64_t *out, kiln_message_t *error)
+{
+    if (kiln_options_number(value.bytes, value.count, out)) return true;
+    kiln_message_put(error, "KILN_OPTIONS: ");
+    kiln_message_put_bytes(error, key.bytes, key.count);
+    kiln_message_put(error, " is a number of bytes, not ");
+    put_quoted(error, value);
+    kiln_message_put(error, "\n");
+    return false;
+}
+
 static bool read_path(word_t key, word_t value, char *out, kiln_message_t *error)
 {
     if (value.count > 0 && value.count < KILN_OPTIONS_PATH_MAX_BYTES) {
@@ -147,6 +161,10 @@ static bool read_one(word_t entry, kiln_options_t *out, kiln_message_t *error)
     word_t key = {entry.bytes, (size_t)(equals - entry.bytes)};
     word_t value = {equals + 1, entry.count - key.count - 1};
     if (word_is(key, "help")) return read_switch(key, value, &out->help, error);
+    if (word_is(key, "idle_bytes")) {
+        out->has_idle_bytes = true;
+        return read_bytes(key, value, &out->idle_bytes, error);
+    }
     if (word_is(key, "record")) return read_path(key, value, out->record, error);
     if (word_is(key, "stats")) return read_switch(key, value, &out->stats, error);
     return fail_unknown(key, error);

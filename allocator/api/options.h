@@ -18,6 +18,8 @@ enum { KILN_OPTIONS_PATH_MAX_BYTES = 4096 };
 
 typedef struct kiln_options {
     char record[KILN_OPTIONS_PATH_MAX_BYTES]; /* NUL-terminated; empty: no recording */
+    uint64_t idle_bytes;                      /* see kiln_heap_config_t */
+    bool has_idle_bytes;                      /* else the default stays */
     bool stats;                               /* print the heap's figures when the program ends */
     bool help;                                /* list the options, then go on */
 } kiln_options_t;

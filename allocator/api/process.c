@@ -48,6 +48,7 @@ static bool make_heap(void)
         kiln_os_linux_init(&os, getauxval(AT_PAGESZ));
     }
     kiln_heap_config_t config = kiln_start_config(&os);
+    if (options.has_idle_bytes) config.idle_bytes_max = options.idle_bytes;
     config.single_threaded = &__libc_single_threaded;
     kiln_recording_begin(options.record, &config);
     if (kiln_heap_init(&kiln_process_heap, &config) != NULL) {

@@ -73,7 +73,8 @@ typedef struct kiln_heap_config {
     const kiln_arena_log_t *log;   /* may be NULL */
     kiln_arena_config_t arena;     /* page_bytes is 8 KiB; has the span table */
     kiln_addr_t image_end, brk;    /* see kiln_arena_start */
-    uint64_t idle_bytes_max;       /* more idle memory that was written to is discarded */
+    uint64_t idle_bytes_max;       /* more idle memory that was written to is discarded; and
+                                      what is idle for long: page_heap.h */
 
     /* May be NULL. Else the byte it points to is not 0 only while the process has a single thread,
      * and turns 0 before a second one starts, as glibc's __libc_single_threaded does: meanwhile

@@ -12,11 +12,11 @@
  * and its pages can serve another size: long-lived blocks of a size that is no longer common are
  * what keeps memory from being used again. */
 const kiln_size_class_t kiln_size_classes[KILN_SIZE_CLASSES] = {
-    {0, 0, 0, 0, 0},     CLASS(16, 2, 64),    CLASS(32, 2, 64),    CLASS(48, 2, 64),
-    CLASS(64, 2, 64),    CLASS(80, 2, 64),    CLASS(96, 2, 64),    CLASS(112, 2, 64),
-    CLASS(128, 2, 64),   CLASS(144, 2, 64),   CLASS(160, 2, 64),   CLASS(176, 2, 64),
-    CLASS(192, 2, 64),   CLASS(208, 2, 64),   CLASS(224, 2, 64),   CLASS(240, 2, 64),
-    CLASS(256, 2, 64),   CLASS(288, 1, 64),   CLASS(320, 2, 64),   CLASS(352, 1, 64),
+    {0, 0, 0, 0, 0},     CLASS(16, 2, 128),   CLASS(32, 2, 128),   CLASS(48, 2, 128),
+    CLASS(64, 2, 128),   CLASS(80, 2, 128),   CLASS(96, 2, 128),   CLASS(112, 2, 128),
+    CLASS(128, 2, 128),  CLASS(144, 2, 128),  CLASS(160, 2, 128),  CLASS(176, 2, 128),
+    CLASS(192, 2, 128),  CLASS(208, 2, 128),  CLASS(224, 2, 128),  CLASS(240, 2, 128),
+    CLASS(256, 2, 128),  CLASS(288, 1, 64),   CLASS(320, 2, 64),   CLASS(352, 1, 64),
     CLASS(384, 1, 64),   CLASS(416, 2, 64),   CLASS(448, 1, 64),   CLASS(480, 1, 64),
     CLASS(512, 1, 64),   CLASS(576, 1, 56),   CLASS(640, 3, 51),   CLASS(704, 2, 46),
     CLASS(768, 2, 42),   CLASS(832, 3, 39),   CLASS(896, 1, 36),   CLASS(960, 2, 34),

@@ -21,8 +21,8 @@ enum {
     KILN_CLASS_LARGE = 0,
     KILN_SIZE_CLASSES = 73,       /* class 0 included */
     KILN_SPAN_SLOTS_MAX = 1024,   /* of any class */
-    KILN_CACHE_ENTRIES_MAX = 64,  /* of any class */
-    KILN_CACHE_ENTRIES_SUM = 2193 /* of all classes */
+    KILN_CACHE_ENTRIES_MAX = 128, /* of any class */
+    KILN_CACHE_ENTRIES_SUM = 3217 /* of all classes */
 };
 
 typedef struct kiln_size_class {
@@ -30,7 +30,8 @@ typedef struct kiln_size_class {
     uint32_t magic;     /* offset * magic >> 32 == offset / slot_bytes, for offsets in the span */
     uint16_t slots;     /* in a span */
     uint8_t span_pages; /* the tail that fits no slot is below 2 % */
-    uint8_t cache_max;  /* blocks that a thread cache keeps: at most 64, and 32 KiB if that is 2 */
+    uint8_t cache_max; /* blocks that a thread cache keeps: at most 128 (64 above 256 bytes), and 32
+                          KiB unless that is less than 2 */
 } kiln_size_class_t;
 
 extern const kiln_size_class_t kiln_size_classes[KILN_SIZE_CLASSES];

@@ -76,6 +76,9 @@ static void test_right_lists(void)
     EXPECT(options.stats && !options.help);
     EXPECT(parse("stats=1:stats=0"));
     EXPECT(!options.stats);
+    EXPECT(!options.has_idle_bytes);
+    EXPECT(parse("idle_bytes=0x10000"));
+    EXPECT(options.has_idle_bytes && options.idle_bytes == 65536);
     EXPECT(parse(":help=0x1::record=/tmp/a=b:stats=1:"));
     EXPECT(options.stats && options.help);
     EXPECT_STR(options.record, "/tmp/a=b");
@@ -96,6 +99,7 @@ static void test_wrong_lists_are_named(void)
                "KILN_OPTIONS=help=1 lists them all\n"},
         {"stats", "KILN_OPTIONS: \"stats\" has no value; write it as key=value\n"},
         {"help=1:stats", "KILN_OPTIONS: \"stats\" has no value; write it as key=value\n"},
+        {"idle_bytes=1M", "KILN_OPTIONS: idle_bytes is a number of bytes, not \"1M\"\n"},
         {"stats=yes", "KILN_OPTIONS: stats is 0 or 1, not \"yes\"\n"},
         {"stats=", "KILN_OPTIONS: stats is 0 or 1, not \"\"\n"},
         {"help=2", "KILN_OPTIONS: help is 0 or 1, not \"2\"\n"},
@@ -134,6 +138,7 @@ static void test_help_names_every_option(void)
     text[help.length_bytes] = '\0';
     EXPECT(strstr(text, "  help=1 "));
     EXPECT(strstr(text, "  record=FILE "));
+    EXPECT(strstr(text, "  idle_bytes=N "));
     EXPECT(strstr(text, "  stats=1 "));
     EXPECT(help.length_bytes < KILN_MESSAGE_BYTES_MAX);
 }

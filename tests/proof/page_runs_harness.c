@@ -240,6 +240,7 @@ static void any_world(void)
     heap.arena = &arena;
     arena.arena_alloc = nondet_uint64();
     heap.dirty_pages_max = UINT64_MAX; /* DISCARD is what the idle policy does, run by run */
+    heap.pages_back = nondet_uint64();
     for (uint32_t i = 0; i < RECORDS; i++) records[i]->states = &slot_states[i];
     for (uint32_t i = SPARE; i < RECORDS; i++)
         if (OP == CUT || nondet_bool()) give_record(&heap, records[i]);

@@ -53,7 +53,7 @@ static void prove_table(void)
         PROOF_ASSERT((span_bytes - slots_bytes) * 50 < span_bytes, "the tail is below 2 %");
         PROOF_ASSERT(class->slot_bytes % 16 == 0, "slots are aligned to 16 bytes");
         PROOF_ASSERT(class->cache_max >= 2 && class->cache_max <= KILN_CACHE_ENTRIES_MAX,
-                     "a cache keeps 2 to 64 slots");
+                     "a cache keeps 2 to 128 slots");
         entries += class->cache_max;
     }
     PROOF_ASSERT(entries == KILN_CACHE_ENTRIES_SUM,
