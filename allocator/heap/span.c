@@ -98,28 +98,26 @@ bool kiln_span_is_out(const kiln_span_t *span, uint32_t slot_idx)
     return (free_bits(span)[slot_idx / WORD_BITS] >> slot_idx % WORD_BITS & 1) == 0;
 }
 
-/* Slots that are given together mostly lie together: a word of free bits is written when it is
- * left, not for every slot. */
+/* Slots that are given together mostly lie together: a word of free bits is read when it is come
+ * to, and not for every slot. */
 uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t count)
 {
     uint64_t *bits = free_bits(span), word = 0;
     uintptr_t base = kiln_span_base(span);
     size_t slots_bytes = kiln_span_slots_bytes(span);
-    uint32_t given = 0, first_word = span->first_word;
-    uint32_t word_idx = (uint32_t)(slots[0].state - span->states) / WORD_BITS;
+    uint32_t given = 0, first_word = span->first_word, word_idx = UINT32_MAX;
 
     for (; given < count && (uintptr_t)slots[given].block - base < slots_bytes; given++) {
         uint32_t slot_idx = (uint32_t)(slots[given].state - span->states);
         KILN_ASSERT(kiln_span_is_out(span, slot_idx) && span->states[slot_idx] == KILN_SLOT_FREE);
         if (slot_idx / WORD_BITS != word_idx) {
-            bits[word_idx] |= word;
             word_idx = slot_idx / WORD_BITS;
-            word = 0;
+            word = bits[word_idx];
+            if (word_idx < first_word) first_word = word_idx;
         }
         word |= UINT64_C(1) << slot_idx % WORD_BITS;
-        if (word_idx < first_word) first_word = word_idx;
+        bits[word_idx] = word;
     }
-    bits[word_idx] |= word;
     KILN_ASSERT(given > 0 && given <= span->used);
     span->first_word = (uint16_t)first_word;
     span->used = (uint16_t)(span->used - given);
