@@ -21,7 +21,11 @@ static void zeroed(size_t bytes, unsigned long count)
 static void same_size(size_t bytes, unsigned long count)
 {
     void *block = malloc(bytes);
-    for (unsigned long i = 0; i < count; i++) block = realloc(block, bytes - i % 8);
+    for (unsigned long i = 0; i < count; i++) {
+        void *same = realloc(block, bytes - i % 8);
+        if (!same) break;
+        block = same;
+    }
     free(block);
 }
 
