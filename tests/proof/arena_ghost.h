@@ -120,6 +120,12 @@ static void record_answer(kiln_addr_t addr, bool direct)
     proof_answer_direct[proof_answers++] = direct;
 }
 
+#ifdef ALL_BELIEVED
+#define BELIEVED true /* ... and the OS grants no tables once more */
+#else
+#define BELIEVED false
+#endif
+
 /* assume_free: the OS may give [addr, addr+whole). */
 static void assume_free(kiln_addr_t addr, uint64_t whole)
 {
@@ -133,7 +139,7 @@ static void assume_free(kiln_addr_t addr, uint64_t whole)
                  (arena.arena_end != 0 && addr >= arena.arena_end));
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
         const kiln_arena_table_t *table = &arena.tables[id];
-        PROOF_ASSUME(!table->used || table->base == 0 || !arena.tables_reserved ||
+        PROOF_ASSUME(!table->used || table->base == 0 || (!BELIEVED && !arena.tables_reserved) ||
                      addr + (whole - 1) < table->base ||
                      addr > table->base + (table->bytes_max - 1));
     }
@@ -213,6 +219,8 @@ static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool 
     *out_reserved = nondet_bool();
 #ifdef ALL_RESERVED
     *out_reserved = true;
+#elif defined ALL_BELIEVED
+    *out_reserved = false;
 #endif
     record_answer(addr, false);
     if (addr != 0 && *out_reserved && has_g(addr, kiln_round_up(bytes, PHYS))) ghost.os = RESERVED;
@@ -271,6 +279,9 @@ static void os_decommit(void *ctx, kiln_addr_t addr, uint64_t bytes)
 static void os_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     (void)ctx;
+#ifdef NO_RELEASE
+    PROOF_ASSUME(false);
+#endif
     judge_range(addr, bytes);
     if (!has_g(addr, kiln_round_up(bytes, PHYS))) return;
     PROOF_ASSERT(ANY_ANSWER || (ghost.os != NONE && !ghost.heap),
@@ -425,6 +436,8 @@ static inline void block_rule(bool assume)
         "the block lies in the possible range");
 #ifdef ALL_RESERVED
     LAW(arena.arena_reserved, "one reserved flag for all");
+#elif defined ALL_BELIEVED
+    LAW(!arena.arena_reserved, "one reserved flag for all");
 #endif
 }
 

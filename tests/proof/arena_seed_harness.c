@@ -7,13 +7,19 @@
  *   CONTIGUOUS     no hole and nothing below the peak: the next byte of the block is the bound, and
  *                  what the OS gives continues it (weakness W12)
  *   JUDGE_L3       L3 is judged, which holds only where CONTIGUOUS is assumed
- *   ALL_RESERVED   one reserved flag for all that there is (weakness W5); always assumed
+ *   ALL_RESERVED   one reserved flag for all that there is (weakness W5); always assumed, but where
+ *                  the OS may answer anything (ANY_ANSWER)
+ *   ALL_BELIEVED   the other one: nothing is really reserved, as for 64-bit Go on Linux, and the OS
+ *                  does not grant the tables' address space once more
+ *   NO_RELEASE     no block is given back: of what is only believed reserved, nothing was held
  *   END_AT_HARDWARE_PAGE  the block ends with a hardware page. At 64 KiB it does not after
  * start-up, which reserves a page for rounding: the rest of the last hardware page is lost
  *   REPLAYABLE     only states that a trace can set
  *
  * A request is a multiple of page and hardware page, as kiln_arena_grow makes it. */
+#if !ANY_ANSWER && !defined ALL_BELIEVED
 #define ALL_RESERVED
+#endif
 #include "tests/proof/arena_ghost.h"
 
 /* seed and go19 keep nothing, and never ask. */
@@ -32,7 +38,7 @@ kiln_arena_result_t kiln_arena_alloc_kiln(kiln_arena_t *a, uint64_t bytes)
 
 /* What tools/proof/trace.py reads besides the OS's answers. */
 static uint64_t proof_bytes; /* the request */
-static uint64_t proof_width, proof_phys, proof_follow, proof_init_map;
+static uint64_t proof_width, proof_phys, proof_follow, proof_init_map, proof_believed;
 static kiln_addr_t proof_start, proof_used, proof_alloc, proof_end;
 
 static void record_state(void)
@@ -40,6 +46,7 @@ static void record_state(void)
     proof_width = WIDTH;
     proof_phys = PHYS;
     proof_follow = FOLLOW;
+    proof_believed = BELIEVED;
 #ifdef REPLAYABLE
     proof_init_map = MAPPED_AT_START;
 #else
@@ -57,7 +64,11 @@ static void any_state(void)
     any_addresses();
     PROOF_ASSUME(arena.arena_end <= arena.mask && arena.arena_used <= arena.mask);
     block_rule(true);
+#ifdef ALL_BELIEVED
+    arena.tables_reserved = false;
+#else
     arena.tables_reserved = true;
+#endif
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
         kiln_arena_table_t *table = &arena.tables[id];
         table->mapped_bytes = table->used ? nondet_uint64() : 0;
@@ -131,6 +142,16 @@ void harness(void)
     kiln_arena_result_t result = kiln_arena_alloc_seed(&arena, proof_bytes);
     PROOF_ASSERT(arena.arena_used >= before.arena_used, "L2: arena_used never decreases");
     if (result.throw_reason) return; /* the program ends here, by contract */
+    if (ANY_ANSWER) {
+        /* What an OS that lies cannot break; seed and go19 believe it all the rest. */
+        PROOF_ASSERT(result.addr <= arena.mask && arena.arena_used <= arena.mask,
+                     "L1: addresses are representable");
+        PROOF_ASSERT(kiln_is_aligned(result.addr, arena.config.page_bytes),
+                     "L1: a block is page aligned");
+        PROOF_ASSERT(!ghost.bound_passed || ghost.shown_at_bound,
+                     "L2: tables are mapped before arena_used passes them");
+        return;
+    }
 
 #ifdef CONTIGUOUS
     PROOF_ASSUME(result.addr == 0 || result.addr == before.arena_used);
@@ -147,9 +168,8 @@ void harness(void)
     bool rounding = result.addr - g < arena.config.page_bytes ||
                     (after >= proof_bytes &&
                      after - proof_bytes < arena.config.page_bytes + kiln_arena_unit(&arena));
-    if (!ghost.heap && !in_block())
-        ghost.rest |= was_in_block ||
-                      (result.addr != 0 && rounding && ghost_before.os == NONE && ghost.os != NONE);
+    if (!ghost.heap && (!in_block() || BELIEVED) && ghost.os != NONE)
+        ghost.rest |= was_in_block || (result.addr != 0 && rounding && ghost_before.os == NONE);
     PROOF_ASSERT(!ghost.bound_passed || ghost.shown_at_bound,
                  "L2: tables are mapped before arena_used passes them");
     if (has_g(result.addr, proof_bytes) && result.addr != 0) return; /* judged above */

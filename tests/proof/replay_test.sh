@@ -29,6 +29,9 @@ broken_hole() { # the watcher was told of something else than the block, or of n
     read -r addr bytes <<<"${told:-0 0}"
     (($(block "$1") != 0 && (addr != $(block "$1") || bytes != $(field n "$1"))))
 }
+broken_release() { # a block that was only believed reserved is given back
+    grep -A 1 'os reserve .* reserved=0$' "$1" | grep -q 'os free'
+}
 
 while read -r proof shows; do
     trace=$scratch/$proof.trace
@@ -53,6 +56,8 @@ arena_go19_top broken_top
 arena_seed_fresh broken_fresh
 arena_seed_hole broken_hole
 arena_go19_hole broken_hole
+arena_seed_believed_release broken_release
+arena_go19_believed_release broken_release
 END_OF_LIST
 
 expect_run "only what is refuted has a trace" 2 'takes the name of one proof' "$kiln" prove --trace units

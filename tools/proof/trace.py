@@ -43,12 +43,18 @@ def main():
     print(f"set phys {found['proof_phys']:#x}")
     for key in ("start", "used", "alloc", "end"):
         print(f"set arena_{key} {found['proof_' + key]:#x}")
+    if found["proof_believed"]:
+        print("set reserved 0")
     print(f"set init_map {found['proof_init_map']}")
     print(f"alloc {found['proof_bytes']:#x}")
     for i in range(found.get("proof_answers", 0)):
-        call = "sysalloc" if found[f"proof_answer_direct[{i}]"] else "reserve"
+        direct = found[f"proof_answer_direct[{i}]"]
+        call = "sysalloc" if direct else "reserve"
+        flag = " unreserved" if found["proof_believed"] and not direct else ""
         addr = found[f"proof_answer[{i}]"]
-        print(f"  {call} -> {addr:#x}" if addr else f"  {call} -> fail")
+        print(f"  {call} -> {addr:#x}{flag}" if addr else f"  {call} -> fail")
+    if found["proof_believed"] and not found.get("proof_answer_direct[1]"):
+        print("  sysalloc -> fail")  # the counterexample ends where the block is given back
 
 
 main()
