@@ -19,15 +19,16 @@
 
 /* A proof may take one way through the growth routine, so that the solver has a part of it at
  * once. That these are all is asserted where a run leaves its path: without need nothing is asked
- * of the OS, and what follows the fallback, or is followed by it, is no commit of a block. A run
- * that is refused before either belongs to each of the last three. PATH_ANY: no choice. */
+ * of the OS, and what follows the fallback, or is followed by it, is no commit of a block.
+ * PATH_ANY: no choice. */
 enum {
     PATH_ANY,
-    PATH_KEPT,   /* from a remainder */
-    PATH_BUMP,   /* from the current block as it is */
-    PATH_EXTEND, /* a block is asked for, and its first bytes follow what was handed out last */
-    PATH_SWITCH, /* a block is asked for, and they do not */
-    PATH_SMALL,  /* a block is asked for, and then the fallback */
+    PATH_KEPT,    /* from a remainder */
+    PATH_BUMP,    /* from the current block as it is */
+    PATH_EXTEND,  /* a block is asked for, and its first bytes follow what was handed out last */
+    PATH_SWITCH,  /* a block is asked for, and they do not */
+    PATH_SMALL,   /* a block is asked for, and then the fallback */
+    PATH_REFUSED, /* neither is come to */
 };
 #ifndef PATH
 #define PATH PATH_ANY
@@ -169,9 +170,8 @@ static uint64_t offer_bytes;
 
 static void any_offer(void)
 {
-    offer_addr = nondet_uint64();
-    offer_bytes = nondet_uint64();
-    PROOF_ASSUME(kiln_is_aligned(offer_bytes, PHYS));
+    offer_addr = ANY_ANSWER ? nondet_uint64() : any_multiple(PHYS);
+    offer_bytes = any_multiple(PHYS);
     if (!ANY_ANSWER) assume_free(offer_addr, offer_bytes);
 }
 
@@ -252,7 +252,7 @@ static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, b
     if (use != KILN_OS_HEAP) return (kiln_os_answer_t)answer; /* the tables' own proof judges it */
     PROOF_ASSERT(PATH == PATH_ANY || !direct_asked, "L4: no commit after the fallback");
     heap_commit_asked = true;
-    PROOF_ASSUME(PATH != PATH_SMALL);
+    PROOF_ASSUME(PATH != PATH_SMALL && PATH != PATH_REFUSED);
     PROOF_ASSUME(PATH != PATH_EXTEND || addr == arena.arena_alloc);
     PROOF_ASSUME(PATH != PATH_SWITCH || addr != arena.arena_alloc);
     judge_range(addr, bytes);
@@ -351,21 +351,27 @@ static void any_config(kiln_follow_t follow)
     PROOF_ASSUME(g <= arena.mask);
 }
 
+/* The rules want such addresses; the solver is spared their low bits. */
+static inline kiln_addr_t any_multiple(uint64_t unit)
+{
+    return nondet_uint64() & ~(unit - 1);
+}
+
 static inline void any_addresses(void)
 {
-    arena.arena_start = nondet_uint64();
+    uint64_t end_unit = PHYS < arena.config.page_bytes ? PHYS : arena.config.page_bytes;
+
+    arena.arena_start = any_multiple(arena.config.page_bytes);
     arena.arena_used = nondet_uint64();
-    arena.arena_alloc = nondet_uint64();
-    arena.arena_end = nondet_uint64();
+    arena.arena_alloc = any_multiple(kiln_arena_unit(&arena));
+    arena.arena_end = any_multiple(end_unit);
     arena.arena_reserved = nondet_bool();
     arena.tables_reserved = nondet_bool();
     arena.heap_sys_bytes = nondet_uint64();
     PROOF_ASSUME(arena.arena_start <= arena.mask && arena.arena_alloc <= arena.mask);
-    PROOF_ASSUME(kiln_is_aligned(arena.arena_start, arena.config.page_bytes));
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
-        arena.tables[id].base = nondet_uint64();
-        PROOF_ASSUME(arena.tables[id].base <= arena.mask &&
-                     kiln_is_aligned(arena.tables[id].base, PHYS));
+        arena.tables[id].base = any_multiple(PHYS);
+        PROOF_ASSUME(arena.tables[id].base <= arena.mask);
         PROOF_ASSUME(!arena.tables[id].used || arena.tables[id].base == 0 ||
                      arena.tables[id].bytes_max - 1 <= arena.mask - arena.tables[id].base);
     }

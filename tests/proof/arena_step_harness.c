@@ -210,6 +210,8 @@ void harness(void)
     PROOF_ASSUME(PATH == PATH_ANY || PATH == PATH_KEPT ||
                  (bytes > kiln_arena_left(&arena)) == (PATH != PATH_BUMP));
     kiln_arena_result_t result = kiln_arena_alloc_kiln(&arena, bytes);
+    PROOF_ASSUME((PATH != PATH_EXTEND && PATH != PATH_SWITCH) || heap_commit_asked);
+    PROOF_ASSUME(PATH != PATH_SMALL || direct_asked);
 
     PROOF_ASSERT(result.throw_reason == NULL, "L4: kiln stops nobody");
     PROOF_ASSERT(arena.arena_used >= before.arena_used, "L2: arena_used never decreases");
