@@ -96,6 +96,12 @@ static bool readable(void)
     return all;
 }
 
+/* The rules want such addresses; the solver is spared their low bits. */
+static inline kiln_addr_t any_multiple(uint64_t unit)
+{
+    return nondet_uint64() & ~(unit - 1);
+}
+
 /* --- the OS ---------------------------------------------------------------------------------- */
 
 static void judge_range(kiln_addr_t addr, uint64_t bytes)
@@ -349,12 +355,6 @@ static void any_config(kiln_follow_t follow)
     PROOF_ASSERT(why == NULL, "a configuration without a broken rule makes an arena");
     g = nondet_uint64();
     PROOF_ASSUME(g <= arena.mask);
-}
-
-/* The rules want such addresses; the solver is spared their low bits. */
-static inline kiln_addr_t any_multiple(uint64_t unit)
-{
-    return nondet_uint64() & ~(unit - 1);
 }
 
 static inline void any_addresses(void)
