@@ -96,12 +96,6 @@ static bool readable(void)
     return all;
 }
 
-/* The rules want such addresses; the solver is spared their low bits. */
-static inline kiln_addr_t any_multiple(uint64_t unit)
-{
-    return nondet_uint64() & ~(unit - 1);
-}
-
 /* --- the OS ---------------------------------------------------------------------------------- */
 
 static void judge_range(kiln_addr_t addr, uint64_t bytes)

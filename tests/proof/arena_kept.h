@@ -14,12 +14,6 @@ static bool in_region(const kiln_arena_region_t *region)
     return region->start <= g && g < region->end;
 }
 
-/* The rule wants such addresses; the solver is spared their low bits. */
-static kiln_addr_t any_multiple(uint64_t unit)
-{
-    return (nondet_uint64() & arena.mask) / unit * unit;
-}
-
 static kiln_arena_region_t any_region(void)
 {
     return (kiln_arena_region_t){any_multiple(kiln_arena_unit(&arena)), any_multiple(PHYS),

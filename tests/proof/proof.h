@@ -28,6 +28,12 @@ static inline uint32_t nondet_below(uint32_t end)
     return number;
 }
 
+/* A multiple of `unit`, a power of two: the solver is spared its low bits. */
+static inline uint64_t any_multiple(uint64_t unit)
+{
+    return nondet_uint64() & ~(unit - 1);
+}
+
 /* The allocator's own checks are assertions of every proof. */
 _Noreturn void kiln_check_failed(const char *rule, const char *file, int line)
 {
