@@ -77,10 +77,34 @@ static void judge_started(const char *why)
     if (FOLLOW != KILN_FOLLOW_KILN) block_rule(false); /* arena_seed_harness.c sets out from it */
 }
 
+/* What tools/proof/trace.py reads besides the OS's answers. */
+static uint64_t proof_width, proof_phys, proof_follow, proof_arch;
+static kiln_addr_t proof_image_end, proof_brk;
+
+static void judge_start(void)
+{
+    kiln_arena_arch_t arch = (kiln_arena_arch_t)nondet_below(KILN_ARENA_DARWIN_ARM64 + 1);
+
+    proof_width = WIDTH;
+    proof_phys = PHYS;
+    proof_follow = FOLLOW;
+    proof_arch = arch;
+    proof_image_end = nondet_uint64();
+    proof_brk = nondet_uint64();
+#ifdef REPLAYABLE
+    PROOF_ASSUME(proof_image_end <= arena.mask && proof_brk <= arena.mask);
+#endif
+    judge_started(kiln_arena_start(&arena, arch, proof_image_end, proof_brk, &layout));
+}
+
 void harness(void)
 {
     any_watcher();
     any_config(FOLLOW);
+#ifdef REPLAYABLE
+    judge_start();
+    return;
+#endif
     PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL, "the rule holds after init");
     ghost_rule(false);
     if (nondet_bool()) {
@@ -90,6 +114,5 @@ void harness(void)
                      "what place does not refuse keeps the rule");
         return;
     }
-    kiln_arena_arch_t arch = (kiln_arena_arch_t)nondet_below(KILN_ARENA_DARWIN_ARM64 + 1);
-    judge_started(kiln_arena_start(&arena, arch, nondet_uint64(), nondet_uint64(), &layout));
+    judge_start();
 }

@@ -32,6 +32,12 @@ broken_hole() { # the watcher was told of something else than the block, or of n
 broken_release() { # a block that was only believed reserved is given back
     grep -A 1 'os reserve .* reserved=0$' "$1" | grep -q 'os free'
 }
+broken_lost() { # the OS granted whole hardware pages, and the arena knows the first part of the last
+    local bytes phys
+    bytes=$(sed -n 's/^ *os reserve .* len=\(0x[0-9a-f]*\) -> 0x[0-9a-f]* reserved=1$/\1/p' "$1" | tail -n 1)
+    phys=$(field phys "$1")
+    [[ -n $bytes ]] && ((phys > 0 && bytes % phys != 0)) && ! grep -q 'os free' "$1"
+}
 
 while read -r proof shows; do
     trace=$scratch/$proof.trace
@@ -58,6 +64,8 @@ arena_seed_hole broken_hole
 arena_go19_hole broken_hole
 arena_seed_believed_release broken_release
 arena_go19_believed_release broken_release
+arena_start_seed_lost broken_lost
+arena_start_go19_lost broken_lost
 END_OF_LIST
 
 expect_run "only what is refuted has a trace" 2 'takes the name of one proof' "$kiln" prove --trace units

@@ -8,6 +8,7 @@ import json
 import sys
 
 FOLLOWS = ["seed", "go19", "kiln"]
+ARCHS = ["amd64", "arm64", "darwin-arm64"]
 
 
 def number(value):
@@ -25,6 +26,28 @@ def assignments(messages):
                 yield step["lhs"].replace("l]", "]"), number(step["value"])
 
 
+def print_request(found, believed):
+    """Prints a state and one request."""
+    for key in ("start", "used", "alloc", "end"):
+        print(f"set arena_{key} {found['proof_' + key]:#x}")
+    if believed:
+        print("set reserved 0")
+    print(f"set init_map {found['proof_init_map']}")
+    print(f"alloc {found['proof_bytes']:#x}")
+
+
+def print_answers(found, believed):
+    """Prints what the OS answered, in order."""
+    for i in range(found.get("proof_answers", 0)):
+        direct = found[f"proof_answer_direct[{i}]"]
+        call = "sysalloc" if direct else "reserve"
+        flag = " unreserved" if believed and not direct else ""
+        addr = found[f"proof_answer[{i}]"]
+        print(f"  {call} -> {addr:#x}{flag}" if addr else f"  {call} -> fail")
+    if believed and not found.get("proof_answer_direct[1]"):
+        print("  sysalloc -> fail")  # the counterexample ends where the block is given back
+
+
 def main():
     try:
         found = dict(assignments(json.load(sys.stdin)))
@@ -32,7 +55,7 @@ def main():
         sys.exit(f"trace.py: this is no output of cbmc --json-ui: {error}")
     if "description" not in found:
         sys.exit("trace.py: nothing was refuted, so there is no counterexample")
-    if "proof_bytes" not in found:
+    if "proof_width" not in found:
         sys.exit(f"trace.py: the harness of {sys.argv[1]} leaves no proof_* variables: not replayable")
 
     print(f"# a counterexample that kiln prove found: {sys.argv[1]}")
@@ -41,20 +64,15 @@ def main():
     print(f"set follow {FOLLOWS[found['proof_follow']]}")
     print("set race 1")
     print(f"set phys {found['proof_phys']:#x}")
-    for key in ("start", "used", "alloc", "end"):
-        print(f"set arena_{key} {found['proof_' + key]:#x}")
-    if found["proof_believed"]:
-        print("set reserved 0")
-    print(f"set init_map {found['proof_init_map']}")
-    print(f"alloc {found['proof_bytes']:#x}")
-    for i in range(found.get("proof_answers", 0)):
-        direct = found[f"proof_answer_direct[{i}]"]
-        call = "sysalloc" if direct else "reserve"
-        flag = " unreserved" if found["proof_believed"] and not direct else ""
-        addr = found[f"proof_answer[{i}]"]
-        print(f"  {call} -> {addr:#x}{flag}" if addr else f"  {call} -> fail")
-    if found["proof_believed"] and not found.get("proof_answer_direct[1]"):
-        print("  sysalloc -> fail")  # the counterexample ends where the block is given back
+    believed = found.get("proof_believed", 0)
+    if "proof_arch" in found:
+        print(
+            f"mallocinit end={found['proof_image_end']:#x} brk={found['proof_brk']:#x}"
+            f" arch={ARCHS[found['proof_arch']]}"
+        )
+    else:
+        print_request(found, believed)
+    print_answers(found, believed)
 
 
 main()
