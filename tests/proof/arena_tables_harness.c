@@ -1,7 +1,7 @@
 /* The pages of a table under `kiln`: what arena_step_harness.c assumes of arena_tables.c in its
  * stubs. The one proof of the arena with a bound: a table of WORDS words of `present`, in any
  * state, and entries that lie on at most PAGES_MAX pages, anywhere in it. The loops of
- * arena_tables.c go by runs and by words; so many pages have every way to begin, to end and to
+ * arena_tables.c go by runs and by words; four pages have every way to begin, to end and to
  * follow one another.
  *
  * The table lies at one address: the code only adds it.
@@ -12,7 +12,10 @@
 
 #define BASE (UINT64_C(1) << 40)
 
-enum { WORDS = 2, PAGES_MAX = 4 };
+#ifndef PAGES_MAX
+#define PAGES_MAX 4
+#endif
+enum { WORDS = 2 };
 
 static kiln_arena_table_t table;
 static _Atomic uint64_t present[WORDS];
@@ -102,6 +105,10 @@ void harness(void)
     PROOF_ASSUME((offset + bytes - 1) / HEAP_BYTES * ENTRY_BYTES / PHYS -
                      offset / HEAP_BYTES * ENTRY_BYTES / PHYS <
                  PAGES_MAX);
+#ifdef COVER /* a line that is reached from one of these requests is reached */
+    const uint64_t page_heap_bytes = PHYS / ENTRY_BYTES * HEAP_BYTES;
+    PROOF_ASSUME(offset == 62 * page_heap_bytes && bytes == PAGES_MAX * page_heap_bytes);
+#endif
     uint64_t g = nondet_uint64();
     PROOF_ASSUME(g >= offset && g - offset < bytes);
     bool was_shown = shown(p);

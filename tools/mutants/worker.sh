@@ -25,8 +25,10 @@ source "$KILN_ROOT/tools/mutants/programs.sh"
 MEMORY_KIB=$((4 << 20)) # writable memory: a heap may reserve more address space than there is
 
 # limited SECONDS COMMAND... runs it with its output in tree/said. Nothing of it is left afterwards.
+# KILN_MUTANTS_SECONDS_MAX lets the test of this tool wait less long for what never ends.
 limited() {
     local status=0 seconds=$1
+    [[ $seconds -le ${KILN_MUTANTS_SECONDS_MAX:-$seconds} ]] || seconds=$KILN_MUTANTS_SECONDS_MAX
     shift
     (
         ulimit -c 0
