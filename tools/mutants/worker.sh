@@ -221,9 +221,9 @@ kill_proof() {
     while read -r name; do
         seen=1
         status=0
-        limited 600 bash tools/cmd/prove.sh --proofs "$name" || status=$?
-        if [[ $status == 1 ]] && grep -qaE 'FAILURE|proved, although' said; then
-            verdict proof killed "$name: $(grep -a -m 1 -oE ': [^:]*: FAILURE|proved, although.*' said | cut -c1-90)"
+        limited 600 bash tools/cmd/prove.sh --proofs --first "$name" || status=$?
+        if [[ $status == 1 ]] && grep -qaE 'FAILURE|^refuted: |proved, although' said; then
+            verdict proof killed "$name: $(grep -a -m 1 -oE ': [^:]*: FAILURE|refuted: .*|proved, although.*' said | cut -c1-90)"
             return
         fi
         if [[ $status != 0 && $status != 124 && $status != 137 ]]; then # no answer in time kills nothing
