@@ -57,7 +57,7 @@ expect_run "an equivalent mutant lives" 0 'same +contract +lives.*2 passed, 0 fa
 expect_run "its reason is in the table" 0 '`same`: equivalent, because' cat "$twin/tests/mutants/TABLE.md"
 patch_of endless 'A search never ends.' 'unsigned low = 0, high = ranges->count;' \
     'unsigned low = 0, high = ranges->count; while (high == 1) low = low;' allocator/os/ranges.c
-expect_run "a mutant that does not end is killed" 1 'endless +contract +killed +[^ ]*no end' \
+expect_run "a mutant that does not end is killed" 1 'endless +contract +killed +.*no end' \
     env KILN_MUTANTS_SECONDS_MAX=15 "$twin/kiln" mutants --by=contract endless
 patch_of broken 'No C.' 'bool kiln_os_model_set' 'bool bool kiln_os_model_set('
 expect_run "a mutant that does not compile is an error" 1 \

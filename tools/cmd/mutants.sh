@@ -243,7 +243,7 @@ table() {
 
 Written by `./kiln mutants --update`; `./kiln mutants --help` says what the killers are. Each mutant is one wrong edit, the patch
 of that name in this folder. A dash: nothing that this killer runs has the file that is changed, or it is not asked
-about it. A question mark: not tried yet (all proofs take an hour).
+about it. A question mark: not tried yet (the proofs of all mutants take hours).
 
 END
     row="| mutant |$(printf ' %s |' "${KILLERS[@]}") what is wrong |"
