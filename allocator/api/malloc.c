@@ -40,12 +40,20 @@ KILN_EXPORT void free(void *block)
     kiln_process_free(block, "free");
 }
 
-KILN_EXPORT void *calloc(size_t count, size_t bytes)
+static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes)
 {
     kiln_visit_t visit = kiln_process_enter();
     void *block = visit.heap ? kiln_heap_calloc(visit.heap, visit.cache, count, bytes) : NULL;
     kiln_process_leave(visit);
     return or_no_memory(block);
+}
+
+KILN_EXPORT void *calloc(size_t count, size_t bytes)
+{
+    size_t all_bytes;
+    bool fits = !__builtin_mul_overflow(count, bytes, &all_bytes);
+    void *block = fits ? kiln_process_zeroed_fast(all_bytes) : NULL;
+    return __builtin_expect(block != NULL, 1) ? block : calloc_slow(count, bytes);
 }
 
 static void *resize(void *block, size_t bytes, const char *call)

@@ -81,6 +81,12 @@ static inline void *kiln_process_malloc_fast(size_t bytes)
     return __builtin_expect(cache != NULL, 1) ? kiln_heap_malloc_fast(cache, bytes) : NULL;
 }
 
+static inline void *kiln_process_zeroed_fast(size_t bytes)
+{
+    kiln_thread_cache_t *cache = kiln_thread.cache;
+    return __builtin_expect(cache != NULL, 1) ? kiln_heap_zeroed_fast(cache, bytes) : NULL;
+}
+
 static inline void *kiln_process_malloc(size_t bytes)
 {
     void *block = kiln_process_malloc_fast(bytes);

@@ -275,7 +275,7 @@ static kiln_misuse_t misuse_of_size(const found_t *found, uintptr_t addr, size_t
 kiln_misuse_t kiln_heap_free_sized(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block,
                                    size_t align, size_t bytes)
 {
-    if (align == 0 && cache && bytes - 1 < KILN_SMALL_MAX) { /* C++ makes this a common path */
+    if (align == 0 && cache && bytes <= KILN_SMALL_MAX) { /* C++ makes this a common path */
         kiln_span_t *span = kiln_page_map_find(&heap->map, (uintptr_t)block);
         if (span && span->class_idx == kiln_size_class_of(bytes) &&
             kiln_heap_free_in(heap, cache, span, block))

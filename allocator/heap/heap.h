@@ -165,15 +165,28 @@ struct kiln_heap {
 void *kiln_heap_malloc_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes);
 kiln_misuse_t kiln_heap_free_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block);
 
-/* kiln_heap_malloc_fast gives NULL when the slow one must be called; `cache` is not NULL. 0 bytes
- * wrap to the top, and so leave the common path by the same test as large blocks. */
+/* kiln_heap_malloc_fast gives NULL when the slow one must be called; `cache` is not NULL. */
 static inline void *kiln_heap_malloc_fast(kiln_thread_cache_t *cache, size_t bytes)
 {
     kiln_slot_t slot;
-    if (__builtin_expect(bytes - 1 >= KILN_SMALL_MAX, 0)) return NULL;
+    if (__builtin_expect(bytes > KILN_TABLE_BYTES_MAX, 0) && bytes > KILN_SMALL_MAX) return NULL;
     if (!kiln_cache_bin_pop(&cache->bins[kiln_size_class_of(bytes)], &slot)) return NULL;
     atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_relaxed);
     return slot.block;
+}
+
+/* kiln_heap_zeroed_fast is the same for calloc, up to a size that is cleared by a few stores: by
+ * whole units, which lie in the slot, as slots are multiples of them. */
+enum { KILN_HEAP_ZEROED_MAX = 256 };
+
+static inline void *kiln_heap_zeroed_fast(kiln_thread_cache_t *cache, size_t bytes)
+{
+    if (bytes > KILN_HEAP_ZEROED_MAX) return NULL;
+    uint64_t *block = kiln_heap_malloc_fast(cache, bytes);
+    if (__builtin_expect(block == NULL, 0)) return NULL;
+    for (size_t i = 0; i < bytes; i += KILN_HEAP_ALIGN_MIN)
+        block[i / sizeof *block] = block[i / sizeof *block + 1] = 0;
+    return block;
 }
 
 static inline void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
@@ -187,7 +200,7 @@ static inline void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cac
 static inline bool kiln_heap_change(const kiln_heap_t *heap, _Atomic uint8_t *state, uint8_t from,
                                     uint8_t to)
 {
-    if (*(const volatile char *)heap->single_threaded) {
+    if (__builtin_expect(*(const volatile char *)heap->single_threaded, 1)) {
         if (atomic_load_explicit(state, memory_order_relaxed) != from) return false;
         atomic_store_explicit(state, to, memory_order_relaxed);
         return true;

@@ -1,18 +1,14 @@
 #include "allocator/heap/size_class.h"
 
-/* The magic number is 2^32 / slot_bytes rounded up. Its error, below slot_bytes, times an offset in
- * a span (at most 184 KiB) stays below 2^32 / slot_bytes; size_class_test tries every offset. */
 #define SLOTS(slot_bytes, pages) ((pages) * KILN_PAGE_BYTES / (slot_bytes))
-#define MAGIC(slot_bytes) (uint32_t)(((UINT64_C(1) << 32) + (slot_bytes) - 1) / (slot_bytes))
-#define CLASS(slot_bytes, pages, cache)                                                            \
-    {slot_bytes, MAGIC(slot_bytes), SLOTS(slot_bytes, pages), pages, cache}
+#define CLASS(slot_bytes, pages, cache) {slot_bytes, SLOTS(slot_bytes, pages), pages, cache}
 
 /* Pages: 16 KiB for slots up to 256 bytes; above, the fewest that hold eight slots (four, above
  * 4 KiB) and leave at most 2 % over. The fewer slots a span has, the sooner all of them are free
  * and its pages can serve another size: long-lived blocks of a size that is no longer common are
  * what keeps memory from being used again. */
 const kiln_size_class_t kiln_size_classes[KILN_SIZE_CLASSES] = {
-    {0, 0, 0, 0, 0},     CLASS(16, 2, 128),   CLASS(32, 2, 128),   CLASS(48, 2, 128),
+    {0, 0, 0, 0},     CLASS(16, 2, 128),   CLASS(32, 2, 128),   CLASS(48, 2, 128),
     CLASS(64, 2, 128),   CLASS(80, 2, 128),   CLASS(96, 2, 128),   CLASS(112, 2, 128),
     CLASS(128, 2, 128),  CLASS(144, 2, 128),  CLASS(160, 2, 128),  CLASS(176, 2, 128),
     CLASS(192, 2, 128),  CLASS(208, 2, 128),  CLASS(224, 2, 128),  CLASS(240, 2, 128),
@@ -30,8 +26,25 @@ const kiln_size_class_t kiln_size_classes[KILN_SIZE_CLASSES] = {
     CLASS(12288, 6, 2),  CLASS(13312, 13, 2), CLASS(14336, 7, 2),  CLASS(15360, 15, 2),
     CLASS(16384, 8, 2),  CLASS(18432, 9, 2),  CLASS(20480, 10, 2), CLASS(22528, 11, 2),
     CLASS(24576, 12, 2), CLASS(26624, 13, 2), CLASS(28672, 14, 2), CLASS(30720, 15, 2),
-    CLASS(32768, 16, 2),
+    CLASS(32768, 16, 2), CLASS(36864, 18, 2),  CLASS(40960, 20, 2), CLASS(45056, 22, 2),
+    CLASS(49152, 24, 2), CLASS(53248, 26, 2),  CLASS(57344, 28, 2), CLASS(61440, 30, 2),
+    CLASS(65536, 32, 2),
 };
+
+const uint8_t kiln_classes_of_16[KILN_TABLE_BYTES_MAX / 16 + 1] = {
+    1,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, /* 256 */
+    17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 22, 22, 23, 23, 24, 24, /* 512 */
+    25, 25, 25, 25, 26, 26, 26, 26, 27, 27, 27, 27, 28, 28, 28, 28, /* 768 */
+    29, 29, 29, 29, 30, 30, 30, 30, 31, 31, 31, 31, 32, 32, 32, 32, /* 1024 */
+};
+
+uint64_t kiln_slot_inverse(uint32_t slot_bytes)
+{
+    unsigned twos = (unsigned)__builtin_ctz(slot_bytes);
+    uint64_t odd = slot_bytes >> twos, inverse = odd; /* modulo 8 each odd number is its own */
+    for (unsigned bits = 3; bits < 64; bits *= 2) inverse *= 2 - odd * inverse; /* Newton's step */
+    return inverse << (KILN_SLOT_INDEX_SHIFT - twos);
+}
 
 uint32_t kiln_size_class_aligned(size_t align, size_t bytes)
 {

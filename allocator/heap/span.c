@@ -29,7 +29,8 @@ size_t kiln_span_record_bytes(uint32_t class_idx)
 void kiln_span_shape(kiln_span_t *span, uint32_t class_idx)
 {
     span->class_idx = (uint8_t)class_idx;
-    span->magic = kiln_size_classes[class_idx].magic;
+    if (class_idx == KILN_CLASS_LARGE) return;
+    span->inverse = kiln_slot_inverse(kiln_size_classes[class_idx].slot_bytes);
 }
 
 static void fill_free_bits(kiln_span_t *span)
@@ -44,6 +45,7 @@ static void fill_free_bits(kiln_span_t *span)
 void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages)
 {
     size_t slots_bytes = (size_t)pages << KILN_PAGE_SHIFT;
+    uint32_t slots = 0;
     span->left = span->right = NULL;
     span->pages = pages;
     atomic_store_explicit(&span->base, base, memory_order_relaxed);
@@ -55,8 +57,10 @@ void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages)
         span->kind = KILN_SPAN_SMALL;
         span->used = 0;
         fill_free_bits(span);
-        slots_bytes = kiln_span_slots(span) * kiln_span_slot_bytes(span);
+        slots = kiln_span_slots(span);
+        slots_bytes = slots * kiln_span_slot_bytes(span);
     }
+    atomic_store_explicit(&span->slots, (uint16_t)slots, memory_order_relaxed);
     atomic_store_explicit(&span->slots_bytes, slots_bytes, memory_order_relaxed);
 }
 
@@ -67,7 +71,17 @@ void kiln_span_close(kiln_span_t *span)
         atomic_store_explicit(&span->states[0], KILN_SLOT_FREE, memory_order_relaxed);
     }
     KILN_ASSERT(span->used == 0);
+    atomic_store_explicit(&span->slots, 0, memory_order_relaxed);
     atomic_store_explicit(&span->slots_bytes, 0, memory_order_relaxed);
+}
+
+/* How many slots to take at once, of those whose free bits are `bits` and of which the first is free:
+ * all, up to `most`, if they lie side by side, as they mostly do; else that one. */
+static uint32_t run_of(uint64_t bits, uint32_t most)
+{
+    if ((bits & (bits + 1)) != 0) return 1;
+    uint32_t all = bits == UINT64_MAX ? WORD_BITS : (uint32_t)__builtin_ctzll(bits + 1);
+    return all < most ? all : most;
 }
 
 uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max)
@@ -79,11 +93,14 @@ uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_
 
     for (; word_idx < word_end && taken < slots_max; word_idx++) {
         uint64_t word = bits[word_idx];
-        for (; word != 0 && taken < slots_max; word &= word - 1) {
-            uint32_t slot_idx = word_idx * WORD_BITS + (uint32_t)__builtin_ctzll(word);
-            *--out_end =
-                (kiln_slot_t){(void *)(base + slot_idx * slot_bytes), &span->states[slot_idx]};
-            taken++;
+        for (uint32_t most; word != 0 && (most = slots_max - taken) > 0;) {
+            uint32_t first = (uint32_t)__builtin_ctzll(word), run = run_of(word >> first, most);
+            uint32_t slot_idx = word_idx * WORD_BITS + first;
+            uintptr_t block = base + slot_idx * slot_bytes;
+            for (uint32_t i = 0; i < run; i++, block += slot_bytes)
+                *--out_end = (kiln_slot_t){(void *)block, &span->states[slot_idx + i]};
+            word &= run + first < WORD_BITS ? UINT64_MAX << (run + first) : 0;
+            taken += run;
         }
         bits[word_idx] = word;
         if (word != 0) break;
@@ -99,26 +116,28 @@ bool kiln_span_is_out(const kiln_span_t *span, uint32_t slot_idx)
 }
 
 /* Slots that are given together mostly lie together: a word of free bits is read when it is come
- * to, and not for every slot. */
+ * to, and not for every slot. A state tells its slot, and whether it is of this span. */
 uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t count)
 {
     uint64_t *bits = free_bits(span), word = 0;
-    uintptr_t base = kiln_span_base(span);
-    size_t slots_bytes = kiln_span_slots_bytes(span);
     uint32_t given = 0, first_word = span->first_word, word_idx = UINT32_MAX;
+    uintptr_t states = (uintptr_t)span->states, slots_end = kiln_span_slots(span);
 
-    for (; given < count && (uintptr_t)slots[given].block - base < slots_bytes; given++) {
-        uint32_t slot_idx = (uint32_t)(slots[given].state - span->states);
-        KILN_ASSERT(kiln_span_is_out(span, slot_idx) && span->states[slot_idx] == KILN_SLOT_FREE);
-        if (slot_idx / WORD_BITS != word_idx) {
-            word_idx = slot_idx / WORD_BITS;
+    for (; given < count; given++) {
+        uintptr_t slot_idx = (uintptr_t)slots[given].state - states;
+        if (slot_idx >= slots_end) break;
+        KILN_ASSERT(kiln_span_is_out(span, (uint32_t)slot_idx) &&
+                    span->states[slot_idx] == KILN_SLOT_FREE);
+        if (__builtin_expect(slot_idx / WORD_BITS != word_idx, 0)) {
+            if (word_idx != UINT32_MAX) bits[word_idx] = word;
+            word_idx = (uint32_t)(slot_idx / WORD_BITS);
             word = bits[word_idx];
             if (word_idx < first_word) first_word = word_idx;
         }
         word |= UINT64_C(1) << slot_idx % WORD_BITS;
-        bits[word_idx] = word;
     }
     KILN_ASSERT(given > 0 && given <= span->used);
+    bits[word_idx] = word;
     span->first_word = (uint16_t)first_word;
     span->used = (uint16_t)(span->used - given);
     return given;
@@ -132,7 +151,9 @@ static const char *broken_small_rule(const kiln_span_t *span)
 
     if (span->class_idx == KILN_CLASS_LARGE) return "a small span has a size class";
     if (span->pages != class->span_pages) return "the pages of a span are those of its class";
-    if (span->magic != class->magic) return "the magic of a record is that of its class";
+    if (span->inverse != kiln_slot_inverse(class->slot_bytes))
+        return "the inverse of a record is that of its class";
+    if (span->slots != class->slots) return "the slots of a span are those of its class";
     if (span->slots_bytes != (size_t)class->slots * class->slot_bytes)
         return "slots_bytes is what the slots take";
     for (uint32_t i = 0; i < class->slots; i++) {
@@ -151,13 +172,13 @@ static const char *broken_small_rule(const kiln_span_t *span)
 const char *kiln_span_broken_rule(const kiln_span_t *span)
 {
     bool in_use = span->kind == KILN_SPAN_SMALL || span->kind == KILN_SPAN_LARGE;
-    if (!in_use && span->slots_bytes != 0) return "only a span in use has slots";
+    if (!in_use && (span->slots_bytes != 0 || span->slots != 0)) return "only a span in use has slots";
     if (span->kind == KILN_SPAN_SPARE) return NULL;
     if (span->pages == 0) return "a span has pages";
     if (!kiln_is_aligned(kiln_span_base(span), KILN_PAGE_BYTES)) return "a span is page aligned";
     if (span->kind == KILN_SPAN_SMALL) return broken_small_rule(span);
     if (span->kind == KILN_SPAN_LARGE) {
-        if (span->class_idx != KILN_CLASS_LARGE || span->magic != 0)
+        if (span->class_idx != KILN_CLASS_LARGE || span->inverse != 0 || span->slots != 0)
             return "a large span is of no size class";
         if (span->slots_bytes != (size_t)span->pages << KILN_PAGE_SHIFT)
             return "a large block is all of its pages";

@@ -49,13 +49,13 @@ struct kiln_span {
                                         it leaves the page heap, is all zero */
     uint16_t used;                   /* slots that are out: live or cached */
     uint16_t first_word;             /* no free slot in words of free bits below */
-    uint8_t kind;                    /* kiln_span_kind_t */
-
-    uint8_t class_idx; /* constant for ever; 0 serves large blocks and free runs */
-    uint32_t magic;    /* constant for ever, as in size_class.h; 0 unless small */
-    /* read without a lock, too */
+    /* read without a lock, too: with the first states one cache line at 64 bits */
+    uint64_t inverse; /* constant for ever: see kiln_slot_index; 0 for large blocks and free runs */
     _Atomic uintptr_t base;
     _Atomic size_t slots_bytes; /* of all slots together; 0 unless in use */
+    _Atomic uint16_t slots;     /* 0 unless small and in use */
+    uint8_t kind;               /* kiln_span_kind_t */
+    uint8_t class_idx;          /* constant for ever; 0 serves large blocks and free runs */
     _Atomic uint8_t states[];   /* kiln_slot_state_t, one a slot; then the free bits */
 };
 
@@ -126,15 +126,13 @@ static inline bool kiln_span_is_free(const kiln_span_t *span)
 }
 
 /* kiln_span_small_slot_at gives the index of the slot that starts at `offset` from the base of a
- * small span, or UINT32_MAX when none does: for any offset, and for any record. The low half of the
- * product is the remainder, scaled: below magic means none (size_class_test tries every offset). */
+ * small span, or UINT32_MAX when none does: for the offset of any address in the arena, and for any
+ * record. */
 static inline uint32_t kiln_span_small_slot_at(const kiln_span_t *span, size_t offset)
 {
-    uint32_t magic = span->magic;
-    uint64_t product = (uint64_t)(uint32_t)offset * magic;
-    if (__builtin_expect(offset >= kiln_span_slots_bytes(span), 0)) return UINT32_MAX;
-    if (__builtin_expect((uint32_t)product >= magic, 0)) return UINT32_MAX;
-    return (uint32_t)(product >> 32);
+    uint64_t slot_idx = kiln_slot_index(offset, span->inverse);
+    uint16_t slots = atomic_load_explicit(&span->slots, memory_order_relaxed);
+    return __builtin_expect(slot_idx < slots, 1) ? (uint16_t)slot_idx : UINT32_MAX;
 }
 
 /* kiln_span_slot_at is the same for large spans as well. */

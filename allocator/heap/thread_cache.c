@@ -113,7 +113,7 @@ void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t
     kiln_slot_t *slots = kiln_cache_bin_first(bin, class_idx);
     uint32_t count = kiln_cache_bin_count(bin, class_idx), half = (count + 1) / 2;
     kiln_central_give(&list->central[class_idx], slots, half);
-    for (uint32_t i = half; i < count; i++) slots[i - half] = slots[i];
+    memmove(slots, slots + half, (count - half) * sizeof *slots);
     set_count(bin, class_idx, count - half);
 }
 
