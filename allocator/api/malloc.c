@@ -152,6 +152,7 @@ KILN_EXPORT void cfree(void *block)
 KILN_EXPORT int malloc_trim(size_t pad_bytes)
 {
     kiln_visit_t visit = kiln_process_enter();
+    if (visit.cache) kiln_heap_flush(visit.heap, visit.cache); /* of other threads it cannot */
     bool trimmed = visit.heap && kiln_heap_trim(visit.heap, pad_bytes);
     kiln_process_leave(visit);
     return trimmed;

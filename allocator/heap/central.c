@@ -99,7 +99,7 @@ void kiln_central_reclaim(kiln_central_t *central, kiln_slot_t slot)
     if (span && span->kind == KILN_SPAN_SMALL && span->class_idx == central->class_idx) {
         uint32_t slot_idx = kiln_span_slot_at(span, addr - kiln_span_base(span));
         if (slot_idx != UINT32_MAX && &span->states[slot_idx] == slot.state &&
-            atomic_load_explicit(slot.state, memory_order_relaxed) == KILN_SLOT_FREE &&
+            kiln_slot_is_free(atomic_load_explicit(slot.state, memory_order_relaxed)) &&
             kiln_span_is_out(span, slot_idx))
             (void)give_to_span(central, span, &slot, 1);
     }

@@ -93,6 +93,11 @@ void kiln_heap_detach(kiln_heap_t *heap, kiln_thread_cache_t *cache)
     kiln_thread_cache_end(&heap->caches, cache);
 }
 
+void kiln_heap_flush(kiln_heap_t *heap, kiln_thread_cache_t *cache)
+{
+    kiln_thread_cache_empty(&heap->caches, cache);
+}
+
 /* ---- what a watcher is told; never on the way through a cache ---- */
 
 static inline void tell_alloc(const kiln_heap_t *heap, const void *block, size_t bytes,
@@ -112,26 +117,26 @@ static inline void tell_free(const kiln_heap_t *heap, const void *block, const k
 
 /* ---- allocation ---- */
 
-static inline void *make_live(kiln_slot_t slot)
+static bool take_slot(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t class_idx,
+                      kiln_slot_t *out)
 {
-    atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_relaxed);
-    return slot.block;
+    if (!cache) return kiln_central_take(&heap->central[class_idx], out, 1) == 1;
+    kiln_cache_bin_t *bin = &cache->bins[class_idx];
+    if (kiln_cache_bin_pop(bin, out)) return true;
+    if (!kiln_thread_cache_refill(&heap->caches, cache, class_idx)) return false;
+    kiln_page_map_widen(&heap->map); /* before the first free of what is new */
+    return kiln_cache_bin_pop(bin, out);
 }
 
-static inline void *take_small(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t class_idx,
-                               size_t bytes)
+static void *take_small(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t class_idx,
+                        size_t bytes, bool zero)
 {
     kiln_slot_t slot;
-    if (cache) {
-        kiln_cache_bin_t *bin = &cache->bins[class_idx];
-        if (kiln_cache_bin_pop(bin, &slot)) return make_live(slot);
-        if (!kiln_thread_cache_refill(&heap->caches, cache, class_idx)) return NULL;
-        kiln_page_map_widen(&heap->map); /* before the first free of what is new */
-        if (kiln_cache_bin_pop(bin, &slot)) return make_live(slot);
-    }
-    if (kiln_central_take(&heap->central[class_idx], &slot, 1) == 0) return NULL;
-    make_live(slot);
+    if (!take_slot(heap, cache, class_idx, &slot)) return NULL;
+    if (atomic_load_explicit(slot.state, memory_order_relaxed) == KILN_SLOT_FRESH) zero = false;
+    atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_relaxed);
     tell_alloc(heap, slot.block, bytes, kiln_size_classes[class_idx].slot_bytes);
+    if (zero) memset(slot.block, 0, bytes);
     return slot.block;
 }
 
@@ -150,7 +155,7 @@ void *kiln_heap_malloc_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_
 {
     if (bytes == 0) bytes = 1;
     if (bytes > KILN_SMALL_MAX) return take_large(heap, bytes, 1, false);
-    return take_small(heap, cache, kiln_size_class_of(bytes), bytes);
+    return take_small(heap, cache, kiln_size_class_of(bytes), bytes, false);
 }
 
 void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t count, size_t bytes)
@@ -158,9 +163,7 @@ void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t cou
     size_t all;
     if (__builtin_mul_overflow(count, bytes, &all)) return NULL;
     if (all > KILN_SMALL_MAX) return take_large(heap, all, 1, true);
-    void *block = kiln_heap_malloc(heap, cache, all);
-    if (block) memset(block, 0, all);
-    return block;
+    return take_small(heap, cache, kiln_size_class_of(all), all, true);
 }
 
 /* The class that serves a request, or KILN_CLASS_LARGE. `align` is a power of two. */
@@ -177,7 +180,7 @@ void *kiln_heap_aligned(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t al
     if (!kiln_is_power_of_two(align)) return NULL;
     if (bytes == 0) bytes = 1;
     uint32_t class_idx = class_for(align, bytes);
-    if (class_idx != KILN_CLASS_LARGE) return take_small(heap, cache, class_idx, bytes);
+    if (class_idx != KILN_CLASS_LARGE) return take_small(heap, cache, class_idx, bytes, false);
     return take_large(heap, bytes, align, false);
 }
 

@@ -94,9 +94,10 @@ void kiln_heap_destroy(kiln_heap_t *heap);
 /* A thread's cache. `kiln_heap_attach` gives a new one, or NULL when there is no memory, or a
  * watcher that is told of blocks: every function below takes NULL and then works on the central
  * lists alone. `kiln_heap_detach` gives all that is in the cache (not NULL) back, and the cache
- * itself. */
+ * itself; kiln_heap_flush only what is in it. */
 kiln_thread_cache_t *kiln_heap_attach(kiln_heap_t *heap);
 void kiln_heap_detach(kiln_heap_t *heap, kiln_thread_cache_t *cache);
+void kiln_heap_flush(kiln_heap_t *heap, kiln_thread_cache_t *cache);
 
 /* kiln_heap_malloc gives a block of at least `bytes` (0 counts as 1) bytes, or NULL: no memory, or
  * `bytes` above PTRDIFF_MAX. kiln_heap_calloc gives zeroed bytes and checks count * bytes.
@@ -128,8 +129,8 @@ size_t kiln_heap_usable(kiln_heap_t *heap, const void *block, kiln_misuse_t *out
 /* kiln_heap_about never faults, whatever `address` is. */
 kiln_heap_about_t kiln_heap_about(kiln_heap_t *heap, const void *address);
 
-/* kiln_heap_trim discards idle pages, empty spans included, until at most `keep_bytes` that were
- * written to remain; true when any were. */
+/* kiln_heap_trim discards idle pages, empty spans included but not what is in caches, until at most
+ * `keep_bytes` that were written to remain; true when any were. */
 bool kiln_heap_trim(kiln_heap_t *heap, uint64_t keep_bytes);
 
 kiln_heap_stats_t kiln_heap_stats(kiln_heap_t *heap);
@@ -177,7 +178,7 @@ static inline void *kiln_heap_malloc_fast(kiln_thread_cache_t *cache, size_t byt
 
 /* kiln_heap_zeroed_fast is the same for calloc, up to a size that is cleared by a few stores: by
  * whole units, which lie in the slot, as slots are multiples of them. */
-enum { KILN_HEAP_ZEROED_MAX = 256 };
+enum { KILN_HEAP_ZEROED_MAX = KILN_SPAN_FRESH_MIN };
 
 static inline void *kiln_heap_zeroed_fast(kiln_thread_cache_t *cache, size_t bytes)
 {

@@ -41,7 +41,7 @@ static void count_small(const kiln_span_t *span, found_t *found)
     found->spans[span->class_idx]++;
     found->slots_out[span->class_idx] += span->used;
     for (uint32_t i = 0; i < kiln_span_slots(span); i++)
-        found->cached += kiln_span_is_out(span, i) && span->states[i] == KILN_SLOT_FREE;
+        found->cached += kiln_span_is_out(span, i) && kiln_slot_is_free(span->states[i]);
 }
 
 const char *kiln_heap_broken_rule(kiln_heap_t *heap)

@@ -8,7 +8,7 @@
  * and its pages can serve another size: long-lived blocks of a size that is no longer common are
  * what keeps memory from being used again. */
 const kiln_size_class_t kiln_size_classes[KILN_SIZE_CLASSES] = {
-    {0, 0, 0, 0},     CLASS(16, 2, 128),   CLASS(32, 2, 128),   CLASS(48, 2, 128),
+    {0, 0, 0, 0},        CLASS(16, 2, 128),   CLASS(32, 2, 128),   CLASS(48, 2, 128),
     CLASS(64, 2, 128),   CLASS(80, 2, 128),   CLASS(96, 2, 128),   CLASS(112, 2, 128),
     CLASS(128, 2, 128),  CLASS(144, 2, 128),  CLASS(160, 2, 128),  CLASS(176, 2, 128),
     CLASS(192, 2, 128),  CLASS(208, 2, 128),  CLASS(224, 2, 128),  CLASS(240, 2, 128),
@@ -26,16 +26,16 @@ const kiln_size_class_t kiln_size_classes[KILN_SIZE_CLASSES] = {
     CLASS(12288, 6, 2),  CLASS(13312, 13, 2), CLASS(14336, 7, 2),  CLASS(15360, 15, 2),
     CLASS(16384, 8, 2),  CLASS(18432, 9, 2),  CLASS(20480, 10, 2), CLASS(22528, 11, 2),
     CLASS(24576, 12, 2), CLASS(26624, 13, 2), CLASS(28672, 14, 2), CLASS(30720, 15, 2),
-    CLASS(32768, 16, 2), CLASS(36864, 18, 2),  CLASS(40960, 20, 2), CLASS(45056, 22, 2),
-    CLASS(49152, 24, 2), CLASS(53248, 26, 2),  CLASS(57344, 28, 2), CLASS(61440, 30, 2),
+    CLASS(32768, 16, 2), CLASS(36864, 18, 2), CLASS(40960, 20, 2), CLASS(45056, 22, 2),
+    CLASS(49152, 24, 2), CLASS(53248, 26, 2), CLASS(57344, 28, 2), CLASS(61440, 30, 2),
     CLASS(65536, 32, 2),
 };
 
 const uint8_t kiln_classes_of_16[KILN_TABLE_BYTES_MAX / 16 + 1] = {
     1,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, /* 256 */
-    17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 22, 22, 23, 23, 24, 24, /* 512 */
-    25, 25, 25, 25, 26, 26, 26, 26, 27, 27, 27, 27, 28, 28, 28, 28, /* 768 */
-    29, 29, 29, 29, 30, 30, 30, 30, 31, 31, 31, 31, 32, 32, 32, 32, /* 1024 */
+    17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 22, 22, 23, 23, 24, 24,     /* 512 */
+    25, 25, 25, 25, 26, 26, 26, 26, 27, 27, 27, 27, 28, 28, 28, 28,     /* 768 */
+    29, 29, 29, 29, 30, 30, 30, 30, 31, 31, 31, 31, 32, 32, 32, 32,     /* 1024 */
 };
 
 uint64_t kiln_slot_inverse(uint32_t slot_bytes)

@@ -50,12 +50,12 @@ static inline uint32_t kiln_size_class_of(size_t bytes)
 }
 
 /* The index of the slot that starts at `offset` from its span's base, by one multiplication.
- * slot_bytes is an odd number times a power of two. Modulo 2^64 the odd part has an inverse, so that
- * a multiple of it becomes the quotient, and every other number one that is far larger; the inverse
- * is shifted so that the quotient by the power of two as well begins at bit KILN_SLOT_INDEX_SHIFT.
- * What is no start of a slot has a bit below: kiln_slot_index moves those to the top. So it is
- * the index, or more than any number of slots, for offsets of less than 2^52 either way (twice what
- * any arena spans; the difference wraps at 64 bits). */
+ * slot_bytes is an odd number times a power of two. Modulo 2^64 the odd part has an inverse, so
+ * that a multiple of it becomes the quotient, and every other number one that is far larger; the
+ * inverse is shifted so that the quotient by the power of two as well begins at bit
+ * KILN_SLOT_INDEX_SHIFT. What is no start of a slot has a bit below: kiln_slot_index moves those to
+ * the top. So it is the index, or more than any number of slots, for offsets of less than 2^51
+ * either way (far more than any arena spans; the difference wraps at 64 bits). */
 enum { KILN_SLOT_INDEX_SHIFT = 16 };
 
 static inline uint64_t kiln_slot_index(uint64_t offset, uint64_t inverse)

@@ -42,6 +42,21 @@ static void fill_free_bits(kiln_span_t *span)
     span->first_word = 0;
 }
 
+/* Which slots are all zero the dirty pages tell; a reader without a lock finds none of them live.
+ */
+static void note_fresh(kiln_span_t *span)
+{
+    size_t slot_bytes = kiln_span_slot_bytes(span);
+    if (slot_bytes <= KILN_SPAN_FRESH_MIN) return;
+    size_t dirty_start = (size_t)span->dirty_start << KILN_PAGE_SHIFT;
+    size_t dirty_end = (size_t)span->dirty_end << KILN_PAGE_SHIFT, start = 0;
+    for (uint32_t i = 0; i < kiln_span_slots(span); i++, start += slot_bytes) {
+        bool dirty = start < dirty_end && start + slot_bytes > dirty_start;
+        atomic_store_explicit(&span->states[i], dirty ? KILN_SLOT_FREE : KILN_SLOT_FRESH,
+                              memory_order_relaxed);
+    }
+}
+
 void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages)
 {
     size_t slots_bytes = (size_t)pages << KILN_PAGE_SHIFT;
@@ -57,6 +72,7 @@ void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages)
         span->kind = KILN_SPAN_SMALL;
         span->used = 0;
         fill_free_bits(span);
+        note_fresh(span);
         slots = kiln_span_slots(span);
         slots_bytes = slots * kiln_span_slot_bytes(span);
     }
@@ -75,8 +91,8 @@ void kiln_span_close(kiln_span_t *span)
     atomic_store_explicit(&span->slots_bytes, 0, memory_order_relaxed);
 }
 
-/* How many slots to take at once, of those whose free bits are `bits` and of which the first is free:
- * all, up to `most`, if they lie side by side, as they mostly do; else that one. */
+/* How many slots to take at once, of those whose free bits are `bits` and of which the first is
+ * free: all, up to `most`, if they lie side by side, as they mostly do; else that one. */
 static uint32_t run_of(uint64_t bits, uint32_t most)
 {
     if ((bits & (bits + 1)) != 0) return 1;
@@ -127,7 +143,7 @@ uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t co
         uintptr_t slot_idx = (uintptr_t)slots[given].state - states;
         if (slot_idx >= slots_end) break;
         KILN_ASSERT(kiln_span_is_out(span, (uint32_t)slot_idx) &&
-                    span->states[slot_idx] == KILN_SLOT_FREE);
+                    kiln_slot_is_free(span->states[slot_idx]));
         if (__builtin_expect(slot_idx / WORD_BITS != word_idx, 0)) {
             if (word_idx != UINT32_MAX) bits[word_idx] = word;
             word_idx = (uint32_t)(slot_idx / WORD_BITS);
@@ -158,9 +174,9 @@ static const char *broken_small_rule(const kiln_span_t *span)
         return "slots_bytes is what the slots take";
     for (uint32_t i = 0; i < class->slots; i++) {
         bool out = kiln_span_is_out(span, i);
-        if (!out && span->states[i] != KILN_SLOT_FREE) return "a slot in its span is FREE";
+        if (!out && !kiln_slot_is_free(span->states[i])) return "a slot in its span is free";
         if (!out && i / WORD_BITS < span->first_word) return "no free slot below first_word";
-        if (span->states[i] > KILN_SLOT_KEPT) return "a slot state has a name";
+        if (span->states[i] > KILN_SLOT_FRESH) return "a slot state has a name";
         used += out;
     }
     if (class->slots % WORD_BITS && bits[words(class->slots) - 1] >> class->slots % WORD_BITS)
@@ -172,7 +188,8 @@ static const char *broken_small_rule(const kiln_span_t *span)
 const char *kiln_span_broken_rule(const kiln_span_t *span)
 {
     bool in_use = span->kind == KILN_SPAN_SMALL || span->kind == KILN_SPAN_LARGE;
-    if (!in_use && (span->slots_bytes != 0 || span->slots != 0)) return "only a span in use has slots";
+    if (!in_use && (span->slots_bytes != 0 || span->slots != 0))
+        return "only a span in use has slots";
     if (span->kind == KILN_SPAN_SPARE) return NULL;
     if (span->pages == 0) return "a span has pages";
     if (!kiln_is_aligned(kiln_span_base(span), KILN_PAGE_BYTES)) return "a span is page aligned";

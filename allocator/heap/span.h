@@ -36,9 +36,18 @@ typedef enum kiln_span_kind {
  * LIVE or KEPT, by one atomic exchange: of two that race, one finds it FREE already. */
 typedef enum kiln_slot_state {
     KILN_SLOT_FREE,
-    KILN_SLOT_LIVE, /* the program's */
-    KILN_SLOT_KEPT, /* the program's, after a realloc that a smaller slot could have served */
+    KILN_SLOT_LIVE,  /* the program's */
+    KILN_SLOT_KEPT,  /* the program's, after a realloc that a smaller slot could have served */
+    KILN_SLOT_FRESH, /* FREE, and all zero: nobody's since the span was opened. Only where slots are
+                        larger than KILN_SPAN_FRESH_MIN: less is cleared sooner than asked about */
 } kiln_slot_state_t;
+
+enum { KILN_SPAN_FRESH_MIN = 256 };
+
+static inline bool kiln_slot_is_free(uint8_t state)
+{
+    return state == KILN_SLOT_FREE || state == KILN_SLOT_FRESH;
+}
 
 typedef struct kiln_span kiln_span_t;
 struct kiln_span {
@@ -71,8 +80,9 @@ size_t kiln_span_record_bytes(uint32_t class_idx);
 /* kiln_span_shape makes a zeroed record one for spans of a class, for ever. */
 void kiln_span_shape(kiln_span_t *span, uint32_t class_idx);
 
-/* kiln_span_open makes the record a span in use over [base, base + pages). Its slots are FREE
- * and in the span; a large block is LIVE. Publish it after that. */
+/* kiln_span_open makes the record a span in use over [base, base + pages). Its slots are in the
+ * span and FREE, or FRESH where they have no dirty page; a large block is LIVE. Publish it after
+ * that. */
 void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages);
 
 /* kiln_span_close takes the slots away; all are in the span, or it is a large block. The pages
@@ -83,7 +93,7 @@ void kiln_span_close(kiln_span_t *span);
  * the first goes to out_end[-1], as a stack wants it that is popped there. It gives how many. */
 uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max);
 
-/* kiln_span_give takes slots, FREE and out, back: those of `count` (not 0) from the first on that
+/* kiln_span_give takes slots, free and out, back: those of `count` (not 0) from the first on that
  * are of this span, as the first is. It gives how many. */
 uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t count);
 

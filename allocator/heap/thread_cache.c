@@ -84,9 +84,14 @@ static void end(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache)
     list->count--;
 }
 
-void kiln_thread_cache_end(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache)
+void kiln_thread_cache_empty(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache)
 {
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) empty_bin(list, cache, i);
+}
+
+void kiln_thread_cache_end(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache)
+{
+    kiln_thread_cache_empty(list, cache);
     kiln_thread_cache_list_lock(list);
     end(list, cache);
     kiln_thread_cache_list_unlock(list);
@@ -126,7 +131,7 @@ void kiln_thread_cache_abandon(kiln_thread_cache_list_t *list, kiln_thread_cache
         if (cache == mine) continue;
         /* A torn entry may name a slot that is in `mine` by now: that one must not be out while the
          * entry is looked at. So mine goes back first. */
-        for (uint32_t i = 1; mine && i < KILN_SIZE_CLASSES; i++) empty_bin(list, mine, i);
+        if (mine) kiln_thread_cache_empty(list, mine);
         for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
             kiln_cache_bin_t *bin = &cache->bins[i];
             const kiln_slot_t *slots = kiln_cache_bin_first(bin, i);
@@ -167,7 +172,7 @@ static const char *broken_bin_rule(const kiln_thread_cache_list_t *list,
         uint32_t slot_idx = kiln_span_slot_at(span, addr - kiln_span_base(span));
         if (slot_idx == UINT32_MAX || slots[i].state != &span->states[slot_idx])
             return "a cache entry names a slot and its state";
-        if (*slots[i].state != KILN_SLOT_FREE || !kiln_span_is_out(span, slot_idx))
+        if (!kiln_slot_is_free(*slots[i].state) || !kiln_span_is_out(span, slot_idx))
             return "a slot in a cache is FREE and out";
         for (uint32_t j = 0; j < i; j++)
             if (slots[j].block == slots[i].block) return "a slot is cached once";

@@ -1,6 +1,6 @@
 /* thread_cache.h - what one thread has at hand: for every size class a stack of slots.
  *
- * A slot in a cache is FREE and out of its span. Stacks are bounded (size_class.h) and are emptied
+ * A slot in a cache is free and out of its span. Stacks are bounded (size_class.h) and are emptied
  * by halves. They are filled as they are used: by KILN_CACHE_FIRST slots at first, then by twice as
  * many each time, up to a half. So a thread that lives shortly, or seldom uses a size, holds
  * little, and one that allocates and frees around the limit does not go to the central list every
@@ -47,9 +47,10 @@ typedef struct kiln_thread_cache_list {
 void kiln_thread_cache_list_init(kiln_thread_cache_list_t *list, kiln_page_heap_t *pages,
                                  kiln_central_t *central);
 
-/* kiln_thread_cache_new gives an empty cache, or NULL: no memory. kiln_thread_cache_end gives all
- * its slots back to their classes, and the cache to the list. */
+/* kiln_thread_cache_new gives an empty cache, or NULL: no memory. kiln_thread_cache_empty gives all
+ * its slots back to their classes; kiln_thread_cache_end then the cache to the list. */
 kiln_thread_cache_t *kiln_thread_cache_new(kiln_thread_cache_list_t *list);
+void kiln_thread_cache_empty(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache);
 void kiln_thread_cache_end(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache);
 
 /* kiln_thread_cache_refill fills an empty bin, at most to a half. False: no memory for a single

@@ -120,6 +120,20 @@ static void test_calloc_zeroes_used_memory_and_checks_the_product(void)
         expect_bytes(block, sizes[i], 0);
         free_(block);
     }
+    for (size_t bytes = 0; bytes <= 600; bytes++) { /* to the byte, between two others */
+        unsigned char *blocks[3];
+        for (unsigned i = 0; i < 3; i++) {
+            blocks[i] = malloc_(bytes);
+            memset(blocks[i], 0xff, malloc_usable_size(blocks[i]));
+        }
+        size_t has = malloc_usable_size(blocks[1]);
+        free_(blocks[1]);
+        EXPECT(calloc_(bytes, 1) == blocks[1]);
+        expect_bytes(blocks[1], bytes, 0);
+        expect_bytes(blocks[0], has, 0xff);
+        expect_bytes(blocks[2], has, 0xff);
+        for (unsigned i = 0; i < 3; i++) free_(blocks[i]);
+    }
     errno = 0;
     EXPECT(calloc_(SIZE_MAX / 2, 3) == NULL);
     EXPECT_ERRNO(ENOMEM);
@@ -360,6 +374,11 @@ static void test_malloc_trim_gives_memory_back(void)
     malloc_trim(0);
     EXPECT(resident_bytes() < before + BYTES / 8);
     EXPECT_EQ(malloc_trim(0), 0); /* nothing is left to give */
+
+    block = malloc_(65536);
+    memset(block, 1, 65536);
+    free_(block); /* it stays in this thread's cache */
+    EXPECT_EQ(malloc_trim(0), 1);
 }
 
 static void test_mallopt_knows_its_parameters(void)

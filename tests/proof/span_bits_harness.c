@@ -58,7 +58,7 @@ static void prove_take(kiln_span_t *span, uint32_t watched)
 static kiln_slot_t slot_of(kiln_span_t *span, uint32_t slot_idx)
 {
     uintptr_t addr = kiln_span_base(span) + slot_idx * kiln_span_slot_bytes(span);
-    PROOF_ASSUME(kiln_span_is_out(span, slot_idx) && span->states[slot_idx] == KILN_SLOT_FREE);
+    PROOF_ASSUME(kiln_span_is_out(span, slot_idx) && kiln_slot_is_free(span->states[slot_idx]));
     return (kiln_slot_t){(void *)addr, &span->states[slot_idx]};
 }
 
@@ -70,7 +70,8 @@ static void prove_give(kiln_span_t *span, uint32_t watched)
     bool is_other = nondet_bool(), was_out = kiln_span_is_out(span, watched);
     PROOF_ASSUME(first != second && kiln_span_base(span) < UINTPTR_MAX / 2);
     kiln_slot_t slots[2] = {slot_of(span, first), slot_of(span, second)};
-    if (is_other) slots[1] = (kiln_slot_t){(void *)kiln_span_end(span), &other};
+    _Atomic uint8_t *other_state = nondet_bool() ? &span->states[SLOTS] : &other;
+    if (is_other) slots[1] = (kiln_slot_t){(void *)kiln_span_end(span), other_state};
     uint32_t given = kiln_span_give(span, slots, 2);
     PROOF_ASSERT(given == (is_other ? 1 : 2), "those of the span are given");
     bool is_given = watched == first || (given == 2 && watched == second);

@@ -97,7 +97,7 @@ static void test_every_alignment_is_honoured(void)
 {
     kiln_heap_t *heap = world_open(on_fake);
     kiln_thread_cache_t *cache = kiln_heap_attach(heap);
-    static const size_t sizes[] = {0, 1, 17, 100, 1000, 4097, 32768, 32769, 100000};
+    static const size_t sizes[] = {0, 1, 17, 100, 1000, 4097, 32768, 65536, 65537, 100000};
     for (size_t align = 1; align <= KILN_MIB(16); align *= 2)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             char *one = kiln_heap_aligned(heap, cache, align, sizes[i]);
@@ -115,11 +115,30 @@ static void test_every_alignment_is_honoured(void)
     world_close();
 }
 
+/* What was nobody's yet is not written: here the program writes there before it owns it. */
+static void test_calloc_writes_only_where_blocks_were(void)
+{
+    kiln_heap_t *heap = world_open(on_fake);
+    static const size_t sizes[] = {257, 1000, 5000, 20000, 40000, 65536};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        unsigned char *first = kiln_heap_calloc(heap, NULL, 1, sizes[i]);
+        unsigned char *second = first + usable(heap, first);
+        second[sizes[i] - 1] = 7;
+        EXPECT(kiln_heap_calloc(heap, NULL, sizes[i], 1) == second);
+        EXPECT_EQ(second[sizes[i] - 1], 7);
+        free_ok(heap, NULL, second);
+        EXPECT(kiln_heap_calloc(heap, NULL, 1, sizes[i]) == second);
+        EXPECT_EQ(second[sizes[i] - 1], 0);
+        EXPECT_RULE(kiln_heap_broken_rule(heap));
+    }
+    world_close();
+}
+
 static void test_calloc_gives_zeros_also_where_blocks_were(void)
 {
     kiln_heap_t *heap = world_open(on_fake);
     kiln_thread_cache_t *cache = kiln_heap_attach(heap);
-    static const size_t sizes[] = {1, 16, 100, 5000, 32768, 40000, 1 << 20, 3 << 20};
+    static const size_t sizes[] = {1, 16, 100, 5000, 32768, 65536, 70000, 1 << 20, 3 << 20};
     for (unsigned round = 0; round < 4; round++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             unsigned char *block = kiln_heap_calloc(heap, cache, 1, sizes[i]);
@@ -203,7 +222,7 @@ static void test_pointers_that_never_were_ours_are_foreign(void)
 
 static void test_interior_and_freed_pointers_are_told_apart(void)
 {
-    static const size_t sizes[] = {1, 16, 48, 1000, 20000, 32768, 32769, 1 << 20};
+    static const size_t sizes[] = {1, 16, 48, 1000, 20000, 65536, 65537, 1 << 20};
     for (int with_cache = 0; with_cache < 2; with_cache++) {
         kiln_heap_t *heap = world_open(on_fake);
         kiln_thread_cache_t *cache = with_cache ? kiln_heap_attach(heap) : NULL;
@@ -319,17 +338,17 @@ static void test_sized_free_believes_a_realloc_that_stayed(void)
 static void test_realloc_of_large_blocks_stays_where_it_can(void)
 {
     kiln_heap_t *heap = world_open(on_fake);
-    char *block = kiln_heap_malloc(heap, NULL, KILN_KIB(64));
-    memset(block, 7, KILN_KIB(64));
+    char *block = kiln_heap_malloc(heap, NULL, KILN_KIB(96));
+    memset(block, 7, KILN_KIB(96));
     EXPECT(resize(heap, NULL, block, 1 << 19) == block);
     EXPECT_EQ(usable(heap, block), KILN_KIB(512));
     EXPECT_EQ(kiln_heap_free(heap, NULL, block + KILN_KIB(504)), KILN_MISUSE_INTERIOR);
-    EXPECT(resize(heap, NULL, block, KILN_KIB(40)) == block);
-    EXPECT_EQ(usable(heap, block), KILN_KIB(40));
-    char *wall = kiln_heap_malloc(heap, NULL, KILN_KIB(40));
-    EXPECT_EQ((uintptr_t)wall, (uintptr_t)block + KILN_KIB(40));
-    char *moved = resize(heap, NULL, block, KILN_KIB(100));
-    EXPECT(moved != block && moved[0] == 7 && moved[KILN_KIB(40) - 1] == 7);
+    EXPECT(resize(heap, NULL, block, KILN_KIB(80)) == block);
+    EXPECT_EQ(usable(heap, block), KILN_KIB(80));
+    char *wall = kiln_heap_malloc(heap, NULL, KILN_KIB(80));
+    EXPECT_EQ((uintptr_t)wall, (uintptr_t)block + KILN_KIB(80));
+    char *moved = resize(heap, NULL, block, KILN_KIB(200));
+    EXPECT(moved != block && moved[0] == 7 && moved[KILN_KIB(80) - 1] == 7);
     EXPECT_EQ(kiln_heap_free(heap, NULL, block), KILN_MISUSE_DOUBLE_FREE);
     free_ok(heap, NULL, moved);
     free_ok(heap, NULL, wall);
@@ -340,9 +359,9 @@ static void test_realloc_of_large_blocks_stays_where_it_can(void)
 static void test_realloc_in_small_steps_does_not_move_at_each(void)
 {
     kiln_heap_t *heap = world_open(on_fake);
-    char *a = kiln_heap_malloc(heap, NULL, 40000), *b = kiln_heap_malloc(heap, NULL, 40000);
+    char *a = kiln_heap_malloc(heap, NULL, 80000), *b = kiln_heap_malloc(heap, NULL, 80000);
     unsigned moves = 0;
-    for (size_t bytes = 40000; bytes < KILN_MIB(4); bytes += KILN_PAGE_BYTES) {
+    for (size_t bytes = 80000; bytes < KILN_MIB(4); bytes += KILN_PAGE_BYTES) {
         char *was = a;
         a = resize(heap, NULL, a, bytes);
         b = resize(heap, NULL, b, bytes);
@@ -375,7 +394,7 @@ static void test_statistics_add_up(void)
     }
     kiln_heap_stats_t full = kiln_heap_stats(heap);
     EXPECT(full.live_bytes >= full.large_bytes + full.cached_bytes);
-    EXPECT_EQ(full.large_count, 200 - 105); /* 3 * 105^2 is above 32 KiB */
+    EXPECT_EQ(full.large_count, 200 - 148); /* 3 * 148^2 is above 64 KiB */
     for (size_t i = 0; i < 200; i++) {
         free_ok(heap, cache, blocks[i]);
         expect_sum(heap);
@@ -531,6 +550,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_large_blocks_are_whole_pages),
         KILN_TEST(test_impossible_sizes_give_null_and_change_nothing),
         KILN_TEST(test_every_alignment_is_honoured),
+        KILN_TEST(test_calloc_writes_only_where_blocks_were),
         KILN_TEST(test_calloc_gives_zeros_also_where_blocks_were),
         KILN_TEST(test_calloc_of_fresh_pages_touches_none),
         KILN_TEST(test_pointers_that_never_were_ours_are_foreign),

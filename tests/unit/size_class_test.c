@@ -10,6 +10,7 @@ static void test_every_size_gets_the_least_class_that_holds_it(void)
         EXPECT(kiln_size_classes[class_idx].slot_bytes >= bytes);
         EXPECT(kiln_size_classes[class_idx - 1].slot_bytes < bytes);
     }
+    EXPECT_EQ(kiln_size_class_of(0), 1);
     EXPECT_EQ(kiln_size_classes[KILN_SIZE_CLASSES - 1].slot_bytes, KILN_SMALL_MAX);
 }
 
@@ -39,37 +40,48 @@ static void test_spans_have_enough_slots_and_short_tails(void)
     EXPECT_EQ(kiln_size_classes[KILN_CLASS_LARGE].cache_max, 0);
 }
 
-static void test_the_product_is_the_quotient_at_every_offset(void)
+static bool is_slot(const kiln_size_class_t *class, uint64_t offset)
 {
-    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
-        const kiln_size_class_t *class = &kiln_size_classes[i];
-        uint32_t span_bytes = (uint32_t)class->span_pages * KILN_PAGE_BYTES;
-        for (uint32_t offset = 0; offset < span_bytes; offset++)
-            if ((uint64_t)offset * class->magic >> 32 != offset / class->slot_bytes)
-                EXPECT_EQ(offset, UINT32_MAX);
-    }
+    return offset < (uint64_t)class->slots * class->slot_bytes && offset % class->slot_bytes == 0;
 }
 
-/* The low half of the product tells whether there is a remainder. */
-static void test_the_product_tells_the_starts_of_slots(void)
+/* Every start of a slot has its index, and every other offset more than any. */
+static bool index_is_right(const kiln_size_class_t *class, uint64_t inverse, uint64_t offset)
+{
+    uint64_t slot_idx = kiln_slot_index(offset, inverse);
+    return is_slot(class, offset) ? slot_idx == offset / class->slot_bytes
+                                  : slot_idx >= class->slots;
+}
+
+static void test_the_index_is_right_at_every_offset(void)
 {
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
         const kiln_size_class_t *class = &kiln_size_classes[i];
-        for (uint32_t offset = 0; offset < class->slots * class->slot_bytes; offset++) {
-            bool start = (uint32_t)((uint64_t)offset * class->magic) < class->magic;
-            if (start != (offset % class->slot_bytes == 0)) EXPECT_EQ(offset, UINT32_MAX);
+        uint64_t inverse = kiln_slot_inverse(class->slot_bytes);
+        uint32_t span_bytes = (uint32_t)class->span_pages * KILN_PAGE_BYTES;
+        for (uint64_t offset = 0; offset < 2 * span_bytes; offset++) {
+            if (!index_is_right(class, inverse, offset)) EXPECT_EQ(offset, UINT64_MAX);
+            if (!index_is_right(class, inverse, 0 - offset)) EXPECT_EQ(0 - offset, UINT64_MAX);
+        }
+        for (unsigned bit = 20; bit < 51; bit++) { /* what stale entries lead to */
+            uint64_t far = UINT64_C(1) << bit;
+            for (uint64_t offset = 0; offset < 4096; offset += 16)
+                EXPECT(index_is_right(class, inverse, far + offset) &&
+                       index_is_right(class, inverse, offset - far));
         }
     }
 }
 
-/* The control: one less and some offset comes out wrong, so the numbers are not there by luck. */
-static void test_a_smaller_magic_number_is_wrong(void)
+/* The control: another number and some offset comes out wrong, so the inverses are not there by
+ * luck. */
+static void test_another_inverse_is_wrong(void)
 {
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
         const kiln_size_class_t *class = &kiln_size_classes[i];
+        uint64_t inverse = kiln_slot_inverse(class->slot_bytes) + (1 << KILN_SLOT_INDEX_SHIFT);
         uint32_t span_bytes = (uint32_t)class->span_pages * KILN_PAGE_BYTES, wrong = 0;
         for (uint32_t offset = 0; offset < span_bytes; offset++)
-            wrong += (uint64_t)offset * (class->magic - 1) >> 32 != offset / class->slot_bytes;
+            wrong += !index_is_right(class, inverse, offset);
         EXPECT(wrong > 0);
     }
 }
@@ -95,9 +107,8 @@ int main(int argc, char **argv)
         KILN_TEST(test_every_size_gets_the_least_class_that_holds_it),
         KILN_TEST(test_classes_are_at_most_an_eighth_apart),
         KILN_TEST(test_spans_have_enough_slots_and_short_tails),
-        KILN_TEST(test_the_product_is_the_quotient_at_every_offset),
-        KILN_TEST(test_the_product_tells_the_starts_of_slots),
-        KILN_TEST(test_a_smaller_magic_number_is_wrong),
+        KILN_TEST(test_the_index_is_right_at_every_offset),
+        KILN_TEST(test_another_inverse_is_wrong),
         KILN_TEST(test_aligned_requests_get_the_least_class_of_multiples),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);

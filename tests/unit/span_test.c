@@ -142,6 +142,21 @@ static void test_slot_at_finds_starts_and_nothing_else(void)
     EXPECT_EQ(kiln_span_slot_at(large, 1), UINT32_MAX);
 }
 
+static void test_slots_without_dirty_pages_are_fresh(void)
+{
+    uint32_t class_idx = kiln_size_class_of(5000), slots = kiln_size_classes[class_idx].slots;
+    kiln_span_t *span = open_span(class_idx);
+    for (uint32_t i = 0; i < slots; i++) EXPECT_EQ(span->states[i], KILN_SLOT_FRESH);
+    kiln_span_close(span);
+    span->dirty_start = 1; /* of five pages: the bytes 8192 to 24575, slots 1 to 4 of 5120 */
+    span->dirty_end = 3;
+    kiln_span_open(span, BASE, kiln_size_classes[class_idx].span_pages);
+    for (uint32_t i = 0; i < slots; i++)
+        EXPECT_EQ(span->states[i], i >= 1 && i <= 4 ? KILN_SLOT_FREE : KILN_SLOT_FRESH);
+    EXPECT_RULE(kiln_span_broken_rule(span));
+    EXPECT_EQ(open_span(kiln_size_class_of(KILN_SPAN_FRESH_MIN))->states[0], KILN_SLOT_FREE);
+}
+
 /* A record lies in whole cache lines, so states of two spans share none. */
 static void test_records_are_small(void)
 {
@@ -161,7 +176,7 @@ static void test_broken_rules_are_named(void)
     EXPECT_STR(kiln_span_broken_rule(span), "used == slots that are out");
     span->used = 5;
     span->states[9] = KILN_SLOT_LIVE;
-    EXPECT_STR(kiln_span_broken_rule(span), "a slot in its span is FREE");
+    EXPECT_STR(kiln_span_broken_rule(span), "a slot in its span is free");
     span->states[9] = KILN_SLOT_FREE;
     *slots[2].state = 9;
     EXPECT_STR(kiln_span_broken_rule(span), "a slot state has a name");
@@ -185,6 +200,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_slots_are_given_together),
         KILN_TEST(test_random_takes_and_gives_agree_with_a_model),
         KILN_TEST(test_slot_at_finds_starts_and_nothing_else),
+        KILN_TEST(test_slots_without_dirty_pages_are_fresh),
         KILN_TEST(test_records_are_small),
         KILN_TEST(test_broken_rules_are_named),
     };

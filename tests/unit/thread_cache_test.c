@@ -99,6 +99,10 @@ static void test_an_ended_cache_holds_nothing_and_is_used_again(void)
     for (size_t bytes = 1; bytes < 30000; bytes += bytes)
         EXPECT_EQ(kiln_heap_free(heap, one, kiln_heap_malloc(heap, one, bytes)), KILN_MISUSE_NONE);
     EXPECT(kiln_thread_cache_bytes(&heap->caches) > 30000);
+    kiln_heap_flush(heap, one);
+    EXPECT_EQ(kiln_thread_cache_bytes(&heap->caches), 0);
+    EXPECT_EQ(kiln_heap_free(heap, one, kiln_heap_malloc(heap, one, 9)), KILN_MISUSE_NONE);
+    EXPECT(kiln_thread_cache_bytes(&heap->caches) > 0);
     kiln_heap_detach(heap, one);
     EXPECT_EQ(kiln_thread_cache_bytes(&heap->caches), 0);
     EXPECT_EQ(kiln_heap_stats(heap).live_bytes, 0);
