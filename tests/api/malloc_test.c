@@ -373,6 +373,7 @@ static void test_malloc_trim_gives_memory_back(void)
     free_(block);
     malloc_trim(0);
     EXPECT(resident_bytes() < before + BYTES / 8);
+    malloc_trim(0);               /* what reading the file left */
     EXPECT_EQ(malloc_trim(0), 0); /* nothing is left to give */
 
     block = malloc_(65536);
