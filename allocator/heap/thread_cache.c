@@ -118,7 +118,7 @@ void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t
     kiln_slot_t *slots = kiln_cache_bin_first(bin, class_idx);
     uint32_t count = kiln_cache_bin_count(bin, class_idx), half = (count + 1) / 2;
     kiln_central_give(&list->central[class_idx], slots, half);
-    memmove(slots, slots + half, (count - half) * sizeof *slots);
+    memcpy(slots, slots + half, (count - half) * sizeof *slots); /* they do not overlap */
     set_count(bin, class_idx, count - half);
 }
 
