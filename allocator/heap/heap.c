@@ -194,11 +194,13 @@ typedef struct {
     uint8_t was; /* LIVE or KEPT */
 } found_t;
 
-/* The bytes of a span in use from its base on; 0 for any other record. */
+/* The bytes of a span in use from its base on; 0 for any other record. What another thread closes
+ * meanwhile must not look open here when it was closed for kiln_span_slot_at: both ask one field.
+ */
 static size_t span_bytes(const kiln_span_t *span)
 {
-    size_t slots_bytes = kiln_span_slots_bytes(span);
-    if (slots_bytes == 0 || span->class_idx == KILN_CLASS_LARGE) return slots_bytes;
+    if (span->class_idx == KILN_CLASS_LARGE) return kiln_span_slots_bytes(span);
+    if (atomic_load_explicit(&span->slots, memory_order_relaxed) == 0) return 0;
     return (size_t)kiln_size_classes[span->class_idx].span_pages << KILN_PAGE_SHIFT;
 }
 

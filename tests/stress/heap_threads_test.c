@@ -183,8 +183,7 @@ static void *fight(void *arg)
             void *prize = duel.prizes[arg ? j : PRIZES - 1 - j];
             kiln_misuse_t misuse = kiln_heap_free(&world.heap, i % 3 ? cache : NULL, prize);
             freed += misuse == KILN_MISUSE_NONE;
-            /* The last free of a span's slots may give its pages back before the loser looks. */
-            told += misuse == KILN_MISUSE_DOUBLE_FREE || misuse == KILN_MISUSE_FOREIGN;
+            told += misuse == KILN_MISUSE_DOUBLE_FREE;
         }
         meet();
     }
