@@ -195,8 +195,7 @@ typedef struct {
 } found_t;
 
 /* The bytes of a span in use from its base on; 0 for any other record. What another thread closes
- * meanwhile must not look open here when it was closed for kiln_span_slot_at: both ask one field.
- */
+ * meanwhile must not look open here after kiln_span_slot_at found it closed: one field says so. */
 static size_t span_bytes(const kiln_span_t *span)
 {
     if (span->class_idx == KILN_CLASS_LARGE) return kiln_span_slots_bytes(span);

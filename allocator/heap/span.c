@@ -42,8 +42,7 @@ static void fill_free_bits(kiln_span_t *span)
     span->first_word = 0;
 }
 
-/* Which slots are all zero the dirty pages tell; a reader without a lock finds none of them live.
- */
+/* Which slots are all zero the dirty pages tell; a reader without a lock finds none live. */
 static void note_fresh(kiln_span_t *span)
 {
     size_t slot_bytes = kiln_span_slot_bytes(span);

@@ -114,7 +114,6 @@ static void any_record(void)
     PROOF_ASSUME(base + (pages_bytes - 1) >= base);
     if (nondet_bool()) slots_bytes = 0; /* a free run, or spare */
     atomic_store_explicit(&span->slots_bytes, slots_bytes, memory_order_relaxed);
-    /* the classes table says 0 of large ones */
     uint16_t slots = slots_bytes != 0 ? kiln_size_classes[CLASS].slots : 0;
     atomic_store_explicit(&span->slots, slots, memory_order_relaxed);
 }
