@@ -61,6 +61,7 @@ static struct {
 
     _Atomic kiln_addr_t hot; /* where something is about to happen; a hint without any order */
     _Atomic uint64_t lookups, covered, found;
+    _Atomic uint64_t due; /* more look-ups than these wait for the next step */
     _Atomic uint64_t wrong;
     _Atomic bool stop;
 } run;
@@ -132,10 +133,12 @@ static kiln_addr_t give_nothing(void *ctx, uint64_t bytes, kiln_os_use_t use)
     return 0;
 }
 
-/* A thread that grows as fast as it can would be through before the others have looked. */
+/* A thread that grows as fast as it can would be through before the others have looked; and readers
+ * of an arena that stands still would have looked enough before it grows (see wait_for_growth). */
 static void keep_pace(unsigned step, uint64_t share)
 {
     uint64_t due = share / run.steps_max * step;
+    atomic_store_explicit(&run.due, due + share / 64, memory_order_relaxed);
     while (atomic_load_explicit(&run.lookups, memory_order_relaxed) < due) sched_yield();
 }
 
@@ -154,6 +157,7 @@ static void grow(uint64_t share)
         if (run.mode->small) atomic_store_explicit(&run.hot, result.addr, memory_order_relaxed);
         keep_pace(step, share);
     }
+    atomic_store_explicit(&run.due, UINT64_MAX, memory_order_relaxed);
     while (atomic_load_explicit(&run.lookups, memory_order_relaxed) < share) sched_yield();
     atomic_store(&run.stop, true);
 }
@@ -184,6 +188,14 @@ static void look_up(kiln_addr_t addr, uint64_t counts[2])
                 (unsigned long long)addr, (unsigned long long)entry);
 }
 
+static void wait_for_growth(void)
+{
+    while (!atomic_load_explicit(&run.stop, memory_order_relaxed) &&
+           atomic_load_explicit(&run.lookups, memory_order_relaxed) >
+               atomic_load_explicit(&run.due, memory_order_relaxed))
+        sched_yield();
+}
+
 static void *read_entries(void *arg)
 {
     kiln_rng_t rng = {seed_of_run * 1000 + (uintptr_t)arg};
@@ -199,6 +211,7 @@ static void *read_entries(void *arg)
         atomic_fetch_add_explicit(&run.covered, counts[0], memory_order_relaxed);
         atomic_fetch_add_explicit(&run.found, counts[1], memory_order_relaxed);
         atomic_fetch_add_explicit(&run.lookups, BATCH, memory_order_relaxed);
+        wait_for_growth();
     }
     return NULL;
 }
