@@ -14,7 +14,8 @@
  * A block that was freed before, an address inside a block, one that never was a block, a sized
  * free with another size: the program is ended with a report.
  *
- * KILN_OPTIONS="key=value:key=value" in the environment; KILN_OPTIONS=help=1 lists the keys. */
+ * KILN_OPTIONS="key=value:key=value" in the environment; KILN_OPTIONS=help=1 lists the keys. A
+ * program may bring its own: see kiln_default_options. */
 #ifndef KILN_ALLOCATOR_API_KILN_H
 #define KILN_ALLOCATOR_API_KILN_H
 
@@ -26,6 +27,12 @@ extern "C" {
 
 /* kiln_version gives "MAJOR.MINOR.PATCH": static storage. It tells that a program runs on Kiln. */
 const char *kiln_version(void);
+
+/* kiln_default_options is the program's, where it defines one: a list like that of KILN_OPTIONS,
+ * which is read after it. It is called once, by the first allocation, before any constructor has
+ * run: it returns a literal and does nothing else. In a program that preloads libkiln.so it must be
+ * visible (-rdynamic); one that links it, or libkiln.a, needs nothing. */
+const char *kiln_default_options(void);
 
 /* C23. `bytes` (and `align`) are those that the block was asked for with; NULL is allowed. */
 void free_sized(void *block, size_t bytes);

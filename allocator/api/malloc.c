@@ -17,35 +17,62 @@ KILN_EXPORT const char *kiln_version(void)
     return KILN_VERSION;
 }
 
-static inline void *or_no_memory(void *block)
+static kiln_report_kind_t kind_of(size_t bytes)
 {
-    if (__builtin_expect(block == NULL, 0)) errno = ENOMEM;
-    return block;
+    return bytes > PTRDIFF_MAX ? KILN_REPORT_TOO_BIG : KILN_REPORT_NO_MEMORY;
 }
 
-static __attribute__((noinline)) void *malloc_slow(size_t bytes)
+/* What is answered where there is no memory: NULL, and where the user wants one a report. `bytes`
+ * is SIZE_MAX where the size that was asked for has no such number. */
+static __attribute__((noinline, cold)) void *refuse(const char *call, uintptr_t caller,
+                                                    size_t bytes)
 {
-    return or_no_memory(kiln_process_malloc_slow(bytes));
+    if (!kiln_report_options.may_return_null)
+        kiln_report_refused(kind_of(bytes), call, caller, 0, bytes);
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* The same, for count * bytes that no size holds. */
+static __attribute__((noinline, cold)) void *refuse_product(const char *call, uintptr_t caller)
+{
+    if (!kiln_report_options.may_return_null)
+        kiln_report_refused(KILN_REPORT_CALLOC_OVERFLOW, call, caller, 0, SIZE_MAX);
+    errno = ENOMEM;
+    return NULL;
+}
+
+static inline void *or_no_memory(void *block, const char *call, uintptr_t caller, size_t bytes)
+{
+    return __builtin_expect(block != NULL, 1) ? block : refuse(call, caller, bytes);
+}
+
+static __attribute__((noinline)) void *malloc_slow(size_t bytes, uintptr_t caller)
+{
+    return or_no_memory(kiln_process_malloc_slow(bytes), "malloc", caller, bytes);
 }
 
 /* The common path ends with a call, not with one that must be returned from: it has no frame. */
 KILN_EXPORT void *malloc(size_t bytes)
 {
     void *block = kiln_process_malloc_fast(bytes);
-    return __builtin_expect(block != NULL, 1) ? block : malloc_slow(bytes);
+    return __builtin_expect(block != NULL, 1) ? block : malloc_slow(bytes, KILN_CALLER());
 }
 
 KILN_EXPORT void free(void *block)
 {
-    kiln_process_free(block, "free");
+    kiln_process_free(block, "free", KILN_CALLER());
 }
 
-static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes)
+static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, uintptr_t caller)
 {
     kiln_visit_t visit = kiln_process_enter();
     void *block = visit.heap ? kiln_heap_calloc(visit.heap, visit.cache, count, bytes) : NULL;
     kiln_process_leave(visit);
-    return or_no_memory(block);
+    size_t all_bytes;
+    if (__builtin_expect(block != NULL, 1)) return block;
+    if (__builtin_mul_overflow(count, bytes, &all_bytes)) return refuse_product("calloc", caller);
+    return refuse("calloc", caller, all_bytes);
 }
 
 KILN_EXPORT void *calloc(size_t count, size_t bytes)
@@ -53,14 +80,14 @@ KILN_EXPORT void *calloc(size_t count, size_t bytes)
     size_t all_bytes;
     bool fits = !__builtin_mul_overflow(count, bytes, &all_bytes);
     void *block = fits ? kiln_process_zeroed_fast(all_bytes) : NULL;
-    return __builtin_expect(block != NULL, 1) ? block : calloc_slow(count, bytes);
+    return __builtin_expect(block != NULL, 1) ? block : calloc_slow(count, bytes, KILN_CALLER());
 }
 
-static void *resize(void *block, size_t bytes, const char *call)
+static void *resize(void *block, size_t bytes, const char *call, uintptr_t caller)
 {
-    if (!block) return or_no_memory(kiln_process_malloc(bytes));
+    if (!block) return or_no_memory(kiln_process_malloc(bytes), call, caller, bytes);
     if (bytes == 0) {
-        kiln_process_free(block, call);
+        kiln_process_free(block, call, caller);
         return NULL;
     }
     kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
@@ -68,58 +95,73 @@ static void *resize(void *block, size_t bytes, const char *call)
     void *resized =
         visit.heap ? kiln_heap_realloc(visit.heap, visit.cache, block, bytes, &misuse) : NULL;
     kiln_process_leave(visit);
-    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
-        kiln_report_misuse(misuse, call, block, 0, 0);
-    return or_no_memory(resized);
+    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0)) {
+        kiln_report_misuse(misuse, call, caller, block, 0, 0);
+        errno = EINVAL;
+        return NULL;
+    }
+    return or_no_memory(resized, call, caller, bytes);
 }
 
 KILN_EXPORT void *realloc(void *block, size_t bytes)
 {
-    return resize(block, bytes, "realloc");
+    return resize(block, bytes, "realloc", KILN_CALLER());
 }
 
 KILN_EXPORT void *reallocarray(void *block, size_t count, size_t bytes)
 {
     size_t all_bytes;
-    if (__builtin_mul_overflow(count, bytes, &all_bytes)) return or_no_memory(NULL);
-    return resize(block, all_bytes, "reallocarray");
+    if (__builtin_mul_overflow(count, bytes, &all_bytes))
+        return refuse_product("reallocarray", KILN_CALLER());
+    return resize(block, all_bytes, "reallocarray", KILN_CALLER());
+}
+
+static void *aligned(size_t align, size_t bytes, const char *call, uintptr_t caller)
+{
+    if (!kiln_is_power_of_two(align)) {
+        if (!kiln_report_options.may_return_null)
+            kiln_report_refused(KILN_REPORT_BAD_ALIGNMENT, call, caller, align, bytes);
+        errno = EINVAL;
+        return NULL;
+    }
+    return or_no_memory(kiln_process_aligned(align, bytes), call, caller, bytes);
 }
 
 KILN_EXPORT void *aligned_alloc(size_t align, size_t bytes)
 {
-    if (!kiln_is_power_of_two(align)) {
-        errno = EINVAL;
-        return NULL;
-    }
-    return or_no_memory(kiln_process_aligned(align, bytes));
+    return aligned(align, bytes, "aligned_alloc", KILN_CALLER());
 }
 
 KILN_EXPORT void *memalign(size_t align, size_t bytes)
 {
-    return aligned_alloc(align, bytes);
+    return aligned(align, bytes, "memalign", KILN_CALLER());
 }
 
 KILN_EXPORT int posix_memalign(void **out_block, size_t align, size_t bytes)
 {
     if (!kiln_is_power_of_two(align) || align < sizeof(void *)) return EINVAL;
     void *block = kiln_process_aligned(align, bytes);
-    if (!block) return ENOMEM;
+    if (!block) {
+        if (!kiln_report_options.may_return_null)
+            kiln_report_refused(kind_of(bytes), "posix_memalign", KILN_CALLER(), align, bytes);
+        return ENOMEM;
+    }
     *out_block = block;
     return 0;
 }
 
 KILN_EXPORT void *valloc(size_t bytes)
 {
-    return or_no_memory(kiln_process_aligned(getauxval(AT_PAGESZ), bytes));
+    return aligned(getauxval(AT_PAGESZ), bytes, "valloc", KILN_CALLER());
 }
 
 /* Whole pages, and at least one. */
 KILN_EXPORT void *pvalloc(size_t bytes)
 {
     size_t page_bytes = getauxval(AT_PAGESZ);
-    if (bytes > PTRDIFF_MAX) return or_no_memory(NULL);
+    if (bytes > PTRDIFF_MAX) return refuse("pvalloc", KILN_CALLER(), bytes);
     size_t whole_bytes = bytes == 0 ? page_bytes : (size_t)kiln_round_up(bytes, page_bytes);
-    return or_no_memory(kiln_process_aligned(page_bytes, whole_bytes));
+    return aligned(page_bytes, whole_bytes, "pvalloc", KILN_CALLER());
 }
 
 KILN_EXPORT size_t malloc_usable_size(void *block)
@@ -130,23 +172,23 @@ KILN_EXPORT size_t malloc_usable_size(void *block)
     size_t bytes = visit.heap ? kiln_heap_usable(visit.heap, block, &misuse) : 0;
     kiln_process_leave(visit);
     if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
-        kiln_report_misuse(misuse, "malloc_usable_size", block, 0, 0);
+        kiln_report_misuse(misuse, "malloc_usable_size", KILN_CALLER(), block, 0, 0);
     return bytes;
 }
 
 KILN_EXPORT void free_sized(void *block, size_t bytes)
 {
-    kiln_process_free_sized(block, 0, bytes, "free_sized");
+    kiln_process_free_sized(block, 0, bytes, "free_sized", KILN_CALLER());
 }
 
 KILN_EXPORT void free_aligned_sized(void *block, size_t align, size_t bytes)
 {
-    kiln_process_free_sized(block, align, bytes, "free_aligned_sized");
+    kiln_process_free_sized(block, align, bytes, "free_aligned_sized", KILN_CALLER());
 }
 
 KILN_EXPORT void cfree(void *block)
 {
-    kiln_process_free(block, "cfree");
+    kiln_process_free(block, "cfree", KILN_CALLER());
 }
 
 KILN_EXPORT int malloc_trim(size_t pad_bytes)
@@ -175,7 +217,7 @@ void *libc_malloc(size_t bytes)
 
 void libc_free(void *block)
 {
-    free(block);
+    kiln_process_free(block, "free", KILN_CALLER());
 }
 
 void *libc_calloc(size_t count, size_t bytes)
@@ -185,7 +227,7 @@ void *libc_calloc(size_t count, size_t bytes)
 
 void *libc_realloc(void *block, size_t bytes)
 {
-    return realloc(block, bytes);
+    return resize(block, bytes, "realloc", KILN_CALLER());
 }
 
 void *libc_memalign(size_t align, size_t bytes)

@@ -35,7 +35,8 @@ static new_handler_t current_handler(void)
 
 /* As the standard says: ask the handler, which frees something, throws, or does not return, and
  * try again; without one throw std::bad_alloc. Both may unwind through this function. */
-__attribute__((noinline, cold)) static void *allocate_slow(size_t align, size_t bytes)
+__attribute__((noinline, cold)) static void *allocate_slow(size_t align, size_t bytes,
+                                                           uintptr_t caller)
 {
     new_handler_t handler;
     while ((handler = current_handler()) != NULL) {
@@ -44,13 +45,13 @@ __attribute__((noinline, cold)) static void *allocate_slow(size_t align, size_t 
         if (block) return block;
     }
     if (throw_bad_alloc) throw_bad_alloc();
-    kiln_report_no_memory(bytes);
+    kiln_report_no_memory(bytes, caller);
 }
 
-static inline void *allocate_or_throw(size_t align, size_t bytes)
+static inline void *allocate_or_throw(size_t align, size_t bytes, uintptr_t caller)
 {
     void *block = allocate(align, bytes);
-    return __builtin_expect(block != NULL, 1) ? block : allocate_slow(align, bytes);
+    return __builtin_expect(block != NULL, 1) ? block : allocate_slow(align, bytes, caller);
 }
 
 /* operator new(nothrow) asks the handler as well, and is to return NULL when that throws. C cannot
@@ -107,12 +108,12 @@ KILN_EXPORT void delete_array_sized_aligned(void *, size_t, size_t) __asm__("_Zd
 
 void *new_one(size_t bytes)
 {
-    return allocate_or_throw(0, bytes);
+    return allocate_or_throw(0, bytes, KILN_CALLER());
 }
 
 void *new_array(size_t bytes)
 {
-    return allocate_or_throw(0, bytes);
+    return allocate_or_throw(0, bytes, KILN_CALLER());
 }
 
 void *new_one_nothrow(size_t bytes, const void *nothrow)
@@ -127,12 +128,12 @@ void *new_array_nothrow(size_t bytes, const void *nothrow)
 
 void *new_one_aligned(size_t bytes, size_t align)
 {
-    return allocate_or_throw(align, bytes);
+    return allocate_or_throw(align, bytes, KILN_CALLER());
 }
 
 void *new_array_aligned(size_t bytes, size_t align)
 {
-    return allocate_or_throw(align, bytes);
+    return allocate_or_throw(align, bytes, KILN_CALLER());
 }
 
 void *new_one_aligned_nothrow(size_t bytes, size_t align, const void *nothrow)
@@ -147,68 +148,68 @@ void *new_array_aligned_nothrow(size_t bytes, size_t align, const void *nothrow)
 
 void delete_one(void *block)
 {
-    kiln_process_free(block, "operator delete");
+    kiln_process_free(block, "operator delete", KILN_CALLER());
 }
 
 void delete_array(void *block)
 {
-    kiln_process_free(block, "operator delete[]");
+    kiln_process_free(block, "operator delete[]", KILN_CALLER());
 }
 
 void delete_one_nothrow(void *block, const void *nothrow)
 {
     (void)nothrow;
-    kiln_process_free(block, "operator delete");
+    kiln_process_free(block, "operator delete", KILN_CALLER());
 }
 
 void delete_array_nothrow(void *block, const void *nothrow)
 {
     (void)nothrow;
-    kiln_process_free(block, "operator delete[]");
+    kiln_process_free(block, "operator delete[]", KILN_CALLER());
 }
 
 void delete_one_sized(void *block, size_t bytes)
 {
-    kiln_process_free_sized(block, 0, bytes, "operator delete");
+    kiln_process_free_sized(block, 0, bytes, "operator delete", KILN_CALLER());
 }
 
 void delete_array_sized(void *block, size_t bytes)
 {
-    kiln_process_free_sized(block, 0, bytes, "operator delete[]");
+    kiln_process_free_sized(block, 0, bytes, "operator delete[]", KILN_CALLER());
 }
 
 void delete_one_aligned(void *block, size_t align)
 {
     (void)align;
-    kiln_process_free(block, "operator delete");
+    kiln_process_free(block, "operator delete", KILN_CALLER());
 }
 
 void delete_array_aligned(void *block, size_t align)
 {
     (void)align;
-    kiln_process_free(block, "operator delete[]");
+    kiln_process_free(block, "operator delete[]", KILN_CALLER());
 }
 
 void delete_one_aligned_nothrow(void *block, size_t align, const void *nothrow)
 {
     (void)align;
     (void)nothrow;
-    kiln_process_free(block, "operator delete");
+    kiln_process_free(block, "operator delete", KILN_CALLER());
 }
 
 void delete_array_aligned_nothrow(void *block, size_t align, const void *nothrow)
 {
     (void)align;
     (void)nothrow;
-    kiln_process_free(block, "operator delete[]");
+    kiln_process_free(block, "operator delete[]", KILN_CALLER());
 }
 
 void delete_one_sized_aligned(void *block, size_t bytes, size_t align)
 {
-    kiln_process_free_sized(block, align, bytes, "operator delete");
+    kiln_process_free_sized(block, align, bytes, "operator delete", KILN_CALLER());
 }
 
 void delete_array_sized_aligned(void *block, size_t bytes, size_t align)
 {
-    kiln_process_free_sized(block, align, bytes, "operator delete[]");
+    kiln_process_free_sized(block, align, bytes, "operator delete[]", KILN_CALLER());
 }

@@ -1,23 +1,86 @@
 #define _GNU_SOURCE
 #include "allocator/api/options.h"
 
+#include "allocator/api/kiln.h"
 #include "allocator/base/text.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
-static const struct {
+/* Weak: a program need not have one. */
+extern const char *kiln_default_options(void) __attribute__((weak, visibility("default")));
+
+typedef enum option_kind {
+    OPTION_SWITCH, /* bool: 0 or 1 */
+    OPTION_NUMBER, /* uint64_t, at most `max` */
+    OPTION_PATH,   /* an array of KILN_OPTIONS_PATH_MAX_BYTES */
+    OPTION_WORD,   /* uint64_t, one of `words` */
+} option_kind_t;
+
+typedef struct choice {
+    const char *word;
+    uint64_t value;
+} choice_t;
+
+static const choice_t form_words[] = {
+    {"text", KILN_REPORT_TEXT},
+    {"json", KILN_REPORT_JSON},
+    {"both", KILN_REPORT_TEXT | KILN_REPORT_JSON},
+    {NULL, 0},
+};
+
+static const choice_t tool_words[] = {{"Kiln", 0}, {"AddressSanitizer", 1}, {NULL, 0}};
+
+/* In the order of the alphabet. `given` is a bool that says that the option was set, or 0. */
+static const struct option {
     const char *name;
-    const char *help;
+    option_kind_t kind;
+    size_t offset; /* in kiln_options_t */
+    size_t given;
+    uint64_t max;
+    const choice_t *words;
+    const char *value, *normal, *help;
 } known_options[] = {
-    {"help", "help=1 lists the options"},
-    {"idle_bytes",
-     "idle_bytes=N lets at most N bytes of free memory wait to be used again; more go "
+#define AT(member) offsetof(kiln_options_t, member)
+    {"abort_on_error", OPTION_SWITCH, AT(report.abort_on_error), AT(has_abort_on_error), 1, NULL,
+     "0|1", "1", "a report ends the process by SIGABRT; else by exitcode"},
+    {"allocator_may_return_null", OPTION_SWITCH, AT(report.may_return_null), 0, 1, NULL, "0|1", "1",
+     "malloc answers NULL where there is no memory, or the size is absurd; else a report"},
+    {"dedup_token_length", OPTION_NUMBER, AT(report.dedup_token_length), 0, 64, NULL, "N", "0",
+     "each stack is followed by a line DEDUP_TOKEN of N functions"},
+    {"exitcode", OPTION_NUMBER, AT(report.exitcode), AT(has_exitcode), 255, NULL, "N", "1",
+     "a report ends the process with this exit code, unless abort_on_error=1 is set as well"},
+    {"external_symbolizer_path", OPTION_PATH, AT(report.symbolizer), 0, 0, NULL, "FILE", "",
+     "the program that names functions; without it, llvm-symbolizer from PATH"},
+    {"halt_on_error", OPTION_SWITCH, AT(report.halt_on_error), 0, 1, NULL, "0|1", "1",
+     "a report ends the process; else the program goes on where it can"},
+    {"handle_segv", OPTION_SWITCH, AT(report.handle_segv), AT(has_handle_segv), 1, NULL, "0|1",
+     "where a profile protects memory", "SIGSEGV at an address of the heap becomes a report"},
+    {"handle_sigbus", OPTION_SWITCH, AT(report.handle_sigbus), 0, 1, NULL, "0|1", "as handle_segv",
+     "the same for SIGBUS"},
+    {"help", OPTION_SWITCH, AT(help), 0, 1, NULL, "0|1", "0", "lists the options"},
+    {"idle_bytes", OPTION_NUMBER, AT(idle_bytes), AT(has_idle_bytes), UINT64_MAX, NULL, "N",
+     "as the machine has",
+     "lets at most N bytes of free memory wait to be used again; more go "
      "back to the system"},
-    {"record", "record=FILE writes what the OS answers the heap into FILE, for `kiln replay`; "
-               "an existing FILE is left alone and nothing is recorded"},
-    {"stats", "stats=1 prints the heap's figures when the program ends"},
+    {"log_path", OPTION_PATH, AT(report.log_path), 0, 0, NULL, "FILE", "stderr",
+     "reports go to FILE.PID, and JSON to FILE.PID.json; stdout and stderr are those"},
+    {"malloc_context_size", OPTION_NUMBER, AT(report.malloc_context_size), 0, 64, NULL, "N", "16",
+     "frames kept of where a block was allocated and freed"},
+    {"record", OPTION_PATH, AT(record), 0, 0, NULL, "FILE", "",
+     "writes what the OS answers the heap into FILE, for `kiln replay`; an existing FILE is left "
+     "alone and nothing is recorded"},
+    {"report", OPTION_WORD, AT(report.forms), 0, 0, form_words, "text|json|both", "text",
+     "how a report is written; JSON is one object on one line"},
+    {"report_as", OPTION_WORD, AT(report.as_asan), 0, 0, tool_words, "Kiln|AddressSanitizer",
+     "Kiln", "the name that tools look for in the text, and whose words it uses for kinds"},
+    {"stats", OPTION_SWITCH, AT(stats), 0, 1, NULL, "0|1", "0",
+     "prints the heap's figures when the program ends"},
+    {"symbolize", OPTION_SWITCH, AT(report.symbolize), 0, 1, NULL, "0|1", "1",
+     "functions and lines in reports, from llvm-symbolizer; else module and offset"},
+#undef AT
 };
 
 enum {
@@ -91,7 +154,7 @@ static size_t edit_distance(word_t word, const char *name)
     return row[name_count];
 }
 
-static bool fail_unknown(word_t key, kiln_message_t *error)
+static bool fail_unknown(const char *source, word_t key, kiln_message_t *error)
 {
     size_t nearest = 0, nearest_edits = SIZE_MAX;
     for (size_t i = 0; i < KNOWN_OPTIONS; i++) {
@@ -101,7 +164,8 @@ static bool fail_unknown(word_t key, kiln_message_t *error)
             nearest = i;
         }
     }
-    kiln_message_put(error, "KILN_OPTIONS has no option ");
+    kiln_message_put(error, source);
+    kiln_message_put(error, " has no option ");
     put_quoted(error, key);
     kiln_message_put(error, "; the nearest is ");
     kiln_message_put(error, known_options[nearest].name);
@@ -109,86 +173,155 @@ static bool fail_unknown(word_t key, kiln_message_t *error)
     return false;
 }
 
-static bool read_switch(word_t key, word_t value, bool *out, kiln_message_t *error)
+/* What every mistake in a value begins with: "KILN_OPTIONS: stats". False, so that it can be
+ * returned. */
+static bool fail_value(const char *source, const struct option *option, const char *what,
+                       word_t value, kiln_message_t *error)
+{
+    kiln_message_put(error, source);
+    kiln_message_put(error, ": ");
+    kiln_message_put(error, option->name);
+    kiln_message_put(error, what);
+    if (option->kind != OPTION_PATH) {
+        kiln_message_put(error, ", not ");
+        put_quoted(error, value);
+    }
+    kiln_message_put(error, "\n");
+    return false;
+}
+
+static bool read_number(const char *source, const struct option *option, word_t value,
+                        uint64_t *out, kiln_message_t *error)
 {
     uint64_t number;
-    if (kiln_options_number(value.bytes, value.count, &number) && number <= 1) {
-        *out = number == 1;
+    if (kiln_options_number(value.bytes, value.count, &number) && number <= option->max) {
+        *out = number;
         return true;
     }
-    kiln_message_put(error, "KILN_OPTIONS: ");
-    kiln_message_put_bytes(error, key.bytes, key.count);
-    kiln_message_put(error, " is 0 or 1, not ");
-    put_quoted(error, value);
-    kiln_message_put(error, "\n");
-    return false;
+    if (option->max == UINT64_MAX)
+        return fail_value(source, option, " is a number of bytes", value, error);
+    char what[32 + KILN_TEXT_NUMBER_MAX];
+    *kiln_text_dec(kiln_text_word(what, option->kind == OPTION_SWITCH ? " is 0 or "
+                                                                      : " is a number from 0 to "),
+                   option->max) = '\0';
+    return fail_value(source, option, what, value, error);
 }
 
-static bool read_bytes(word_t key, word_t value, uint64_t *out, kiln_message_t *error)
+static bool read_path(const char *source, const struct option *option, word_t value, char *out,
+                      kiln_message_t *error)
 {
-    if (kiln_options_number(value.bytes, value.count, out)) return true;
-    kiln_message_put(error, "KILN_OPTIONS: ");
-    kiln_message_put_bytes(error, key.bytes, key.count);
-    kiln_message_put(error, " is a number of bytes, not ");
-    put_quoted(error, value);
-    kiln_message_put(error, "\n");
-    return false;
+    if (value.count == 0)
+        return fail_value(source, option, " wants the name of a file after the =", value, error);
+    if (value.count >= KILN_OPTIONS_PATH_MAX_BYTES)
+        return fail_value(source, option, " wants a file name of less than 4096 bytes", value,
+                          error);
+    memcpy(out, value.bytes, value.count);
+    out[value.count] = '\0';
+    return true;
 }
 
-static bool read_path(word_t key, word_t value, char *out, kiln_message_t *error)
+static bool read_choice(const char *source, const struct option *option, word_t value,
+                        uint64_t *out, kiln_message_t *error)
 {
-    if (value.count > 0 && value.count < KILN_OPTIONS_PATH_MAX_BYTES) {
-        memcpy(out, value.bytes, value.count);
-        out[value.count] = '\0';
+    for (const choice_t *choice = option->words; choice->word; choice++) {
+        if (!word_is(value, choice->word)) continue;
+        *out = choice->value;
         return true;
     }
-    kiln_message_put(error, "KILN_OPTIONS: ");
-    kiln_message_put_bytes(error, key.bytes, key.count);
-    kiln_message_put(error, value.count == 0 ? " wants the name of a file after the =\n"
-                                             : " wants a file name of less than 4096 bytes\n");
-    return false;
+    kiln_message_t what = {.length_bytes = 0};
+    kiln_message_put(&what, " is one of ");
+    kiln_message_put(&what, option->value);
+    kiln_message_put_bytes(&what, "", 1);
+    return fail_value(source, option, what.text, value, error);
 }
 
-static bool read_one(word_t entry, kiln_options_t *out, kiln_message_t *error)
+static bool read_value(const char *source, const struct option *option, word_t value,
+                       kiln_options_t *out, kiln_message_t *error)
+{
+    char *to = (char *)out + option->offset;
+    uint64_t number;
+    if (option->kind == OPTION_PATH) return read_path(source, option, value, to, error);
+    if (option->kind == OPTION_WORD) {
+        if (!read_choice(source, option, value, &number, error)) return false;
+        memcpy(to, &number, sizeof number);
+    } else {
+        if (!read_number(source, option, value, &number, error)) return false;
+        if (option->kind == OPTION_SWITCH)
+            *(bool *)to = number == 1;
+        else
+            memcpy(to, &number, sizeof number);
+    }
+    if (option->given != 0) *((bool *)((char *)out + option->given)) = true;
+    return true;
+}
+
+static bool read_one(const char *source, word_t entry, kiln_options_t *out, kiln_message_t *error)
 {
     const char *equals = memchr(entry.bytes, '=', entry.count);
     if (!equals) {
-        kiln_message_put(error, "KILN_OPTIONS: ");
+        kiln_message_put(error, source);
+        kiln_message_put(error, ": ");
         put_quoted(error, entry);
         kiln_message_put(error, " has no value; write it as key=value\n");
         return false;
     }
     word_t key = {entry.bytes, (size_t)(equals - entry.bytes)};
     word_t value = {equals + 1, entry.count - key.count - 1};
-    if (word_is(key, "help")) return read_switch(key, value, &out->help, error);
-    if (word_is(key, "idle_bytes")) {
-        out->has_idle_bytes = true;
-        return read_bytes(key, value, &out->idle_bytes, error);
-    }
-    if (word_is(key, "record")) return read_path(key, value, out->record, error);
-    if (word_is(key, "stats")) return read_switch(key, value, &out->stats, error);
-    return fail_unknown(key, error);
+    for (size_t i = 0; i < KNOWN_OPTIONS; i++)
+        if (word_is(key, known_options[i].name))
+            return read_value(source, &known_options[i], value, out, error);
+    return fail_unknown(source, key, error);
 }
 
-bool kiln_options_parse(const char *list, kiln_options_t *out, kiln_message_t *error)
+bool kiln_options_parse(const char *source, const char *list, kiln_options_t *out,
+                        kiln_message_t *error)
 {
     while (*list != '\0') {
         word_t entry = {list, strcspn(list, ":")};
-        if (entry.count > 0 && !read_one(entry, out, error)) return false;
+        if (entry.count > 0 && !read_one(source, entry, out, error)) return false;
         list += entry.count;
         if (*list == ':') list++;
     }
+    /* Who names an exit code wants it. */
+    if (out->has_exitcode && !out->has_abort_on_error) out->report.abort_on_error = false;
     return true;
 }
 
-void kiln_options_help(kiln_message_t *message)
+void kiln_options_help(kiln_out_t *out)
 {
-    kiln_message_put(message, "kiln: KILN_OPTIONS=\"key=value:key=value\"\n");
+    kiln_out_put(out, "kiln: KILN_OPTIONS=\"key=value:key=value\"\n");
     for (size_t i = 0; i < KNOWN_OPTIONS; i++) {
-        kiln_message_put(message, "  ");
-        kiln_message_put(message, known_options[i].help);
-        kiln_message_put(message, "\n");
+        kiln_out_put(out, "  ");
+        kiln_out_put(out, known_options[i].name);
+        kiln_out_put(out, "=");
+        kiln_out_put(out, known_options[i].value);
+        if (known_options[i].normal[0] != '\0') {
+            kiln_out_put(out, " (default: ");
+            kiln_out_put(out, known_options[i].normal);
+            kiln_out_put(out, ")");
+        }
+        kiln_out_put(out, "\n      ");
+        kiln_out_put(out, known_options[i].help);
+        kiln_out_put(out, "\n");
     }
+}
+
+bool kiln_options_afl(const char *limit_mb, bool hard_fail, bool verbose, kiln_options_t *out,
+                      kiln_message_t *error)
+{
+    if (hard_fail) out->report.may_return_null = false;
+    if (verbose) out->stats = true;
+    if (!limit_mb) return true;
+    uint64_t megabytes;
+    if (kiln_options_number(limit_mb, strlen(limit_mb), &megabytes) && megabytes > 0 &&
+        megabytes <= SIZE_MAX >> 20) {
+        out->limit_bytes = megabytes << 20;
+        return true;
+    }
+    kiln_message_put(error, "AFL_LD_LIMIT_MB is a number of megabytes above 0, not ");
+    put_quoted(error, (word_t){limit_mb, strlen(limit_mb)});
+    kiln_message_put(error, "\n");
+    return false;
 }
 
 /* The start of the stack as the kernel made it: argc, argv, NULL, environment, NULL. ld.so sets it
@@ -204,28 +337,57 @@ static char **find_environment(void)
     return (char **)__libc_stack_end + 1 + argc + 1;
 }
 
-static const char *find_list(void)
+static const char *find_variable(const char *name)
 {
-    static const char name[] = "KILN_OPTIONS=";
+    size_t bytes = strlen(name);
     char **entry = find_environment();
     for (; entry && *entry; entry++)
-        if (strncmp(*entry, name, sizeof name - 1) == 0) return *entry + sizeof name - 1;
+        if (strncmp(*entry, name, bytes) == 0 && (*entry)[bytes] == '=') return *entry + bytes + 1;
     return NULL;
+}
+
+static void set_defaults(kiln_options_t *out)
+{
+    const char *folders = find_variable("PATH");
+    size_t bytes = folders ? strnlen(folders, KILN_REPORT_PATH_MAX_BYTES - 1) : 0;
+    out->report = kiln_report_options;
+    if (bytes > 0) memcpy(out->report.folders, folders, bytes);
+    out->report.folders[bytes] = '\0';
+}
+
+static bool read_all(kiln_options_t *out, kiln_message_t *error)
+{
+    const char *preset = kiln_default_options ? kiln_default_options() : NULL;
+    const char *list = find_variable("KILN_OPTIONS");
+    if (preset && !kiln_options_parse("kiln_default_options()", preset, out, error)) return false;
+    return kiln_options_afl(find_variable("AFL_LD_LIMIT_MB"),
+                            find_variable("AFL_LD_HARD_FAIL") != NULL,
+                            find_variable("AFL_LD_VERBOSE") != NULL, out, error) &&
+           (!list || kiln_options_parse("KILN_OPTIONS", list, out, error));
+}
+
+static void print_help(void)
+{
+    char text[512];
+    kiln_out_t out = {text, sizeof text, 0, STDERR_FILENO};
+    kiln_options_help(&out);
+    kiln_out_flush(&out);
 }
 
 void kiln_options_read(kiln_options_t *out)
 {
-    const char *list = find_list();
-    if (!list || getauxval(AT_SECURE) != 0) return;
     kiln_message_t message;
+    if (getauxval(AT_SECURE) != 0) { /* nor may it start a program that PATH names */
+        out->report = kiln_report_options;
+        out->report.symbolize = false;
+        return;
+    }
+    set_defaults(out);
     message.length_bytes = 0;
     kiln_message_put(&message, "kiln: ");
-    if (!kiln_options_parse(list, out, &message)) {
+    if (!read_all(out, &message)) {
         kiln_message_write(&message);
         _exit(2);
     }
-    if (!out->help) return;
-    message.length_bytes = 0;
-    kiln_options_help(&message);
-    kiln_message_write(&message);
+    if (out->help) print_help();
 }

@@ -9,6 +9,8 @@
 #define KILN_ALLOCATOR_API_OPTIONS_H
 
 #include "allocator/api/message.h"
+#include "allocator/api/out.h"
+#include "allocator/api/report_options.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,20 +24,32 @@ typedef struct kiln_options {
     bool has_idle_bytes;                      /* else the default stays */
     bool stats;                               /* print the heap's figures when the program ends */
     bool help;                                /* list the options, then go on */
+    bool has_exitcode, has_abort_on_error, has_handle_segv;
+    uint64_t limit_bytes; /* of heap taken from the system, at most; 0: no limit */
+    kiln_report_options_t report;
 } kiln_options_t;
 
-/* kiln_options_parse reads `list` into `*out` (zeroed by the caller). On the first mistake it
- * returns false and puts one line, without "kiln: " in front, into `*error`. */
-bool kiln_options_parse(const char *list, kiln_options_t *out, kiln_message_t *error);
+/* kiln_options_parse reads `list` into `*out`, over what is there. On the first mistake it returns
+ * false and puts one line into `*error`, which names `source`, where the list comes from. */
+bool kiln_options_parse(const char *source, const char *list, kiln_options_t *out,
+                        kiln_message_t *error);
+
+/* kiln_options_afl takes over what libdislocator, AFL++'s heap, is told by variables of the
+ * environment: AFL_LD_LIMIT_MB (NULL: not set), AFL_LD_HARD_FAIL and AFL_LD_VERBOSE. Its other two
+ * ask for what is so here in any case: a calloc that overflows answers NULL
+ * (AFL_LD_NO_CALLOC_OVER), blocks are aligned (AFL_ALIGNED_ALLOC). */
+bool kiln_options_afl(const char *limit_mb, bool hard_fail, bool verbose, kiln_options_t *out,
+                      kiln_message_t *error);
 
 /* kiln_options_number reads all of `count` bytes as a C literal: 16, 0x10, 020. False, with `*out`
  * untouched, when there is anything else in them, nothing at all, or more than 64 bits. */
 bool kiln_options_number(const char *digits, size_t count, uint64_t *out);
 
-/* kiln_options_help puts one line an option into `*text`. */
-void kiln_options_help(kiln_message_t *message);
+/* kiln_options_help writes every option with its default and what it does. */
+void kiln_options_help(kiln_out_t *out);
 
-/* kiln_options_read parses the environment's KILN_OPTIONS, prints help where asked, and ends the
+/* kiln_options_read fills `*out`, zeroed by the caller: defaults, then kiln_default_options()
+ * (kiln.h), then AFL++'s variables, then KILN_OPTIONS. It prints help where asked, and ends the
  * process with exit code 2 on a mistake. It works before the C library has set up `environ`. A
  * program that runs with raised privileges has no options: they could name files to write. */
 void kiln_options_read(kiln_options_t *out);

@@ -3,6 +3,7 @@
 #include "allocator/api/options.h"
 #include "allocator/api/recording.h"
 #include "allocator/api/report.h"
+#include "allocator/api/segv.h"
 #include "allocator/api/start.h"
 #include "allocator/api/stats.h"
 #include "allocator/os/linux.h"
@@ -44,8 +45,10 @@ static bool make_heap(void)
     static kiln_os_t os;
     if (os.phys_bytes == 0) { /* the first time */
         kiln_options_read(&options);
+        kiln_report_options = options.report;
         if (options.stats) kiln_stats_at_end();
         kiln_os_linux_init(&os, getauxval(AT_PAGESZ));
+        kiln_stack_depot_init(&kiln_stack_depot, &os);
     }
     kiln_heap_config_t config = kiln_start_config(&os);
     if (options.has_idle_bytes) config.idle_bytes_max = options.idle_bytes;
@@ -56,6 +59,7 @@ static bool make_heap(void)
         return false;
     }
     kiln_recording_started(&kiln_process_heap);
+    if (options.has_handle_segv) kiln_segv_begin(&options.report);
     start.has_key = pthread_key_create(&start.key, detach) == 0;
     atomic_store_explicit(&start.ready, true, memory_order_release);
     return true;
@@ -113,6 +117,7 @@ static void fork_parent(void)
 static void fork_child(void)
 {
     kiln_recording_stop();
+    kiln_report_fork_child();
     if (atomic_load_explicit(&start.ready, memory_order_relaxed))
         kiln_heap_fork_child(&kiln_process_heap, kiln_thread.cache_before_fork);
     kiln_lock_release(&start.lock, &spin);
@@ -179,7 +184,7 @@ void *kiln_process_aligned(size_t align, size_t bytes)
     return block;
 }
 
-void kiln_process_free_slow(void *block, const char *call)
+void kiln_process_free_slow(void *block, const char *call, uintptr_t caller)
 {
     if (!block) return;
     kiln_visit_t visit = kiln_process_enter();
@@ -187,10 +192,11 @@ void kiln_process_free_slow(void *block, const char *call)
         visit.heap ? kiln_heap_free(visit.heap, visit.cache, block) : KILN_MISUSE_FOREIGN;
     kiln_process_leave(visit);
     if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
-        kiln_report_misuse(misuse, call, block, 0, 0);
+        kiln_report_misuse(misuse, call, caller, block, 0, 0);
 }
 
-void kiln_process_free_sized(void *block, size_t align, size_t bytes, const char *call)
+void kiln_process_free_sized(void *block, size_t align, size_t bytes, const char *call,
+                             uintptr_t caller)
 {
     if (!block) return;
     kiln_visit_t visit = kiln_process_enter();
@@ -199,5 +205,5 @@ void kiln_process_free_sized(void *block, size_t align, size_t bytes, const char
                                : KILN_MISUSE_FOREIGN;
     kiln_process_leave(visit);
     if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
-        kiln_report_misuse(misuse, call, block, align, bytes);
+        kiln_report_misuse(misuse, call, caller, block, align, bytes);
 }

@@ -66,12 +66,14 @@ static inline void kiln_process_leave(kiln_visit_t visit)
     if (__builtin_expect(visit.cache == NULL, 0)) kiln_process_leave_slow();
 }
 
-/* The visits that more than one family makes. `call` names the function for a report; NULL is no
- * memory; errno is the caller's to set. `align` is a power of two; in free_sized 0 means none. */
+/* The visits that more than one family makes. `call` names the function for a report, and `caller`
+ * is where that returns to (KILN_CALLER); NULL is no memory; errno is the caller's to set. `align`
+ * is a power of two; in free_sized 0 means none. */
 void *kiln_process_malloc_slow(size_t bytes);
 void *kiln_process_aligned(size_t align, size_t bytes);
-void kiln_process_free_slow(void *block, const char *call);
-void kiln_process_free_sized(void *block, size_t align, size_t bytes, const char *call);
+void kiln_process_free_slow(void *block, const char *call, uintptr_t caller);
+void kiln_process_free_sized(void *block, size_t align, size_t bytes, const char *call,
+                             uintptr_t caller);
 
 /* The common paths of these two call nothing: see heap.h. kiln_process_malloc_fast gives NULL when
  * the slow one must be called. */
@@ -93,13 +95,13 @@ static inline void *kiln_process_malloc(size_t bytes)
     return __builtin_expect(block != NULL, 1) ? block : kiln_process_malloc_slow(bytes);
 }
 
-static inline void kiln_process_free(void *block, const char *call)
+static inline void kiln_process_free(void *block, const char *call, uintptr_t caller)
 {
     kiln_thread_cache_t *cache = kiln_thread.cache;
     if (__builtin_expect(cache != NULL, 1) &&
         __builtin_expect(kiln_heap_free_fast(&kiln_process_heap, cache, block), 1))
         return;
-    kiln_process_free_slow(block, call);
+    kiln_process_free_slow(block, call, caller);
 }
 
 #endif

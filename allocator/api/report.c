@@ -1,106 +1,261 @@
 #include "allocator/api/report.h"
 
-#include "allocator/api/message.h"
 #include "allocator/api/process.h"
+#include "allocator/api/report_json.h"
+#include "allocator/api/report_text.h"
+#include "allocator/api/symbolizer.h"
 #include "allocator/base/check.h"
+#include "allocator/os/linux_syscall.h"
 
-#include <unistd.h>
+#include <linux/fcntl.h>
+#include <linux/futex.h>
 
-static const struct {
-    const char *kind;
-    const char *cause; /* after the name of the call */
-} misuses[] = {
-    [KILN_MISUSE_NONE] = {"no-misuse", " was right"},
-    [KILN_MISUSE_DOUBLE_FREE] = {"double-free", " was given a block that had been freed before: "
-                                                "free a block once, and do not use it afterwards."},
-    [KILN_MISUSE_INTERIOR] = {"interior-free", " was given an address inside a block: "
-                                               "pass the address that the allocation returned."},
-    [KILN_MISUSE_FOREIGN] = {"foreign-free",
-                             " was given an address that malloc never returned: look for memory "
-                             "of the stack, a global, or another allocator."},
-    [KILN_MISUSE_SIZE] = {"size-mismatch", " was told a size that does not fit the block: "
-                                           "pass the size that was asked for."},
-    [KILN_MISUSE_ALIGNMENT] = {"alignment-mismatch",
-                               " was told an alignment that does not fit the block: "
-                               "pass the alignment that was asked for."},
+#include <string.h>
+
+enum {
+    STDOUT = 1,
+    STDERR = 2,
+    LOG_MODE = 0644,
+    TEXT_BYTES = 16 << 10, /* most reports are one write */
 };
 
-static void put_start(kiln_message_t *message, const char *kind)
+kiln_report_knows_more_t *kiln_report_knows_more;
+
+static const kiln_report_words_t kinds[KILN_REPORT_KINDS] = {
+    [KILN_REPORT_DOUBLE_FREE] = {"double-free", "double-free", KILN_REPORT_AT_CALL,
+                                 " was given a block that had been freed before: free a block "
+                                 "once, and do not use it afterwards."},
+    [KILN_REPORT_INTERIOR_FREE] = {"interior-free", "bad-free", KILN_REPORT_BAD_FREE,
+                                   " was given an address inside a block: pass the address that "
+                                   "the allocation returned."},
+    [KILN_REPORT_FOREIGN_FREE] = {"foreign-free", "bad-free", KILN_REPORT_BAD_FREE,
+                                  " was given an address that malloc never returned: look for "
+                                  "memory of the stack, a global, or another allocator."},
+    [KILN_REPORT_SIZE_MISMATCH] = {"size-mismatch", "new-delete-type-mismatch", KILN_REPORT_AT_CALL,
+                                   " was told a size that does not fit the block: pass the size "
+                                   "that was asked for."},
+    [KILN_REPORT_ALIGNMENT_MISMATCH] = {"alignment-mismatch", "new-delete-type-mismatch",
+                                        KILN_REPORT_AT_CALL,
+                                        " was told an alignment that does not fit the block: pass "
+                                        "the alignment that was asked for."},
+    [KILN_REPORT_FUNCTION_MISMATCH] = {"alloc-dealloc-mismatch", "alloc-dealloc-mismatch",
+                                       KILN_REPORT_AT_CALL,
+                                       " was given a block of another family: pair malloc with "
+                                       "free, new with delete, new[] with delete[]."},
+    [KILN_REPORT_OVERFLOW] = {"heap-buffer-overflow", "heap-buffer-overflow", KILN_REPORT_ACCESS,
+                              " went past the end of a block: ask for more, or stop earlier."},
+    [KILN_REPORT_UNDERFLOW] = {"heap-buffer-underflow", "heap-buffer-overflow", KILN_REPORT_ACCESS,
+                               " went before the start of a block: look at the index."},
+    [KILN_REPORT_USE_AFTER_FREE] = {"heap-use-after-free", "heap-use-after-free",
+                                    KILN_REPORT_ACCESS,
+                                    " used a block after it was freed: free it later, or forget "
+                                    "the pointer."},
+    [KILN_REPORT_USE_AFTER_RESTORE] = {"use-after-restore", "heap-use-after-free",
+                                       KILN_REPORT_ACCESS,
+                                       " used a block that the restored checkpoint did not have: "
+                                       "keep no pointer across a restore."},
+    [KILN_REPORT_WILD_ACCESS] = {"wild-access", "SEGV", KILN_REPORT_FAULT,
+                                 " used an address of the heap where no block is: look for an "
+                                 "index or a pointer that is far off, or stale."},
+    [KILN_REPORT_LEAK] = {"memory-leak", "detected memory leaks", KILN_REPORT_AT_CALL,
+                          " lost a block: free it before the last pointer to it goes."},
+    [KILN_REPORT_TOO_BIG] = {"allocation-size-too-big", "allocation-size-too-big",
+                             KILN_REPORT_REQUEST,
+                             " was asked for more than any object can have (PTRDIFF_MAX bytes): "
+                             "look for a negative or wrapped size."},
+    [KILN_REPORT_CALLOC_OVERFLOW] = {"calloc-overflow", "calloc-overflow", KILN_REPORT_REQUEST,
+                                     " was asked for a product that is more than a size holds: "
+                                     "check both factors."},
+    [KILN_REPORT_BAD_ALIGNMENT] = {"invalid-allocation-alignment", "invalid-allocation-alignment",
+                                   KILN_REPORT_REQUEST,
+                                   " was told an alignment that is no power of two: pass one that "
+                                   "is."},
+    [KILN_REPORT_NO_MEMORY] = {"out-of-memory", "out of memory", KILN_REPORT_REQUEST,
+                               " found no memory: ask for less, or raise the limit."},
+    [KILN_REPORT_CORRUPTION] = {"heap-corruption", "unknown-crash", KILN_REPORT_ACCESS,
+                                " found the heap's own records ruined: look for a wild write."},
+};
+
+const kiln_report_words_t *kiln_report_words(kiln_report_kind_t kind)
 {
-    message->length_bytes = 0;
-    kiln_message_put(message, "==");
-    kiln_message_put_number(message, (uint64_t)getpid());
-    kiln_message_put(message, "==ERROR: Kiln: ");
-    kiln_message_put(message, kind);
+    return &kinds[(unsigned)kind < KILN_REPORT_KINDS ? kind : KILN_REPORT_CORRUPTION];
 }
 
-_Noreturn static void end(kiln_message_t *message, const char *kind)
+/* ---- one report at a time ---- */
+
+static _Atomic uint32_t reporter; /* the thread that reports; 0: none */
+
+static uint32_t this_thread(void)
 {
-    kiln_message_put(message, "\nSUMMARY: Kiln: ");
-    kiln_message_put(message, kind);
-    kiln_message_put(message, "\n");
-    kiln_stop(message->text, message->length_bytes);
+    return (uint32_t)kiln_linux_call(__NR_gettid, 0, 0, 0, 0, 0);
 }
 
-static void put_bytes_count(kiln_message_t *message, uint64_t bytes)
+_Noreturn static void end(void)
 {
-    kiln_message_put_number(message, bytes);
-    kiln_message_put(message, bytes == 1 ? " byte" : " bytes");
+    if (kiln_report_options.abort_on_error) kiln_stop("", 0);
+    for (;;)
+        (void)kiln_linux_call(__NR_exit_group, (uintptr_t)kiln_report_options.exitcode, 0, 0, 0, 0);
 }
 
-/* What is known about the address, in brackets. */
-static void put_about(kiln_message_t *message, kiln_misuse_t misuse, const void *block,
-                      size_t align, size_t bytes)
+static void take_turn(void)
 {
-    kiln_heap_about_t about = kiln_heap_about(&kiln_process_heap, block);
-    if (misuse == KILN_MISUSE_FOREIGN) {
-        kiln_message_put(message, " (not a block of this heap)");
-        return;
+    uint32_t me = this_thread(), other = 0;
+    while (!atomic_compare_exchange_strong(&reporter, &other, me)) {
+        if (other == me) {
+            static const char words[] = "\nkiln: the report met a second error, and ends here\n";
+            (void)kiln_linux_call(__NR_write, STDERR, (uintptr_t)words, sizeof words - 1, 0, 0);
+            end();
+        }
+        (void)kiln_linux_call(KILN_LINUX_FUTEX, (uintptr_t)&reporter, FUTEX_WAIT_PRIVATE, other, 0,
+                              0);
+        other = 0;
     }
-    if (!about.heap) { /* what was there is forgotten */
-        kiln_message_put(message, " (in pages that no block uses now)");
-        return;
-    }
-    kiln_message_put(message, " (");
-    if ((uintptr_t)block > about.block) {
-        put_bytes_count(message, (uintptr_t)block - about.block);
-        kiln_message_put(message, " inside ");
-    }
-    kiln_message_put(message, "a block of ");
-    put_bytes_count(message, about.slot_bytes);
-    if (misuse == KILN_MISUSE_SIZE || misuse == KILN_MISUSE_ALIGNMENT) {
-        kiln_message_put(message, ", freed as one of ");
-        kiln_message_put_number(message, bytes);
-    }
-    if (misuse == KILN_MISUSE_ALIGNMENT || (misuse == KILN_MISUSE_SIZE && align != 0)) {
-        kiln_message_put(message, " aligned to ");
-        kiln_message_put_number(message, align);
-    }
-    kiln_message_put(message, ")");
 }
 
-_Noreturn void kiln_report_misuse(kiln_misuse_t misuse, const char *call, const void *block,
-                                  size_t align, size_t bytes)
+static void end_turn(void)
 {
-    kiln_message_t message;
-    put_start(&message, misuses[misuse].kind);
-    kiln_message_put(&message, " on ");
-    kiln_message_put_address(&message, block);
-    put_about(&message, misuse, block, align, bytes);
-    kiln_message_put(&message, "\n    ");
-    kiln_message_put(&message, call);
-    kiln_message_put(&message, misuses[misuse].cause);
-    end(&message, misuses[misuse].kind);
+    atomic_store(&reporter, 0);
+    (void)kiln_linux_call(KILN_LINUX_FUTEX, (uintptr_t)&reporter, FUTEX_WAKE_PRIVATE, INT32_MAX, 0,
+                          0);
 }
 
-_Noreturn void kiln_report_no_memory(size_t bytes)
+void kiln_report_fork_child(void)
 {
-    static const char kind[] = "out-of-memory";
-    kiln_message_t message;
-    put_start(&message, kind);
-    kiln_message_put(&message, " in operator new (");
-    put_bytes_count(&message, bytes);
-    kiln_message_put(&message, " wanted)\n    std::bad_alloc could not be thrown: the program has "
-                               "no C++ library that Kiln can find.");
-    end(&message, kind);
+    atomic_store(&reporter, 0);
+}
+
+/* ---- where it goes ---- */
+
+static int open_log(uint64_t pid, const char *ending)
+{
+    static char path[KILN_REPORT_PATH_MAX_BYTES + 64];
+    kiln_out_t name = {path, sizeof path - 1, 0, -1};
+    const char *log = kiln_report_options.log_path;
+    if (log[0] == '\0' || strcmp(log, "stderr") == 0) return STDERR;
+    if (strcmp(log, "stdout") == 0) return STDOUT;
+    kiln_out_put(&name, log);
+    kiln_out_put(&name, ".");
+    kiln_out_number(&name, pid);
+    kiln_out_put(&name, ending);
+    path[name.length] = '\0';
+    long fd = kiln_linux_call(__NR_openat, (uintptr_t)AT_FDCWD, (uintptr_t)path,
+                              O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, LOG_MODE, 0);
+    return fd < 0 ? STDERR : (int)fd; /* better there than nowhere */
+}
+
+static void close_log(int fd)
+{
+    if (fd > STDERR) (void)kiln_linux_call(__NR_close, (uintptr_t)fd, 0, 0, 0, 0);
+}
+
+static void print(const kiln_report_t *report)
+{
+    static char text[TEXT_BYTES];
+    const kiln_report_options_t *options = &kiln_report_options;
+    kiln_out_t out = {text, sizeof text, 0, -1};
+    if (options->forms & KILN_REPORT_TEXT) {
+        out.fd = open_log(report->pid, "");
+        kiln_report_text_head(report, &out);
+        if (options->symbolize) kiln_out_flush(&out); /* whatever becomes of the symbolizer */
+    }
+    if (options->symbolize) kiln_symbolizer_start(options->symbolizer, options->folders);
+    if (options->forms & KILN_REPORT_TEXT) {
+        kiln_report_text_body(report, &out);
+        kiln_out_flush(&out);
+        close_log(out.fd);
+    }
+    if (options->forms & KILN_REPORT_JSON) {
+        out.fd = open_log(report->pid, ".json");
+        kiln_report_json(report, &out);
+        kiln_out_flush(&out);
+        close_log(out.fd);
+    }
+    kiln_symbolizer_stop();
+}
+
+static bool can_go_on(const kiln_report_t *report)
+{
+    return !report->at && report->kind != KILN_REPORT_CORRUPTION;
+}
+
+__attribute__((noinline)) void kiln_report(kiln_report_t *report)
+{
+    kiln_unwind_t here = {.exact = true};
+    take_turn();
+    report->pid = (uint64_t)kiln_linux_call(__NR_getpid, 0, 0, 0, 0, 0);
+    report->thread = kiln_thread_number();
+    report->halts = kiln_report_options.halt_on_error || !can_go_on(report);
+    if (!report->at) kiln_unwind_here(&here);
+    kiln_stack_walk(report->at ? report->at : &here, report->at ? 0 : report->caller,
+                    &report->stack);
+    print(report);
+    if (report->halts) end();
+    end_turn();
+}
+
+/* ---- what the heap answered ---- */
+
+kiln_report_block_t kiln_report_about(uintptr_t address)
+{
+    kiln_heap_about_t about = kiln_heap_about(&kiln_process_heap, (const void *)address);
+    kiln_report_block_t block = {
+        .known = about.heap && about.slot_bytes > 0,
+        .live = about.live,
+        .start = (uintptr_t)about.block,
+        .slot_bytes = about.slot_bytes,
+        .alloc_thread = KILN_THREAD_UNKNOWN,
+        .free_thread = KILN_THREAD_UNKNOWN,
+    };
+    if (kiln_report_knows_more) kiln_report_knows_more(address, &block);
+    return block;
+}
+
+void kiln_report_misuse(kiln_misuse_t misuse, const char *call, uintptr_t caller, const void *block,
+                        size_t align, size_t bytes)
+{
+    static const kiln_report_kind_t kind_of[] = {
+        [KILN_MISUSE_NONE] = KILN_REPORT_CORRUPTION, /* nobody reports what was right */
+        [KILN_MISUSE_DOUBLE_FREE] = KILN_REPORT_DOUBLE_FREE,
+        [KILN_MISUSE_INTERIOR] = KILN_REPORT_INTERIOR_FREE,
+        [KILN_MISUSE_FOREIGN] = KILN_REPORT_FOREIGN_FREE,
+        [KILN_MISUSE_SIZE] = KILN_REPORT_SIZE_MISMATCH,
+        [KILN_MISUSE_ALIGNMENT] = KILN_REPORT_ALIGNMENT_MISMATCH,
+    };
+    kiln_report_t report = {
+        .kind = kind_of[misuse],
+        .address = (uintptr_t)block,
+        .call = call,
+        .caller = caller,
+        .claimed_bytes = bytes,
+        .claimed_align = align,
+    };
+    if (misuse != KILN_MISUSE_FOREIGN) report.block = kiln_report_about((uintptr_t)block);
+    kiln_report(&report);
+}
+
+void kiln_report_refused(kiln_report_kind_t kind, const char *call, uintptr_t caller, size_t align,
+                         size_t bytes)
+{
+    kiln_report_t report = {
+        .kind = kind,
+        .call = call,
+        .caller = caller,
+        .claimed_bytes = bytes,
+        .claimed_align = align,
+    };
+    kiln_report(&report);
+}
+
+_Noreturn void kiln_report_no_memory(size_t bytes, uintptr_t caller)
+{
+    kiln_report_t report = {
+        .kind = KILN_REPORT_NO_MEMORY,
+        .call = "operator new",
+        .caller = caller,
+        .claimed_bytes = bytes,
+        .note = "std::bad_alloc could not be thrown: the program has no C++ library that Kiln can "
+                "find.",
+    };
+    kiln_report(&report);
+    end();
 }

@@ -10,7 +10,8 @@ static bool parse(const char *list)
     static kiln_message_t error;
     error.length_bytes = 0;
     memset(&options, 0, sizeof options);
-    bool right = kiln_options_parse(list, &options, &error);
+    options.report = kiln_report_options;
+    bool right = kiln_options_parse("KILN_OPTIONS", list, &options, &error);
     memcpy(error_text, error.text, error.length_bytes);
     error_text[error.length_bytes] = '\0';
     return right;
@@ -84,11 +85,70 @@ static void test_right_lists(void)
     EXPECT_STR(options.record, "/tmp/a=b");
 }
 
+static void test_reports(void)
+{
+    EXPECT(parse(""));
+    EXPECT_EQ(options.report.forms, KILN_REPORT_TEXT);
+    EXPECT(options.report.abort_on_error && options.report.halt_on_error);
+    EXPECT(parse("report=json:log_path=/tmp/log:symbolize=0:halt_on_error=0:dedup_token_length=3"));
+    EXPECT_EQ(options.report.forms, KILN_REPORT_JSON);
+    EXPECT_STR(options.report.log_path, "/tmp/log");
+    EXPECT(!options.report.symbolize && !options.report.halt_on_error);
+    EXPECT_EQ(options.report.dedup_token_length, 3);
+    EXPECT(parse("report=both:report_as=AddressSanitizer"));
+    EXPECT_EQ(options.report.forms, KILN_REPORT_TEXT | KILN_REPORT_JSON);
+    EXPECT_EQ(options.report.as_asan, 1);
+    EXPECT(parse("report=both:report=text"));
+    EXPECT_EQ(options.report.forms, KILN_REPORT_TEXT);
+}
+
+static void test_an_exit_code_is_wanted_unless_abort_is(void)
+{
+    EXPECT(parse("exitcode=23"));
+    EXPECT(!options.report.abort_on_error && options.report.exitcode == 23);
+    EXPECT(parse("exitcode=23:abort_on_error=1"));
+    EXPECT(options.report.abort_on_error);
+    EXPECT(parse("abort_on_error=0"));
+    EXPECT(!options.report.abort_on_error && options.report.exitcode == 1);
+}
+
+static bool afl(const char *limit_mb, bool hard_fail, bool verbose)
+{
+    static kiln_message_t error;
+    error.length_bytes = 0;
+    memset(&options, 0, sizeof options);
+    options.report = kiln_report_options;
+    bool right = kiln_options_afl(limit_mb, hard_fail, verbose, &options, &error);
+    memcpy(error_text, error.text, error.length_bytes);
+    error_text[error.length_bytes] = '\0';
+    return right;
+}
+
+static void test_libdislocators_variables(void)
+{
+    EXPECT(afl(NULL, false, false));
+    EXPECT(options.report.may_return_null && !options.stats && options.limit_bytes == 0);
+    EXPECT(afl("50", true, true));
+    EXPECT(!options.report.may_return_null && options.stats);
+    EXPECT_EQ(options.limit_bytes, 50 << 20);
+    EXPECT(!afl("lots", false, false));
+    EXPECT_STR(error_text, "AFL_LD_LIMIT_MB is a number of megabytes above 0, not \"lots\"\n");
+    EXPECT(!afl("0", false, false));
+    EXPECT(!afl("18446744073709551615", false, false));
+}
+
 static void test_wrong_lists_are_named(void)
 {
     static const struct {
         const char *list, *error;
     } wrong[] = {
+        {"exitcode=256", "KILN_OPTIONS: exitcode is a number from 0 to 255, not \"256\"\n"},
+        {"report=xml", "KILN_OPTIONS: report is one of text|json|both, not \"xml\"\n"},
+        {"report_as=asan",
+         "KILN_OPTIONS: report_as is one of Kiln|AddressSanitizer, not \"asan\"\n"},
+        {"halt_on_eror=0", "KILN_OPTIONS has no option \"halt_on_eror\"; the nearest is "
+                           "halt_on_error, and KILN_OPTIONS=help=1 lists them all\n"},
+        {"log_path=", "KILN_OPTIONS: log_path wants the name of a file after the =\n"},
         {"reccord=x", "KILN_OPTIONS has no option \"reccord\"; the nearest is record, and "
                       "KILN_OPTIONS=help=1 lists them all\n"},
         {"stats=1:hlp=1", "KILN_OPTIONS has no option \"hlp\"; the nearest is help, and "
@@ -131,16 +191,46 @@ static void test_long_values_neither_fit_nor_spill(void)
 
 static void test_help_names_every_option(void)
 {
-    kiln_message_t help = {.length_bytes = 0};
-    char text[KILN_MESSAGE_BYTES_MAX + 1];
+    static char text[16384];
+    kiln_out_t help = {text, sizeof text - 1, 0, -1};
     kiln_options_help(&help);
-    memcpy(text, help.text, help.length_bytes);
-    text[help.length_bytes] = '\0';
-    EXPECT(strstr(text, "  help=1 "));
-    EXPECT(strstr(text, "  record=FILE "));
-    EXPECT(strstr(text, "  idle_bytes=N "));
-    EXPECT(strstr(text, "  stats=1 "));
-    EXPECT(help.length_bytes < KILN_MESSAGE_BYTES_MAX);
+    text[help.length] = '\0';
+    EXPECT(help.length < help.room);
+    EXPECT(strstr(text, "\n  help=0|1 (default: 0)\n"));
+    EXPECT(strstr(text, "\n  record=FILE\n"));
+    EXPECT(strstr(text, "\n  idle_bytes=N "));
+    EXPECT(strstr(text, "\n  stats=0|1 (default: 0)\n"));
+    EXPECT(strstr(text, "\n  report=text|json|both (default: text)\n"));
+}
+
+/* The default that help prints is what an option is when nobody sets it. */
+static void test_helps_defaults_are_true(void)
+{
+    static char text[16384];
+    static kiln_options_t normal;
+    kiln_out_t help = {text, sizeof text - 1, 0, -1};
+    unsigned compared = 0;
+    kiln_options_help(&help);
+    text[help.length] = '\0';
+    EXPECT(parse(""));
+    normal = options;
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        char *name = line + 2, *equals = strchr(line, '='), *value = strstr(line, "(default: ");
+        if (strncmp(line, "  ", 2) != 0 || name[0] == ' ' || !equals || !value) continue;
+        char list[128];
+        value += strlen("(default: ");
+        if (strchr(value, ' ')) continue; /* as the machine has */
+        snprintf(list, sizeof list, "%.*s=%.*s", (int)(equals - name), name,
+                 (int)strcspn(value, ")"), value);
+        if (strncmp(list, "log_path", 8) == 0) continue; /* a name for what "" means */
+        EXPECT(parse(list));
+        bool is_exit = strncmp(list, "exitcode", 8) == 0; /* setting it at all says more */
+        if (is_exit) options.report.abort_on_error = true;
+        EXPECT(memcmp(&options.report, &normal.report, sizeof normal.report) == 0);
+        EXPECT(options.help == normal.help && options.stats == normal.stats);
+        compared++;
+    }
+    EXPECT_EQ(compared, 11);
 }
 
 int main(int argc, char **argv)
@@ -148,9 +238,13 @@ int main(int argc, char **argv)
     static const kiln_test_t tests[] = {
         KILN_TEST(test_numbers),
         KILN_TEST(test_right_lists),
+        KILN_TEST(test_reports),
+        KILN_TEST(test_an_exit_code_is_wanted_unless_abort_is),
+        KILN_TEST(test_libdislocators_variables),
         KILN_TEST(test_wrong_lists_are_named),
         KILN_TEST(test_long_values_neither_fit_nor_spill),
         KILN_TEST(test_help_names_every_option),
+        KILN_TEST(test_helps_defaults_are_true),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

@@ -45,9 +45,9 @@ void *kiln_process_aligned(size_t align, size_t bytes)
     return note(bytes, align);
 }
 
-void kiln_process_free_slow(void *block, const char *call)
+void kiln_process_free_slow(void *block, const char *call, uintptr_t caller)
 {
-    (void)block, (void)call;
+    (void)block, (void)call, (void)caller;
     freed++;
 }
 
@@ -68,11 +68,20 @@ void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *blo
     return note(bytes, 1);
 }
 
-void kiln_report_misuse(kiln_misuse_t misuse, const char *call, const void *block, size_t align,
-                        size_t bytes)
+void kiln_report_misuse(kiln_misuse_t misuse, const char *call, uintptr_t caller, const void *block,
+                        size_t align, size_t bytes)
 {
-    (void)misuse, (void)call, (void)block, (void)align, (void)bytes;
+    (void)misuse, (void)call, (void)caller, (void)block, (void)align, (void)bytes;
     PROOF_ASSERT(0, "nothing is reported");
+}
+
+kiln_report_options_t kiln_report_options;
+
+void kiln_report_refused(kiln_report_kind_t kind, const char *call, uintptr_t caller, size_t align,
+                         size_t bytes)
+{
+    (void)kind, (void)call, (void)caller, (void)align, (void)bytes;
+    PROOF_ASSERT(!kiln_report_options.may_return_null, "a refusal is told of where that is wanted");
 }
 
 unsigned long getauxval(unsigned long type)
@@ -156,6 +165,7 @@ static void prove_pages(void)
 void harness(void)
 {
     page_bytes = PAGE_BYTES;
+    kiln_report_options.may_return_null = nondet_bool();
     unsigned which = nondet_below(4);
     if (which == 0) prove_reallocarray();
     if (which == 1) prove_aligned_alloc();

@@ -1,0 +1,32 @@
+/* segv.h - SIGSEGV and SIGBUS at an address of the heap become reports.
+ *
+ * Everything else is the program's, as if Kiln were not there: sigaction and signal are Kiln's
+ * names, so that a program which asks finds its own handler, or the default, and one that sets a
+ * handler sets it behind Kiln's. (A program that makes the system call itself replaces Kiln's.)
+ *
+ *   fault --> of the heap: a report, and the end
+ *         --> else: the program's handler, with the same arguments, mask, flags and stack; or the
+ *             default action, on the instruction that faulted
+ *
+ * Kiln's handler runs on the program's alternate stack where there is one, and needs 6 KiB of it.
+ *
+ * Threads  any. */
+#ifndef KILN_ALLOCATOR_API_SEGV_H
+#define KILN_ALLOCATOR_API_SEGV_H
+
+#include "allocator/api/report.h"
+
+#include <stdbool.h>
+
+/* kiln_segv_begin sets the handlers that the options allow. Not before there is memory that
+ * faults, or the user asks: a program under a seccomp filter may not be able to. Again is allowed.
+ */
+void kiln_segv_begin(const kiln_report_options_t *options);
+
+/* A detector that protects memory sets this before it does: it fills in kind and block of
+ * `*report`, whose address and access are there, or answers false: the fault is not of its making.
+ * It takes no lock and does not fault. */
+typedef bool kiln_segv_explain_t(kiln_report_t *report);
+extern kiln_segv_explain_t *kiln_segv_explain;
+
+#endif

@@ -1,0 +1,120 @@
+#define _GNU_SOURCE
+#include "allocator/api/stack.h"
+
+#include "allocator/os/linux_syscall.h"
+
+#include <pthread.h>
+
+enum {
+    OWN_FRAMES_MAX = 16,              /* Kiln's, between the program and a capture */
+    FIRST_STACK_BYTES_MAX = 64 << 20, /* nothing else lies that close below the first stack's end */
+};
+
+kiln_stack_depot_t kiln_stack_depot;
+
+static _Thread_local struct {
+    uintptr_t start, end; /* of the thread's stack; 0, 0: unknown */
+    uint32_t number;      /* of the thread, plus 1; 0: none yet */
+} here __attribute__((tls_model("initial-exec")));
+
+static _Atomic uint32_t threads;
+
+/* Set by ld.so, or by a static program's own start, before anything else runs. */
+extern void *__libc_stack_end __attribute__((weak));
+
+static uintptr_t first_stack_end(void)
+{
+    return &__libc_stack_end ? (uintptr_t)__libc_stack_end : 0;
+}
+
+static bool is_first_stack(uintptr_t address)
+{
+    return first_stack_end() - address < FIRST_STACK_BYTES_MAX;
+}
+
+void kiln_stack_thread_begin(void)
+{
+    uintptr_t address = (uintptr_t)__builtin_frame_address(0);
+    if (is_first_stack(address)) {
+        here.start = first_stack_end() - FIRST_STACK_BYTES_MAX;
+        here.end = first_stack_end();
+        return;
+    }
+    pthread_attr_t attributes;
+    void *start;
+    size_t bytes;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+    if (pthread_attr_getstack(&attributes, &start, &bytes) == 0 &&
+        address - (uintptr_t)start < bytes) {
+        here.start = (uintptr_t)start;
+        here.end = (uintptr_t)start + bytes;
+    }
+    (void)pthread_attr_destroy(&attributes);
+}
+
+uint32_t kiln_thread_number(void)
+{
+    if (here.number == 0)
+        here.number = kiln_linux_call(__NR_gettid, 0, 0, 0, 0, 0) ==
+                              kiln_linux_call(__NR_getpid, 0, 0, 0, 0, 0)
+                          ? 1
+                          : 2 + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed);
+    return here.number - 1;
+}
+
+/* A frame is two words: the caller's frame, and where the function returns to. From one frame to
+ * the next the addresses grow, so that the walk ends; all of them lie between this function's and
+ * the end of the stack, all of which is mapped. */
+__attribute__((noinline)) kiln_stack_id_t kiln_stack_capture(uintptr_t caller, unsigned frames_max)
+{
+    uintptr_t pcs[KILN_STACK_FRAMES_MAX];
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0), end = here.end;
+    unsigned count = 0, own = 0;
+    if (frames_max > KILN_STACK_FRAMES_MAX) frames_max = KILN_STACK_FRAMES_MAX;
+    if (frame < here.start) end = 0;
+    while (count < frames_max && frame % sizeof(uintptr_t) == 0 && frame < end &&
+           end - frame >= 2 * sizeof(uintptr_t)) {
+        const uintptr_t *words = (const uintptr_t *)frame;
+        if (count > 0 || words[1] == caller)
+            pcs[count++] = words[1];
+        else if (++own == OWN_FRAMES_MAX)
+            break;
+        if (words[0] <= frame) break;
+        frame = words[0];
+    }
+    if (count == 0) pcs[count++] = caller;
+    while (count > 1 && pcs[count - 1] < 4096) count--; /* the outermost functions have no caller */
+    return kiln_stack_depot_put(&kiln_stack_depot, pcs, count);
+}
+
+void kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *out)
+{
+    kiln_unwind_t frame = *from;
+    kiln_readable_t known = {here.start, here.end, true};
+    uintptr_t sp = frame.registers[KILN_UNWIND_SP];
+    if (sp >= known.start && sp < known.end)
+        known.start = sp; /* below it the stack may not have been touched yet */
+    else
+        known.start = known.end = 0;
+    unsigned own = 0;
+    bool found = caller == 0;
+    out->count = 0;
+    do {
+        if (!found && frame.registers[KILN_UNWIND_PC] == caller) found = true;
+        if (!found) {
+            own++;
+            continue;
+        }
+        if (out->count == 0) {
+            out->exact = frame.exact;
+            out->bp = frame.registers[KILN_UNWIND_BP];
+            out->sp = frame.registers[KILN_UNWIND_SP];
+        }
+        out->pcs[out->count++] = frame.registers[KILN_UNWIND_PC];
+    } while (out->count < KILN_STACK_FRAMES_MAX && own < OWN_FRAMES_MAX &&
+             kiln_unwind_step(&frame, &known));
+    if (out->count > 0) return;
+    out->pcs[out->count++] = caller;
+    out->exact = false;
+    out->bp = out->sp = 0;
+}

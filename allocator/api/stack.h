@@ -1,0 +1,51 @@
+/* stack.h - how the program came here.
+ *
+ *   kiln_stack_capture   at malloc and free: frame pointers, a number for later
+ *   kiln_stack_walk      in a report: the compiler's tables, else frame pointers, now
+ *
+ * Kiln's own frames are cut: a function that programs call says where it returns to
+ * (KILN_CALLER), and a stack begins there. A captured stack follows frame pointers as far as they
+ * lead on inside the thread's stack, and so never faults; code without them is skipped, at worst
+ * all but the caller. Before kiln_stack_thread_begin, and on a stack that the program made itself,
+ * it is the caller alone.
+ *
+ * Threads  any, also in signal handlers, but kiln_stack_walk: one at a time (the report lock). No
+ * lock is taken, nothing allocated but by the depot. */
+#ifndef KILN_ALLOCATOR_API_STACK_H
+#define KILN_ALLOCATOR_API_STACK_H
+
+#include "allocator/api/stack_depot.h"
+#include "allocator/api/unwind.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* In a function that programs call: where it returns to. */
+#define KILN_CALLER() ((uintptr_t)__builtin_return_address(0))
+
+/* pcs[0] is the innermost; return addresses, but for pcs[0] of a fault. */
+typedef struct kiln_stack {
+    uintptr_t pcs[KILN_STACK_FRAMES_MAX];
+    unsigned count;
+    bool exact;       /* pcs[0] is an instruction, not a return address */
+    uintptr_t bp, sp; /* of pcs[0]; 0 where unknown */
+} kiln_stack_t;
+
+extern kiln_stack_depot_t kiln_stack_depot; /* the process's */
+
+/* kiln_stack_thread_begin learns where this thread's stack lies. It may allocate, for a thread
+ * that is not the first one. */
+void kiln_stack_thread_begin(void);
+
+/* kiln_stack_capture keeps the stack of the function that returns to `caller`, of at most
+ * `frames_max` frames. 0: it was not kept. */
+kiln_stack_id_t kiln_stack_capture(uintptr_t caller, unsigned frames_max);
+
+/* kiln_stack_walk fills `*out` from `from` on. When `caller` is not 0, frames before the one that
+ * is at `caller` are cut; if none is, the stack is `caller` alone. */
+void kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *out);
+
+/* kiln_thread_number is 0 for the process's first thread; others count from 1 as they come here. */
+uint32_t kiln_thread_number(void);
+
+#endif
