@@ -3,6 +3,7 @@
 #include "allocator/api/process.h"
 #include "allocator/api/report_json.h"
 #include "allocator/api/report_text.h"
+#include "allocator/api/segv.h"
 #include "allocator/api/symbolizer.h"
 #include "allocator/base/check.h"
 #include "allocator/os/linux_syscall.h"
@@ -97,15 +98,22 @@ _Noreturn static void end(void)
         (void)kiln_linux_call(__NR_exit_group, (uintptr_t)kiln_report_options.exitcode, 0, 0, 0, 0);
 }
 
+/* What the report has put together, and not written yet. */
+static kiln_out_t out;
+
+_Noreturn static void break_off(void)
+{
+    kiln_symbolizer_stop();
+    kiln_out_put(&out, "\nkiln: the report met a second error, and ends here\n");
+    kiln_out_flush(&out);
+    end();
+}
+
 static void take_turn(void)
 {
     uint32_t me = this_thread(), other = 0;
     while (!atomic_compare_exchange_strong(&reporter, &other, me)) {
-        if (other == me) {
-            static const char words[] = "\nkiln: the report met a second error, and ends here\n";
-            (void)kiln_linux_call(__NR_write, STDERR, (uintptr_t)words, sizeof words - 1, 0, 0);
-            end();
-        }
+        if (other == me) break_off();
         (void)kiln_linux_call(KILN_LINUX_FUTEX, (uintptr_t)&reporter, FUTEX_WAIT_PRIVATE, other, 0,
                               0);
         other = 0;
@@ -122,6 +130,19 @@ static void end_turn(void)
 void kiln_report_fork_child(void)
 {
     atomic_store(&reporter, 0);
+}
+
+/* A fault while a thread reports and the process is to end: if it is another's, that thread just
+ * waits. A third error ends all. */
+static void fault_during_report(int number)
+{
+    static _Atomic bool again;
+    (void)number;
+    while (atomic_load(&reporter) != this_thread())
+        (void)kiln_linux_call(KILN_LINUX_FUTEX, (uintptr_t)&reporter, FUTEX_WAIT_PRIVATE,
+                              atomic_load(&reporter), 0, 0);
+    if (atomic_exchange(&again, true)) end();
+    break_off();
 }
 
 /* ---- where it goes ---- */
@@ -148,16 +169,19 @@ static void close_log(int fd)
     if (fd > STDERR) (void)kiln_linux_call(__NR_close, (uintptr_t)fd, 0, 0, 0, 0);
 }
 
-static void print(const kiln_report_t *report)
+static void print(kiln_report_t *report, const kiln_unwind_t *at)
 {
     static char text[TEXT_BYTES];
     const kiln_report_options_t *options = &kiln_report_options;
-    kiln_out_t out = {text, sizeof text, 0, -1};
+    out = (kiln_out_t){text, sizeof text, 0, STDERR};
+    kiln_stack_walk(at, report->at ? 0 : report->caller, &report->stack);
     if (options->forms & KILN_REPORT_TEXT) {
         out.fd = open_log(report->pid, "");
         kiln_report_text_head(report, &out);
-        if (options->symbolize) kiln_out_flush(&out); /* whatever becomes of the symbolizer */
+        kiln_out_flush(&out); /* whatever comes: a system call that a filter kills for, say */
     }
+    if (report->halts) kiln_segv_during_report(fault_during_report);
+    if (report->look_up) report->block = kiln_report_about(report->address);
     if (options->symbolize) kiln_symbolizer_start(options->symbolizer, options->folders);
     if (options->forms & KILN_REPORT_TEXT) {
         kiln_report_text_body(report, &out);
@@ -186,9 +210,7 @@ __attribute__((noinline)) void kiln_report(kiln_report_t *report)
     report->thread = kiln_thread_number();
     report->halts = kiln_report_options.halt_on_error || !can_go_on(report);
     if (!report->at) kiln_unwind_here(&here);
-    kiln_stack_walk(report->at ? report->at : &here, report->at ? 0 : report->caller,
-                    &report->stack);
-    print(report);
+    print(report, report->at ? report->at : &here);
     if (report->halts) end();
     end_turn();
 }
@@ -228,8 +250,8 @@ void kiln_report_misuse(kiln_misuse_t misuse, const char *call, uintptr_t caller
         .caller = caller,
         .claimed_bytes = bytes,
         .claimed_align = align,
+        .look_up = misuse != KILN_MISUSE_FOREIGN,
     };
-    if (misuse != KILN_MISUSE_FOREIGN) report.block = kiln_report_about((uintptr_t)block);
     kiln_report(&report);
 }
 

@@ -9,8 +9,8 @@
  *   2 walks stacks, prints                            goes on, for its turn
  *   3 ends the process, or lets the lock go
  *
- * A second report of the same thread before the first is over (a fault inside the report) ends the
- * process at once, with what was printed so far.
+ * A second report of the same thread before the first is over, or a fault inside it, ends the
+ * process at once, with what was put together so far.
  *
  * Threads  any, with locks of the heap held, also in signal handlers.
  * Memory   none is allocated, and no lock but the report's is taken. What the record names may be
@@ -72,6 +72,7 @@ typedef struct kiln_report {
     uintptr_t caller;        /* where that call returns to; 0: a fault, see `at` */
     const kiln_unwind_t *at; /* where it happened; NULL: here */
     kiln_report_block_t block;
+    bool look_up; /* `block` is what kiln_report_about says, asked once the first lines are out */
     size_t claimed_bytes, claimed_align; /* what a sized free was told; 0: nothing */
     const char *note;                    /* one more sentence, or NULL */
     bool has_seed, has_input;

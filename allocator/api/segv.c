@@ -79,7 +79,7 @@ static bool explain(kiln_report_t *report)
     if (kiln_segv_explain && kiln_segv_explain(report)) return true;
     if (!is_of_the_heap(report->address)) return false;
     report->kind = KILN_REPORT_WILD_ACCESS;
-    report->block = kiln_report_about(report->address);
+    report->look_up = true;
     return true;
 }
 
@@ -95,7 +95,7 @@ static void report_fault(const siginfo_t *info, const ucontext_t *context)
     };
     fill_registers(context, &at);
     if (!explain(&report)) return;
-    /* A fault in the report comes here again, and ends it. */
+    /* A fault in the report ends it: see kiln_segv_during_report. */
     (void)kiln_linux_call(__NR_rt_sigprocmask, SIG_UNBLOCK, (uintptr_t)&both, 0,
                           KERNEL_SIGSET_BYTES, 0);
     kiln_report(&report);
@@ -201,4 +201,11 @@ void kiln_segv_begin(const kiln_report_options_t *options)
 {
     if (options->handle_segv) begin(SIGSEGV, &segv);
     if (options->handle_sigbus) begin(SIGBUS, &bus);
+}
+
+void kiln_segv_during_report(void (*handler)(int number))
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK | SA_NODEFER};
+    (void)libc_sigaction(SIGSEGV, &action, NULL);
+    (void)libc_sigaction(SIGBUS, &action, NULL);
 }

@@ -29,4 +29,8 @@ void kiln_segv_begin(const kiln_report_options_t *options);
 typedef bool kiln_segv_explain_t(kiln_report_t *report);
 extern kiln_segv_explain_t *kiln_segv_explain;
 
+/* kiln_segv_during_report makes every fault from now on call `*handler`: the process is about to
+ * end. */
+void kiln_segv_during_report(void (*handler)(int number));
+
 #endif

@@ -90,12 +90,9 @@ __attribute__((noinline)) kiln_stack_id_t kiln_stack_capture(uintptr_t caller, u
 void kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *out)
 {
     kiln_unwind_t frame = *from;
-    kiln_readable_t known = {here.start, here.end, true};
-    uintptr_t sp = frame.registers[KILN_UNWIND_SP];
-    if (sp >= known.start && sp < known.end)
-        known.start = sp; /* below it the stack may not have been touched yet */
-    else
-        known.start = known.end = 0;
+    uintptr_t mine = (uintptr_t)__builtin_frame_address(0);
+    kiln_readable_t known = {mine, here.end, true}; /* what has called this function is mapped */
+    if (mine < here.start || mine >= here.end) known.start = known.end = 0;
     unsigned own = 0;
     bool found = caller == 0;
     out->count = 0;

@@ -1,0 +1,304 @@
+/* usage: report_program WHAT
+ *
+ * Makes one report: of a kind (its name), as a detector would, or in a situation. Functions that a
+ * report must show are not inlined and end with something, so that no call is their last. */
+#define _GNU_SOURCE
+#include "allocator/api/process.h"
+#include "allocator/api/report.h"
+#include "allocator/api/segv.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { BLOCK_BYTES = 37 };
+
+static kiln_report_block_t sample = {
+    .known = true,
+    .bytes = BLOCK_BYTES,
+    .slot_bytes = 48,
+};
+static volatile int after;
+
+/* As malloc and free of a profile with stacks would be. */
+static __attribute__((noinline)) kiln_stack_id_t fake_call(void)
+{
+    kiln_stack_id_t id = kiln_stack_capture(KILN_CALLER(), 16);
+    after++;
+    return id;
+}
+
+static __attribute__((noinline)) void fake_report(kiln_report_t *report)
+{
+    report->caller = KILN_CALLER();
+    kiln_report(report);
+    after++;
+}
+
+static __attribute__((noinline)) char *get_block(void)
+{
+    char *block = malloc(BLOCK_BYTES);
+    sample.start = (uintptr_t)block;
+    sample.live = true;
+    sample.alloc_stack = fake_call();
+    sample.alloc_thread = kiln_thread_number();
+    after++;
+    return block;
+}
+
+static __attribute__((noinline)) void put_block(char *block)
+{
+    sample.live = false;
+    sample.free_stack = fake_call();
+    sample.free_thread = kiln_thread_number();
+    free(block);
+    after++;
+}
+
+static __attribute__((noinline)) void use_block(kiln_report_t *report)
+{
+    fake_report(report);
+    after++;
+}
+
+static int make_kind(kiln_report_kind_t kind)
+{
+    bool is_access = kiln_report_words(kind)->shape == KILN_REPORT_ACCESS;
+    bool is_late = kind == KILN_REPORT_USE_AFTER_FREE || kind == KILN_REPORT_DOUBLE_FREE;
+    char *block = get_block();
+    intptr_t offset = kind == KILN_REPORT_OVERFLOW    ? BLOCK_BYTES + 2
+                      : kind == KILN_REPORT_UNDERFLOW ? -8
+                                                      : 3;
+    if (is_late) put_block(block);
+    kiln_report_t report = {
+        .kind = kind,
+        .call = is_access ? NULL : "free",
+        .access = is_access ? KILN_ACCESS_WRITE : KILN_ACCESS_NONE,
+        .access_bytes = is_access ? 4 : 0,
+        .address = (uintptr_t)block + (uintptr_t)offset,
+        .block = sample,
+        .has_seed = true,
+        .seed = UINT64_C(0xfedcba9876543210),
+        .has_input = true,
+        .input = 12345,
+        .replay = "./kiln run -- \"a\\b\" \x01\xff\xc3\xa9",
+    };
+    if (kiln_report_words(kind)->shape == KILN_REPORT_REQUEST) {
+        report.block.known = false;
+        report.claimed_bytes = SIZE_MAX;
+    }
+    use_block(&report);
+    return 0;
+}
+
+/* ---- situations ---- */
+
+static void *volatile twice;
+
+static void in_handler(int number)
+{
+    (void)number;
+    free(twice);
+    after++;
+}
+
+static int report_in_handler(void)
+{
+    static char stack[8192];
+    stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
+    struct sigaction action = {.sa_handler = in_handler, .sa_flags = SA_ONSTACK};
+    twice = malloc(64);
+    free(twice);
+    if (sigaltstack(&alternate, NULL) != 0 || sigaction(SIGUSR1, &action, NULL) != 0) return 2;
+    return raise(SIGUSR1);
+}
+
+static int report_with_locks(void)
+{
+    kiln_report_t report = {.kind = KILN_REPORT_USE_AFTER_FREE, .access = KILN_ACCESS_READ};
+    report.address = (uintptr_t)malloc(64);
+    report.block = kiln_report_about(report.address);
+    kiln_heap_fork_prepare(&kiln_process_heap); /* every lock there is */
+    use_block(&report);
+    return 0;
+}
+
+static pthread_barrier_t all_there;
+
+static void *report_in_thread(void *block)
+{
+    pthread_barrier_wait(&all_there);
+    free(block);
+    return NULL;
+}
+
+static int report_from_threads(void)
+{
+    pthread_t threads[4];
+    void *block = malloc(64);
+    free(block);
+    if (pthread_barrier_init(&all_there, NULL, 4) != 0) return 2;
+    for (unsigned i = 0; i < 4; i++)
+        if (pthread_create(&threads[i], NULL, report_in_thread, block) != 0) return 2;
+    for (unsigned i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+    puts("went on");
+    return 0;
+}
+
+/* A report that faults itself: its note is nowhere. */
+static int report_that_faults(void)
+{
+    kiln_report_t report = {.kind = KILN_REPORT_LEAK, .note = (const char *)(uintptr_t)16};
+    report.address = (uintptr_t)malloc(64);
+    use_block(&report);
+    return 0;
+}
+
+static int report_in_child(void)
+{
+    void *volatile block = malloc(64);
+    free(block);
+    pid_t child = fork();
+    int status = 0;
+    if (child == 0) {
+        free(block);
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT ? 0 : 1;
+}
+
+static volatile sig_atomic_t program_saw;
+
+static void programs_handler(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    static const char words[] = "the program's handler ran\n";
+    program_saw = number == SIGSEGV && info->si_addr == (void *)(uintptr_t)64;
+    if (write(STDOUT_FILENO, words, sizeof words - 1) < 0 || !program_saw) _exit(2);
+    _exit(0);
+}
+
+static __attribute__((noinline)) void touch(volatile char *address)
+{
+    *address = 1;
+    after++;
+}
+
+static volatile char *far_off(void)
+{
+    return (volatile char *)malloc(64) + (1 << 24); /* what was reserved, and is not used */
+}
+
+static int wild_access(void)
+{
+    touch(far_off());
+    return 0;
+}
+
+static int wild_access_beside_a_handler(void)
+{
+    if (signal(SIGSEGV, SIG_DFL) == SIG_ERR) return 2;
+    struct sigaction action = {.sa_sigaction = programs_handler, .sa_flags = SA_SIGINFO};
+    if (sigaction(SIGSEGV, &action, NULL) != 0) return 2;
+    return wild_access();
+}
+
+static int null_access_with_a_handler(void)
+{
+    struct sigaction action = {.sa_sigaction = programs_handler, .sa_flags = SA_SIGINFO}, old;
+    if (sigaction(SIGSEGV, &action, &old) != 0) return 2;
+    if (old.sa_handler != SIG_DFL) return 3; /* what the program sees is its own */
+    if (sigaction(SIGSEGV, NULL, &old) != 0 || old.sa_sigaction != programs_handler) return 4;
+    touch((volatile char *)(uintptr_t)64);
+    return 0;
+}
+
+static int null_access(void)
+{
+    touch((volatile char *)(uintptr_t)64);
+    return 0;
+}
+
+static int sent_signal(void)
+{
+    raise(SIGSEGV);
+    return 0;
+}
+
+static int ignored_sent_signal(void)
+{
+    if (signal(SIGSEGV, SIG_IGN) != SIG_DFL || signal(SIGSEGV, SIG_IGN) != SIG_IGN) return 2;
+    raise(SIGSEGV);
+    puts("went on");
+    return 0;
+}
+
+/* What goes on after a report, where it may. */
+static int misuses_that_go_on(void)
+{
+    void *volatile block = malloc(64);
+    char *volatile inside = (char *)block + 8;
+    free(inside);
+    if (realloc(inside, 100)) return 1;
+    free(block);
+    free(block);
+    block = malloc(64);
+    if (!block) return 1;
+    free(block);
+    puts("went on");
+    return 0;
+}
+
+static int refusals(void)
+{
+    void *volatile none = calloc(SIZE_MAX / 2, 3);
+    if (none) return 1;
+    none = malloc(SIZE_MAX / 2 + 1);
+    if (none) return 1;
+    volatile size_t align = 24;
+    none = aligned_alloc(align, 48);
+    if (none) return 1;
+    puts("went on");
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(void);
+} situations[] = {
+    {"in_handler", report_in_handler},
+    {"with_locks", report_with_locks},
+    {"from_threads", report_from_threads},
+    {"that_faults", report_that_faults},
+    {"in_child", report_in_child},
+    {"wild", wild_access},
+    {"wild_beside_a_handler", wild_access_beside_a_handler},
+    {"null_with_a_handler", null_access_with_a_handler},
+    {"null", null_access},
+    {"sent_signal", sent_signal},
+    {"ignored_sent_signal", ignored_sent_signal},
+    {"go_on", misuses_that_go_on},
+    {"refusals", refusals},
+};
+
+int main(int argc, char **argv)
+{
+    kiln_stack_thread_begin();
+    for (unsigned i = 0; argc == 2 && i < sizeof situations / sizeof *situations; i++)
+        if (strcmp(argv[1], situations[i].name) == 0) return situations[i].run();
+    for (unsigned i = 0; argc == 2 && i < KILN_REPORT_KINDS; i++)
+        if (strcmp(argv[1], kiln_report_words((kiln_report_kind_t)i)->name) == 0)
+            return make_kind((kiln_report_kind_t)i);
+    fprintf(stderr, "usage: report_program WHAT; a kind of report, or a situation:");
+    for (unsigned i = 0; i < KILN_REPORT_KINDS; i++)
+        fprintf(stderr, " %s", kiln_report_words((kiln_report_kind_t)i)->name);
+    for (unsigned i = 0; i < sizeof situations / sizeof *situations; i++)
+        fprintf(stderr, " %s", situations[i].name);
+    fputs("\n", stderr);
+    return 2;
+}

@@ -1,0 +1,29 @@
+#include "tests/report/stack_deep.h"
+
+static volatile int after;
+
+static __attribute__((noinline)) kiln_stack_id_t capture(kiln_stack_t *out_walked)
+{
+    kiln_unwind_t here = {.exact = true};
+    kiln_unwind_here(&here);
+    kiln_stack_walk(&here, KILN_CALLER(), out_walked);
+    kiln_stack_id_t id = kiln_stack_capture(KILN_CALLER(), 12);
+    after++;
+    return id;
+}
+
+__attribute__((noinline)) kiln_stack_id_t kiln_deep_capture(int depth, kiln_stack_t *out_walked)
+{
+    kiln_stack_id_t id =
+        depth == 0 ? capture(out_walked) : kiln_deep_capture(depth - 1, out_walked);
+    after++;
+    return id;
+}
+
+__attribute__((noinline)) void kiln_deep_spin(int depth)
+{
+    for (int i = 0; i < 3; i++) {
+        if (depth > 0) kiln_deep_spin(depth - 1);
+        after++;
+    }
+}
