@@ -1,5 +1,6 @@
 #include "allocator/api/process.h"
 
+#include "allocator/api/limit.h"
 #include "allocator/api/options.h"
 #include "allocator/api/recording.h"
 #include "allocator/api/report.h"
@@ -51,6 +52,11 @@ static bool make_heap(void)
         kiln_stack_depot_init(&kiln_stack_depot, &os);
     }
     kiln_heap_config_t config = kiln_start_config(&os);
+    if (options.limit_bytes != 0) {
+        static kiln_limit_t limit;
+        kiln_limit_init(&limit, &os, options.limit_bytes);
+        config.os = config.arena_os = &limit.os;
+    }
     if (options.has_idle_bytes) config.idle_bytes_max = options.idle_bytes;
     config.single_threaded = &__libc_single_threaded;
     kiln_recording_begin(options.record, &config);

@@ -100,7 +100,7 @@ _Noreturn static void become(long fd)
 
 void kiln_symbolizer_start(const char *path, const char *folders)
 {
-    int pair[2];
+    int pair[2] = {-1, -1};
     child.start = child.end = 0;
     child.asked = false;
     if (child.pid != 0 || !find_program(path, folders)) return;

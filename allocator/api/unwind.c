@@ -236,7 +236,7 @@ static bool find_table(uintptr_t pc, table_t *table)
 /* ---- the instructions: how the row for a pc comes about ---- */
 
 typedef struct machine {
-    const table_t *table;
+    table_t table;
     row_t row, first;
     row_t remembered[REMEMBERED_MAX];
     unsigned remembered_count;
@@ -286,11 +286,11 @@ static bool restore_remembered(machine_t *machine)
 /* How the frame's address is told, and where the row begins. False: not one of these. */
 static bool run_frame(machine_t *machine, unsigned operation, bytes_t *from)
 {
-    uint64_t unit = machine->table->code_unit;
+    uint64_t unit = machine->table.code_unit;
     row_t *row = &machine->row;
     switch (operation) {
     case 0x01: /* set_loc */
-        machine->at = take_pointer(from, machine->table->pointers, NULL);
+        machine->at = take_pointer(from, machine->table.pointers, NULL);
         return true;
     case 0x02: /* advance_loc1, 2, 4 */
     case 0x03:
@@ -304,7 +304,7 @@ static bool run_frame(machine_t *machine, unsigned operation, bytes_t *from)
         row->frame_register = (unsigned)take_uleb(from);
         row->frame_offset = operation == 0x0c
                                 ? (intptr_t)take_uleb(from)
-                                : (intptr_t)(take_sleb(from) * machine->table->data_unit);
+                                : (intptr_t)(take_sleb(from) * machine->table.data_unit);
         row->frame_expression = NULL;
         return true;
     case 0x0d: /* def_cfa_register */
@@ -317,7 +317,7 @@ static bool run_frame(machine_t *machine, unsigned operation, bytes_t *from)
         row->frame_expression = take_expression(from);
         return true;
     case 0x13: /* def_cfa_offset_sf */
-        row->frame_offset = (intptr_t)(take_sleb(from) * machine->table->data_unit);
+        row->frame_offset = (intptr_t)(take_sleb(from) * machine->table.data_unit);
         return true;
     default:
         return false;
@@ -327,7 +327,7 @@ static bool run_frame(machine_t *machine, unsigned operation, bytes_t *from)
 /* What becomes of a register. False: unknown, or a stack of rows that does not fit. */
 static bool run_register(machine_t *machine, unsigned operation, bytes_t *from)
 {
-    int64_t unit = machine->table->data_unit;
+    int64_t unit = machine->table.data_unit;
     if (operation == 0x00) return true; /* nop */
     if (operation == 0x0a) return remember(machine);
     if (operation == 0x0b) return restore_remembered(machine);
@@ -375,10 +375,9 @@ static bool run(machine_t *machine, bytes_t from, uintptr_t pc)
     while (from.ok && from.at < from.end && machine->at <= pc) {
         unsigned byte = (unsigned)take(&from, 1), low = byte & 0x3f;
         if (byte >> 6 == 1)
-            machine->at += (uintptr_t)(low * machine->table->code_unit);
+            machine->at += (uintptr_t)(low * machine->table.code_unit);
         else if (byte >> 6 == 2)
-            set_offset(machine, low, RULE_AT,
-                       (int64_t)take_uleb(&from) * machine->table->data_unit);
+            set_offset(machine, low, RULE_AT, (int64_t)take_uleb(&from) * machine->table.data_unit);
         else if (byte >> 6 == 3)
             restore(machine, low);
         else if (!run_frame(machine, low, &from) && !run_register(machine, low, &from))
@@ -424,7 +423,7 @@ static uintptr_t two_operands(unsigned operation, uintptr_t left, uintptr_t righ
     case 0x22:
         return left + right;
     case 0x24:
-        return right < 8 * WORD_BYTES ? left << right : 0;
+        return right < 8 * sizeof right ? left << right : 0;
     default:
         return (intptr_t)left >= (intptr_t)right; /* 0x2a */
     }
@@ -525,7 +524,7 @@ static bool step_by_table(kiln_unwind_t *frame, const kiln_readable_t *stack, co
 {
     static machine_t machine; /* one walk at a time */
     memset(&machine, 0, sizeof machine);
-    machine.table = table;
+    machine.table = *table;
     machine.at = table->pc_start;
     if (!run(&machine, table->first, UINTPTR_MAX)) return false;
     machine.first = machine.row;
@@ -550,7 +549,7 @@ static bool step_by_frame_pointer(kiln_unwind_t *frame, const kiln_readable_t *s
     if (pointer < frame->registers[KILN_UNWIND_SP]) return false;
     if (!kiln_readable_word(stack, pointer, &next)) return false;
     if (!kiln_readable_word(stack, pointer + WORD_BYTES, &pc) || pc == 0) return false;
-    frame->registers[KILN_UNWIND_SP] = pointer + 2 * WORD_BYTES;
+    frame->registers[KILN_UNWIND_SP] = pointer + 2 * sizeof pointer;
     frame->registers[KILN_UNWIND_BP] = next;
     frame->registers[KILN_UNWIND_PC] = pc;
     frame->exact = false;

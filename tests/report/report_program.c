@@ -24,6 +24,13 @@ static kiln_report_block_t sample = {
 };
 static volatile int after;
 
+/* The misuses, which compilers and linters would see through. */
+static void *(*volatile get)(size_t) = malloc;
+static void (*volatile put)(void *) = free;
+static void *(*volatile resize)(void *, size_t) = realloc;
+static void *(*volatile zeroed)(size_t, size_t) = calloc;
+static void *(*volatile aligned)(size_t, size_t) = aligned_alloc;
+
 /* As malloc and free of a profile with stacks would be. */
 static __attribute__((noinline)) kiln_stack_id_t fake_call(void)
 {
@@ -102,7 +109,7 @@ static void *volatile twice;
 static void in_handler(int number)
 {
     (void)number;
-    free(twice);
+    put(twice);
     after++;
 }
 
@@ -111,8 +118,8 @@ static int report_in_handler(void)
     static char stack[8192];
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
     struct sigaction action = {.sa_handler = in_handler, .sa_flags = SA_ONSTACK};
-    twice = malloc(64);
-    free(twice);
+    twice = get(64);
+    put(twice);
     if (sigaltstack(&alternate, NULL) != 0 || sigaction(SIGUSR1, &action, NULL) != 0) return 2;
     return raise(SIGUSR1);
 }
@@ -120,7 +127,7 @@ static int report_in_handler(void)
 static int report_with_locks(void)
 {
     kiln_report_t report = {.kind = KILN_REPORT_USE_AFTER_FREE, .access = KILN_ACCESS_READ};
-    report.address = (uintptr_t)malloc(64);
+    report.address = (uintptr_t)get(64);
     report.block = kiln_report_about(report.address);
     kiln_heap_fork_prepare(&kiln_process_heap); /* every lock there is */
     use_block(&report);
@@ -132,15 +139,15 @@ static pthread_barrier_t all_there;
 static void *report_in_thread(void *block)
 {
     pthread_barrier_wait(&all_there);
-    free(block);
+    put(block);
     return NULL;
 }
 
 static int report_from_threads(void)
 {
     pthread_t threads[4];
-    void *block = malloc(64);
-    free(block);
+    void *block = get(64);
+    put(block);
     if (pthread_barrier_init(&all_there, NULL, 4) != 0) return 2;
     for (unsigned i = 0; i < 4; i++)
         if (pthread_create(&threads[i], NULL, report_in_thread, block) != 0) return 2;
@@ -153,19 +160,19 @@ static int report_from_threads(void)
 static int report_that_faults(void)
 {
     kiln_report_t report = {.kind = KILN_REPORT_LEAK, .note = (const char *)(uintptr_t)16};
-    report.address = (uintptr_t)malloc(64);
+    report.address = (uintptr_t)get(64);
     use_block(&report);
     return 0;
 }
 
 static int report_in_child(void)
 {
-    void *volatile block = malloc(64);
-    free(block);
+    void *volatile block = get(64);
+    put(block);
     pid_t child = fork();
     int status = 0;
     if (child == 0) {
-        free(block);
+        put(block);
         _exit(0);
     }
     waitpid(child, &status, 0);
@@ -191,7 +198,8 @@ static __attribute__((noinline)) void touch(volatile char *address)
 
 static volatile char *far_off(void)
 {
-    return (volatile char *)malloc(64) + (1 << 24); /* what was reserved, and is not used */
+    volatile char *block = get(64);
+    return block + (1 << 24); /* what was reserved, and is not used */
 }
 
 static int wild_access(void)
@@ -241,29 +249,38 @@ static int ignored_sent_signal(void)
 /* What goes on after a report, where it may. */
 static int misuses_that_go_on(void)
 {
-    void *volatile block = malloc(64);
+    void *volatile block = get(64);
     char *volatile inside = (char *)block + 8;
-    free(inside);
-    if (realloc(inside, 100)) return 1;
-    free(block);
-    free(block);
-    block = malloc(64);
+    put(inside);
+    if (resize(inside, 100)) return 1;
+    put(block);
+    put(block);
+    block = get(64);
     if (!block) return 1;
-    free(block);
+    put(block);
     puts("went on");
     return 0;
 }
 
 static int refusals(void)
 {
-    void *volatile none = calloc(SIZE_MAX / 2, 3);
-    if (none) return 1;
-    none = malloc(SIZE_MAX / 2 + 1);
-    if (none) return 1;
-    volatile size_t align = 24;
-    none = aligned_alloc(align, 48);
-    if (none) return 1;
+    if (zeroed(SIZE_MAX / 2, 3) || get(SIZE_MAX / 2 + 1) || aligned(24, 48)) return 1;
     puts("went on");
+    return 0;
+}
+
+/* With 50 MiB of heap: 40 of them again and again, and never 60. */
+static int limited(void)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        char *block = get(40 << 20);
+        if (!block) return 1;
+        memset(block, 1, 40 << 20);
+        put(block);
+    }
+    void *block = get(60 << 20);
+    puts(block ? "no limit" : "limited");
+    put(block);
     return 0;
 }
 
@@ -284,6 +301,7 @@ static const struct {
     {"ignored_sent_signal", ignored_sent_signal},
     {"go_on", misuses_that_go_on},
     {"refusals", refusals},
+    {"limited", limited},
 };
 
 int main(int argc, char **argv)

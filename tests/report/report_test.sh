@@ -124,6 +124,10 @@ export AFL_LD_HARD_FAIL=1
 report '' refusals
 same "as libdislocator's hard fail" "$status $(sed -n 's/^SUMMARY: Kiln: \([a-z-]*\) .*/\1/p' "$folder/said")" "134 calloc-overflow"
 unset AFL_LD_HARD_FAIL
+report '' limited
+same "no limit" "$status $(cat "$folder/output")" "0 no limit"
+AFL_LD_LIMIT_MB=50 report '' limited
+same "libdislocator's limit" "$status $(cat "$folder/output")" "0 limited"
 AFL_LD_LIMIT_MB=much report '' refusals
 same "a wrong limit" "$status $(cat "$folder/said")" '2 kiln: AFL_LD_LIMIT_MB is a number of megabytes above 0, not "much"'
 

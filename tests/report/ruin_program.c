@@ -155,7 +155,7 @@ static const char *judge(int status, const char *said, bool timed_out, bool *who
 static const char *run(void (*act)(uint64_t), uint64_t number, int seconds_max, bool *whole)
 {
     static char said[SAID_BYTES];
-    int ends[2], status;
+    int ends[2] = {-1, -1}, status = 0;
     size_t length = 0;
     bool timed_out = false;
     if (pipe(ends) != 0) return "there is no pipe";
@@ -185,7 +185,7 @@ static const char *run(void (*act)(uint64_t), uint64_t number, int seconds_max, 
 
 int main(int argc, char **argv)
 {
-    bool whole;
+    bool whole = false;
     unsigned bad = 0, finished = 0;
     if (argc == 2 && strcmp(argv[1], "control") == 0) {
         for (uint64_t i = 0; i < 4; i++) bad += run(run_control, i, 2, &whole)[0] != '\0';
