@@ -239,7 +239,7 @@ static bool read_value(const char *source, const struct option *option, word_t v
                        kiln_options_t *out, kiln_message_t *error)
 {
     char *to = (char *)out + option->offset;
-    uint64_t number;
+    uint64_t number = 0;
     if (option->kind == OPTION_PATH) return read_path(source, option, value, to, error);
     if (option->kind == OPTION_WORD) {
         if (!read_choice(source, option, value, &number, error)) return false;
