@@ -131,6 +131,18 @@ same "libdislocator's limit" "$status $(cat "$folder/output")" "0 limited"
 AFL_LD_LIMIT_MB=much report '' refusals
 same "a wrong limit" "$status $(cat "$folder/said")" '2 kiln: AFL_LD_LIMIT_MB is a number of megabytes above 0, not "much"'
 
+# Options that the program brings: they hold, the environment's are read after them.
+program=tests/report/preset_program
+report '' ''
+same "kiln_default_options: exit code" $status 21
+says json kind=double-free
+report exitcode=22:report=text ''
+same "KILN_OPTIONS after kiln_default_options" "$status $(grep -c '^SUMMARY: Kiln: double-free' "$folder/said")" "22 1"
+program=tests/report/preset_wrong_program
+report '' ''
+same "a wrong option of kiln_default_options" "$status $(sed 's/;.*//' "$folder/said" | head -n 1)" ""
+program=tests/report/report_program
+
 # Situations.
 report '' in_handler
 same "in a signal handler, on its own stack of 8 KiB" "$status $(grep -c '^SUMMARY: Kiln: double-free' "$folder/said")" "134 1"
