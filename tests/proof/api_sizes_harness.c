@@ -15,6 +15,11 @@
 #include "tests/proof/product.h"
 #include "tests/proof/proof.h"
 
+#include "allocator/api/stack.h"
+
+#undef KILN_CALLER /* a register that the model has not */
+#define KILN_CALLER() ((uintptr_t)nondet_uint64())
+
 #include "allocator/api/malloc.c"
 
 __extension__ typedef unsigned __int128 wide_t;

@@ -140,7 +140,7 @@ report exitcode=22:report=text ''
 same "KILN_OPTIONS after kiln_default_options" "$status $(grep -c '^SUMMARY: Kiln: double-free' "$folder/said")" "22 1"
 program=tests/report/preset_wrong_program
 report '' ''
-same "a wrong option of kiln_default_options" "$status $(sed 's/;.*//' "$folder/said" | head -n 1)" ""
+same "a wrong option of kiln_default_options" "$status $(head -n 1 "$folder/said" | sed "s|;.*||")" '2 kiln: kiln_default_options() has no option "exitcod"'
 program=tests/report/report_program
 
 # Situations.
