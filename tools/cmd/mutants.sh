@@ -25,7 +25,9 @@ Killers:
   seeds     the corpus, each input once
   fuzz      10 s of libFuzzer, from the inputs that were written by hand
   search    the exhaustive search of small machines
-  proof     the proofs (kiln prove) that involve what the patch changes
+  proof     the proofs (kiln prove) that involve what the patch changes; of those that differ in the
+            hardware page or the width alone, only the one of 4 KiB and 32 bits. So "lives" there
+            does not say that a proof of 64 bits would let it live
   api       of the Linux backend: libkiln.so, that is the malloc family, address-space limits,
             recorded runs, real programs
 
