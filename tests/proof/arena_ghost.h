@@ -239,6 +239,7 @@ static kiln_addr_t os_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
     (void)ctx, (void)use;
     PROOF_ASSERT(PATH != PATH_KEPT && PATH != PATH_BUMP, "L4: no fallback without need");
     PROOF_ASSERT(PATH == PATH_ANY || !heap_commit_asked, "L4: no fallback after a commit");
+    PROOF_ASSERT(WIDTH <= 32, "L4: who has 64 bits has no fallback");
     direct_asked = true;
     PROOF_ASSUME(PATH == PATH_ANY || PATH == PATH_SMALL);
     direct_start = grant(bytes);

@@ -142,6 +142,9 @@ void harness(void)
     kiln_arena_result_t result = kiln_arena_alloc_seed(&arena, proof_bytes);
     PROOF_ASSERT(arena.arena_used >= before.arena_used, "L2: arena_used never decreases");
     if (result.throw_reason) return; /* the program ends here, by contract */
+    PROOF_REACHED(has_g(result.addr, proof_bytes) && arena.heap_sys_bytes != before.heap_sys_bytes,
+                  "a request is served");
+    PROOF_REACHED(result.addr == 0, "a request is refused");
     if (ANY_ANSWER) {
         /* What an OS that lies cannot break; seed and go19 believe it all the rest. */
         PROOF_ASSERT(result.addr <= arena.mask && arena.arena_used <= arena.mask,

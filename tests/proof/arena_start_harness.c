@@ -58,6 +58,15 @@ static bool can_follow(void)
             arena.arena_start + arena.config.addr_max <= watcher.range_last);
 }
 
+/* in_last_page: is g in the rest of the last hardware page, behind all that the arena knows of what
+ * it reserved? */
+static bool in_last_page(void)
+{
+    kiln_addr_t end = arena.slack[1].end;
+    return arena.arena_reserved && !kiln_is_aligned(end, PHYS) && g >= end &&
+           kiln_round_down(g, PHYS) == kiln_round_down(end, PHYS);
+}
+
 static void judge_started(const char *why)
 {
     if (why) {
@@ -65,10 +74,18 @@ static void judge_started(const char *why)
                      "L4: an arena that cannot start holds nothing");
         return;
     }
-    for (unsigned i = 0; i < 2; i++)
-        if (has_g(arena.slack[i].start,
-                  kiln_arena_sub(&arena, arena.slack[i].end, arena.slack[i].start)))
-            ghost.rest = true;
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t bytes = kiln_arena_sub(&arena, arena.slack[i].end, arena.slack[i].start);
+        PROOF_ASSERT(bytes <= kiln_arena_unit(&arena) + arena.config.page_bytes,
+                     "L4: rounding costs less than two pages on either side");
+        if (has_g(arena.slack[i].start, bytes)) ghost.rest = true;
+    }
+    if (in_last_page()) {
+        PROOF_ASSERT(FOLLOW != KILN_FOLLOW_KILN && ghost.os != RESERVED,
+                     "the last hardware page: L4: its rest belongs to nobody");
+        ghost.rest = ghost.os == RESERVED;
+    }
+    PROOF_REACHED(true, "an arena starts");
     PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL, "L2: the rule holds after start-up");
     PROOF_ASSERT(FOLLOW != KILN_FOLLOW_KILN || can_follow(),
                  "L3: kiln starts no arena that the watcher cannot follow");

@@ -8,7 +8,7 @@
 
 /* --- arena_kept.c: of all remainders, the ghost's, and the one that was found ----------------- */
 
-static kiln_arena_region_t found;
+static kiln_arena_region_t found, found_then; /* as it is, and as it is to be */
 static unsigned kept_changes;
 
 kiln_arena_region_t *kiln_arena_kept_find(kiln_arena_t *a, uint64_t bytes)
@@ -24,7 +24,15 @@ kiln_arena_region_t *kiln_arena_kept_find(kiln_arena_t *a, uint64_t bytes)
     PROOF_ASSUME(found.end <= a->arena_alloc || a->arena_end <= found.start);
     if (has_g(found.start, found.end - found.start))
         PROOF_ASSUME(ghost.kept && ghost.kept_reserved == found.reserved);
+    found_then = found;
     return &found;
+}
+
+/* is_untouched: nobody but the functions of arena_kept.c changes a remainder. */
+static bool is_untouched(void)
+{
+    return found.start == found_then.start && found.end == found_then.end &&
+           found.reserved == found_then.reserved;
 }
 
 static void give_back(bool reserved)
@@ -38,12 +46,14 @@ static void give_back(bool reserved)
 void kiln_arena_kept_take(kiln_arena_t *a, kiln_arena_region_t *region, uint64_t bytes)
 {
     PROOF_ASSERT(region == &found, "a remainder that was found is taken from");
+    PROOF_ASSERT(is_untouched(), "L4: a remainder is cut by what takes from it alone");
     PROOF_ASSERT(bytes != 0 && bytes <= region->end - region->start &&
                      kiln_is_aligned(bytes, kiln_arena_unit(a)),
                  "what is taken lies in the remainder");
     kept_changes++;
     if (has_g(region->start, bytes)) ghost.kept = false;
     region->start += bytes;
+    found_then = *region;
     uint64_t rest_bytes = region->end - region->start;
     if (rest_bytes < kiln_arena_unit(a) && has_g(region->start, rest_bytes))
         give_back(region->reserved);
@@ -189,6 +199,14 @@ static void judge_failure(const kiln_arena_t *before, const ghost_t *ghost_befor
                  "L4: a failed request leaves the OS as it was");
 }
 
+/* may_be_nil: a request of `bytes` is refused without the fallback where there is none, and where
+ * the request makes no sense, with the rounding that it needs, at this width. */
+static bool may_be_nil(uint64_t bytes)
+{
+    return WIDTH > 32 || bytes == 0 || bytes > arena.mask - KILN_MIB(2) ||
+           !kiln_is_aligned(bytes, kiln_arena_unit(&arena));
+}
+
 void harness(void)
 {
     any_config(KILN_FOLLOW_KILN);
@@ -216,10 +234,14 @@ void harness(void)
     PROOF_ASSERT(result.throw_reason == NULL, "L4: kiln stops nobody");
     PROOF_ASSERT(arena.arena_used >= before.arena_used, "L2: arena_used never decreases");
     PROOF_ASSERT(arena.arena_start == before.arena_start, "arena_start is constant");
+    PROOF_ASSERT(is_untouched(), "L4: what is left of a remainder stays kept");
     if (result.addr != 0)
         judge_success(&result, bytes);
     else
         judge_failure(&before, &ghost_before);
+    PROOF_ASSERT(result.service != KILN_ARENA_NIL || may_be_nil(bytes),
+                 "L4: at 32 bits the fallback is asked before a request is refused");
+    PROOF_REACHED(result.addr != 0 || PATH == PATH_REFUSED, "a request is served, or refused");
     PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL, "L2: the rule of the arena holds");
     ghost_rule(false);
 }

@@ -5,7 +5,7 @@ source "$KILN_ROOT/tools/lib/cbmc.sh"
 
 usage() {
     cat <<'END_OF_USAGE'
-Usage: kiln prove [--quick] [--first] [--proofs] [--cover] [--planted] [NAME...]
+Usage: kiln prove [--quick] [--first] [--proofs] [--reach] [--cover] [--planted] [NAME...]
        kiln prove --list
        kiln prove --trace NAME
 
@@ -16,6 +16,8 @@ line "N passed, N failed". The first call fetches CBMC from Debian 13; nothing o
   --quick     only the proofs that tests/proof/proofs.txt calls quick
   --first     ends a proof with the first law that it refutes, which is sooner than with all
   --proofs    the proofs: each must have exactly the result that the table expects
+  --reach     no proof holds because its assumptions leave nothing: an input comes to the end of each,
+              and to the places on the way that its harness names
   --cover     coverage: each line of a harness and of the functions that it proves is reached by one
               of its proofs, or tests/proof/unreached.txt says why not
   --planted   negative controls: each bug of tests/proof/planted is refuted by the proof it names
@@ -23,7 +25,7 @@ line "N passed, N failed". The first call fetches CBMC from Debian 13; nothing o
   --trace     prints a counterexample of one proof, which is to be refuted, as a trace for
               `kiln replay`
 
-Without --proofs, --cover and --planted: all three, or with --quick the proofs alone. The logs are
+Without --proofs, --reach, --cover and --planted: all four, or with --quick the proofs alone. The logs are
 in the folder prove of Kiln's output folder (.kiln in the checkout). The exit status is 0 when all
 passed, 1 when not, 2 for a wrong argument or table.
 END_OF_USAGE
@@ -33,7 +35,8 @@ JOBS=2
 MEMORY_KIB=$((8 << 20))
 SECONDS_MAX=1500
 TABLE=tests/proof/proofs.txt
-FLAGS=(--c11 -I . --function harness --drop-unused-functions --verbosity 8)
+FLAGS=(--c11 -I . --drop-unused-functions --verbosity 8)
+ENTRY=harness           # the function that is proved
 SLICE=(--slice-formula) # what no assertion depends on is left out
 
 quick=0
@@ -52,15 +55,15 @@ for arg; do
     --first) first=1 ;;
     --list) list=1 ;;
     --trace) trace=1 ;;
-    --proofs | --cover | --planted) parts+=("${arg#--}") ;;
-    -*) kiln_bad_option prove "$arg" --quick --first --proofs --cover --planted --list --trace --help ;;
+    --proofs | --reach | --cover | --planted) parts+=("${arg#--}") ;;
+    -*) kiln_bad_option prove "$arg" --quick --first --proofs --reach --cover --planted --list --trace --help ;;
     '') kiln_usage "an empty NAME matches nothing; leave it out to run every proof" ;;
     *) wanted+=("$arg") ;;
     esac
 done
 if [[ ${#parts[@]} == 0 ]]; then
     parts=(proofs)
-    [[ $quick == 1 ]] || parts+=(cover planted)
+    [[ $quick == 1 ]] || parts+=(reach cover planted)
 fi
 has_part() {
     [[ " ${parts[*]} " == *" $1 "* ]]
@@ -153,8 +156,15 @@ model() {
     # shellcheck disable=SC2086 # several words each
     (cd "$folder" && : >"$results/groups/$BASHPID" && ulimit -v "$MEMORY_KIB" &&
         TMPDIR=$results/tmp exec nice timeout -k 10 "$SECONDS_MAX" "$KILN_CBMC" \
-        "${FLAGS[@]}" "${SLICE[@]}" "$@" ${flags[$name]} "tests/proof/${harness[$name]}" ${sources[$name]}) \
+        "${FLAGS[@]}" --function "$ENTRY" "${SLICE[@]}" "$@" ${flags[$name]} "tests/proof/${harness[$name]}" ${sources[$name]}) \
         >"$log" 2>&1 9>&- </dev/null
+}
+
+# laws_of LOG TEXT sets `laws` to the options that ask for the laws with TEXT alone, of those that
+# --show-properties listed.
+laws_of() {
+    mapfile -t laws < <(awk -v text="$2" '/^Property / { id = substr($2, 1, length($2) - 1) }
+        index($0, text) { print "--property"; print id }' "$1")
 }
 
 # refuted_lines LOG prints what was refuted.
@@ -185,6 +195,7 @@ judge() {
 if [[ $trace == 1 ]]; then
     SLICE=() # the trace shows it
     model "${chosen[0]}" "$KILN_ROOT" "$out/${chosen[0]}.json" --json-ui --trace --stop-on-fail --verbosity 4 || true
+    [[ -s $out/${chosen[0]}.json ]] || kiln_die "cbmc printed nothing; when this stays so, delete ${KILN_CBMC%/*}: it is fetched again"
     python3 tools/proof/trace.py "${chosen[0]}" <"$out/${chosen[0]}.json"
     exit
 fi
@@ -201,6 +212,23 @@ job_proofs() {
         return
     fi
     judge "$out/$1.log" "$status" "${expect[$1]}"
+}
+
+# job_reach NAME: each law named "reached: " is one that an input is to break.
+job_reach() {
+    local status=0 log=$out/$1.reach ENTRY=reach
+    local -a laws=() places=(tests/proof/reach.c -DREACH)
+    flags[$1]=${flags[$1]//--external-sat-solver tools\/proof\/cadical.sh/}
+    model "$1" "$KILN_ROOT" "$log" "${places[@]}" --show-properties || true
+    laws_of "$log" 'reached: '
+    if [[ ${#laws[@]} == 0 ]]; then
+        echo 0
+        echo "no place was found in $1: $(tail -n 1 "$log")"
+        return
+    fi
+    model "$1" "$KILN_ROOT" "$log" "${places[@]}" "${laws[@]}" || status=$?
+    judge "$log" "$status" 'refuted:reached: '
+    sed -n 's/^\[.*\(reached: .*\): SUCCESS$/no input gets there: \1/p' "$log"
 }
 
 # reached LOG... prints "HARNESS? FILE:LINE FUNCTION 0|1" for each line that cbmc looked for.
@@ -285,8 +313,7 @@ job_planted() {
     fi
     # Only the law that it names is asked for: an answer about each other one would cost as much.
     model "$name" "$tree" "$out/planted-$patch.log" --show-properties || true
-    mapfile -t laws < <(awk -v text="$text" '/^Property / { id = substr($2, 1, length($2) - 1) }
-        index($0, text) { print "--property"; print id }' "$out/planted-$patch.log")
+    laws_of "$out/planted-$patch.log" "$text"
     if [[ ${#laws[@]} == 0 ]]; then
         echo 0
         echo "$name has no law with '$text': $(tail -n 1 "$out/planted-$patch.log")"
@@ -296,6 +323,15 @@ job_planted() {
     rm -rf "$tree"
     judge "$out/planted-$patch.log" "$status" proved | sed -n 1p
     [[ $status == 10 ]] || echo "$name does not refute '$text' (status $status)"
+}
+
+# names_of PART ITEM prints the names with which a job can be had again, alone.
+names_of() {
+    case $1 in
+    cover) for name in "${chosen[@]}"; do [[ ${harness[$name]} != "$2" ]] || echo "$name"; done | xargs ;;
+    planted) sed -n 's/^proof: //p' "tests/proof/planted/$2.patch" ;;
+    *) echo "$2" ;;
+    esac
 }
 
 passed=0
@@ -316,13 +352,14 @@ finish() {
     printf '[%d/%d] %-7s %-32s %-7s %6d %5d s\n' $((passed + failed)) "$total" "$part" "$item" "$verdict" "${count:-0}" "$seconds"
     if [[ $verdict == FAILED ]]; then
         echo "${wrong:-nothing was looked at}"
-        echo "again alone: ./kiln prove --$part $([[ $part != proofs ]] || echo "$item"); logs: $out"
+        echo "again alone: ./kiln prove --$part $(names_of "$part" "$item"); logs: $out"
     fi
     table+=$(printf '%-8s %-32s %-7s %10d %8d' "$part" "$item" "$verdict" "${count:-0}" "$seconds")$'\n'
 }
 
 jobs_all=()
 if has_part proofs; then for name in "${chosen[@]}"; do jobs_all+=("proofs $name"); done; fi
+if has_part reach; then for name in "${chosen[@]}"; do jobs_all+=("reach $name"); done; fi
 if has_part cover; then
     mapfile -t harnesses < <(for name in "${chosen[@]}"; do echo "${harness[$name]}"; done | sort -u)
     for name in "${harnesses[@]}"; do jobs_all+=("cover $name"); done
