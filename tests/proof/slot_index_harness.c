@@ -50,6 +50,8 @@ static void prove_small(uint32_t class_idx)
         PROOF_ASSERT((uint64_t)slot_idx * slot_bytes == (size_t)offset,
                      "the offset is the start of that slot");
     }
+    if (kiln_span_slots_bytes(&span) == 0)
+        PROOF_ASSERT(slot_idx == UINT32_MAX, "a closed span has no slots");
     uint32_t some = nondet_below(kiln_size_classes[class_idx].slots);
     if (kiln_span_slots_bytes(&span) != 0)
         PROOF_ASSERT(kiln_span_slot_at(&span, (size_t)some * slot_bytes) == some,
