@@ -1,5 +1,5 @@
-/* reach.c - `kiln prove --reach` starts here instead of at a harness: that no input comes to its end
- * is to be refuted, and so is each PROOF_REACHED on the way. */
+/* reach.c - `kiln prove --reach` starts here instead of at a harness: that no input comes to its
+ * end is to be refuted, and so is each PROOF_REACHED on the way. */
 void harness(void);
 void reach(void);
 

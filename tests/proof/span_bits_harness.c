@@ -3,9 +3,9 @@
  * slot given back is free, and nothing else changes; and the rule holds again. OP is the operation.
  * One slot, any, is watched.
  *
- * With more slots than a word of free bits has, that `used` counts those that are out is not counted
- * over: a solver takes minutes for two sums of many bits. It follows: `used` changes by the slots
- * that were taken or given, which are as many, and no other slot changes. */
+ * With more slots than a word of free bits has, that `used` counts those that are out is not
+ * counted over: a solver takes minutes for two sums of many bits. It follows: `used` changes by the
+ * slots that were taken or given, which are as many, and no other slot changes. */
 #include "allocator/heap/span.c"
 #include "tests/proof/proof.h"
 
