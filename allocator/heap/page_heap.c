@@ -335,10 +335,11 @@ static void add_region(kiln_page_heap_t *heap, uintptr_t start, uintptr_t end)
         else
             end = region->end;
         *link = region->next;
-        heap->spare_region = region;
+        region->next = heap->spare_regions;
+        heap->spare_regions = region;
     }
-    kiln_region_t *region = heap->spare_region;
-    heap->spare_region = NULL;
+    kiln_region_t *region = heap->spare_regions;
+    heap->spare_regions = region->next;
     *region = (kiln_region_t){.next = heap->regions, .start = start, .end = end};
     heap->regions = region;
 }
@@ -347,10 +348,10 @@ static void add_region(kiln_page_heap_t *heap, uintptr_t start, uintptr_t end)
 static bool grow_by(kiln_page_heap_t *heap, uint64_t pages)
 {
     if (heap->arena_failed) return false;
-    if (!heap->spare_region)
-        heap->spare_region = kiln_meta_take(&heap->meta, sizeof *heap->spare_region);
+    if (!heap->spare_regions)
+        heap->spare_regions = kiln_meta_take(&heap->meta, sizeof *heap->spare_regions);
     kiln_span_t *run = take_record(heap, KILN_CLASS_LARGE);
-    if (!run || !heap->spare_region) {
+    if (!run || !heap->spare_regions) {
         if (run) give_record(heap, run);
         return false;
     }

@@ -58,7 +58,7 @@ typedef struct kiln_page_heap {
     kiln_span_t *spares[KILN_SIZE_CLASSES]; /* records that wait, by class */
     uint64_t records;                       /* all: waiting, of spans, of free runs */
     kiln_region_t *regions;                 /* joined where they touch */
-    kiln_region_t *spare_region;
+    kiln_region_t *spare_regions;           /* records that wait, of regions that were joined */
     uint64_t dirty_pages_max;
     uint64_t dirty_low;  /* fewest dirty pages since the idle policy last looked */
     uint64_t pages_back; /* how many pages came back since then */
