@@ -6,7 +6,8 @@
  * missing; what lies beyond them is in use. Trees are stubs that keep what is in which (what they
  * find is free_tree_harness.c's), the page map is its contract. One page, any, is watched: what
  * holds for it holds for each. OP is what is done to the middle, of KIND, between LEFT_KIND
- * and RIGHT_KIND; PHYS is the hardware page. */
+ * and RIGHT_KIND; PHYS is the hardware page. GROW is for the arena's answers: new pages behind the
+ * right one, before the left one, or apart. */
 #include "tests/proof/span.h"
 
 #include "allocator/heap/page_map.h"
@@ -17,7 +18,7 @@ static kiln_span_t *find(const kiln_page_map_t *map, uintptr_t addr);
 #include "allocator/heap/page_heap.c"
 #include "allocator/heap/span.c"
 
-enum { GIVE, CUT, DISCARD };
+enum { GIVE, CUT, DISCARD, TO_READY, JOIN_ALL, GROW };
 enum { LEFT, MIDDLE, RIGHT, SPARE, SPARE_TOO, RECORDS };
 
 /* Each an object of its own: cbmc is slow where a pointer may lead anywhere into an array. */
@@ -31,6 +32,7 @@ static kiln_arena_t arena;
 static uintptr_t page;              /* the page that is watched */
 static const kiln_span_t *map_says; /* where the page map leads from it */
 static bool page_is_ready;          /* as the OS has it */
+static bool refused;                /* a commit, or the arena */
 
 /* ---- what is where ---- */
 
@@ -120,6 +122,17 @@ void kiln_free_tree_remove(kiln_free_tree_t *tree, kiln_span_t *run)
     count_both();
 }
 
+kiln_span_t *kiln_free_tree_largest(const kiln_free_tree_t *tree)
+{
+    return kiln_free_tree_best(tree, 0);
+}
+
+kiln_span_t *kiln_free_tree_before(const kiln_free_tree_t *tree, const kiln_span_t *run)
+{
+    (void)tree, (void)run;
+    return NULL; /* the policy looks at no second run here */
+}
+
 /* Of the runs that are large enough any; that it is the best does not matter here. */
 kiln_span_t *kiln_free_tree_best(const kiln_free_tree_t *tree, uint32_t pages)
 {
@@ -158,10 +171,24 @@ void *kiln_meta_take(kiln_meta_t *meta, size_t bytes)
     return NULL;
 }
 
-kiln_arena_result_t kiln_arena_grow(kiln_arena_t *grown, uint64_t pages, uint64_t *out_bytes)
+/* What the arena gives if it is asked, chosen before all: clean, and Ready. */
+static kiln_region_t grown;
+static uint64_t grown_for;
+
+static bool is_grown(uintptr_t addr)
 {
-    (void)grown, (void)pages, (void)out_bytes;
-    return (kiln_arena_result_t){.addr = 0};
+    return addr - grown.start < grown.end - grown.start;
+}
+
+kiln_arena_result_t kiln_arena_grow(kiln_arena_t *asked, uint64_t pages, uint64_t *out_bytes)
+{
+    PROOF_ASSERT(OP == GROW && asked == &arena && pages == grown_for,
+                 "the arena is asked for what is missing");
+    refused = grown.start == grown.end;
+    if (refused) return (kiln_arena_result_t){.addr = 0};
+    PROOF_ASSUME(grown.end - grown.start >= bytes_of((uint32_t)pages));
+    *out_bytes = grown.end - grown.start;
+    return (kiln_arena_result_t){.addr = grown.start};
 }
 
 static const kiln_span_t *holder(void)
@@ -183,7 +210,10 @@ static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, b
     (void)ctx, (void)reserved, (void)use;
     PROOF_ASSERT(kiln_is_aligned(addr | bytes, PHYS) || PHYS < KILN_PAGE_BYTES,
                  "whole hardware pages are committed");
-    if (nondet_bool()) return KILN_OS_FAIL;
+    if (nondet_bool()) {
+        refused = true;
+        return KILN_OS_FAIL;
+    }
     if (page - addr < bytes) {
         PROOF_ASSERT(!page_is_ready, "what is Ready is not committed again");
         page_is_ready = true;
@@ -234,6 +264,19 @@ static void any_record(uint32_t number, uint8_t kind, uintptr_t base, uint32_t p
     heap.counts.taken += pages;
 }
 
+/* The arena gives nothing, or pages that touch [start, end) on either side or lie apart. */
+static void any_growth(uintptr_t start, uintptr_t end)
+{
+    if (OP != GROW) return;
+    grown.start = (uintptr_t)nondet_uint64();
+    grown.end = (uintptr_t)nondet_uint64();
+    PROOF_ASSUME(kiln_is_aligned(grown.start | grown.end, KILN_PAGE_BYTES));
+    PROOF_ASSUME(grown.start <= grown.end && grown.end < UINTPTR_MAX - PHYS);
+    PROOF_ASSUME(grown.start == grown.end || grown.start > 0);
+    PROOF_ASSUME(grown.end <= start || grown.start >= end);
+    PROOF_ASSUME((grown.end - grown.start + end - start) >> KILN_PAGE_SHIFT <= PAGES_MAX);
+}
+
 static void any_world(void)
 {
     heap.os = &os;
@@ -259,10 +302,15 @@ static void any_world(void)
     any_record(RIGHT, RIGHT_KIND, base + (uintptr_t)bytes_of(left + middle), right);
     heap.counts.peak = heap.counts.taken;
 
+    any_growth(base, base + (uintptr_t)all_bytes);
     page = (uintptr_t)nondet_uint64();
     PROOF_ASSUME(kiln_is_aligned(page, KILN_PAGE_BYTES));
     PROOF_ASSUME(holds(records[LEFT], page) || holds(records[MIDDLE], page) ||
-                 holds(records[RIGHT], page));
+                 holds(records[RIGHT], page) || is_grown(page));
+    if (is_grown(page)) {
+        page_is_ready = true;
+        return;
+    }
     map_says = find(NULL, page);
     page_is_ready = holder()->kind != KILN_SPAN_DISCARDED;
 }
@@ -344,15 +392,65 @@ static const kiln_span_t *cut_middle(void)
     return span;
 }
 
+static bool ready_middle(void)
+{
+    const kiln_span_t *run = to_ready(&heap, records[MIDDLE]);
+    PROOF_ASSERT((run == NULL) == refused, "NULL says that the OS refused");
+    if (run) PROOF_ASSERT(is_in(number_of(run), &heap.ready), "the answer is a Ready run");
+    return run != NULL;
+}
+
+static bool join_all(void)
+{
+    uint32_t pages = nondet_below(PAGES_MAX);
+    bool enough = heap.ready.pages + heap.discarded.pages >= pages;
+    const kiln_span_t *run = join_everything(&heap, pages);
+    PROOF_ASSERT(refused || !enough || !heap.discarded.root, "nothing stays discarded unasked");
+    if (run)
+        PROOF_ASSERT(run->kind == KILN_SPAN_READY && run->pages >= pages,
+                     "the answer is a Ready run that is large enough");
+    else
+        for (uint32_t i = 0; i < RECORDS; i++)
+            PROOF_ASSERT(!enough || !is_in(i, &heap.ready) || records[i]->pages < pages,
+                         "what is large enough is found");
+    return run != NULL;
+}
+
+static bool grow_any(void)
+{
+    static kiln_region_t region;
+    uint64_t taken = heap.counts.taken;
+    grown_for = nondet_below(PAGES_MAX) + 1;
+    heap.spare_regions = nondet_bool() ? &region : NULL;
+    bool can = heap.spare_regions && heap.spares[0];
+    bool done = grow_by(&heap, grown_for);
+    PROOF_ASSERT(done == (can && !refused), "false says that there was no memory");
+    uint64_t more = done ? (grown.end - grown.start) >> KILN_PAGE_SHIFT : 0;
+    PROOF_ASSERT(heap.counts.taken == taken + more, "taken counts what the arena gave");
+    if (done)
+        PROOF_ASSERT(heap.regions == &region && region.start == grown.start &&
+                         region.end == grown.end && !heap.spare_regions,
+                     "what the arena gave is remembered");
+    else if (is_grown(page))
+        PROOF_ASSUME(false); /* it is nobody's */
+    return done;
+}
+
 void harness(void)
 {
     any_world();
-    const kiln_span_t *before = holder(), *taken = NULL;
-    bool was_dirty = before->kind == KILN_SPAN_READY ? is_dirty(before, page) : in_use(before);
+    const kiln_span_t *before = is_grown(page) ? NULL : holder(), *taken = NULL;
+    bool was_dirty =
+        before && (before->kind == KILN_SPAN_READY ? is_dirty(before, page) : in_use(before));
 
+    bool done = true;
     if (OP == GIVE) kiln_page_heap_give(&heap, records[MIDDLE]);
-    if (OP == CUT) taken = cut_middle();
-    if (OP == DISCARD) (void)discard(&heap, records[MIDDLE]);
+    if (OP == CUT) done = (taken = cut_middle()) != NULL;
+    if (OP == DISCARD) done = discard(&heap, records[MIDDLE]);
+    if (OP == TO_READY) done = ready_middle();
+    if (OP == JOIN_ALL) done = join_all();
+    if (OP == GROW) done = grow_any();
+    PROOF_REACHED(done, "the operation is done");
     prove_page(was_dirty, taken);
     prove_neighbours();
     prove_counts();
