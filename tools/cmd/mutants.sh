@@ -26,8 +26,8 @@ Killers:
   fuzz      10 s of libFuzzer, from the inputs that were written by hand
   search    the exhaustive search of small machines
   proof     the proofs (kiln prove) that involve what the patch changes; of those that differ in the
-            hardware page or the width alone, only the one of 4 KiB and 32 bits. So "lives" there
-            does not say that a proof of 64 bits would let it live
+            hardware page or the width alone, only the one of 4 KiB and 32 bits, and, first, those
+            that the patch names (Proof: NAME)
   api       of the Linux backend: libkiln.so, that is the malloc family, address-space limits,
             recorded runs, real programs
 
@@ -88,6 +88,11 @@ reason_of() {
          on { printf "%s%s", sep, $0; sep = " " }' "$MUTANTS/$1.patch"
 }
 
+# proofs_of NAME prints the names of proofs that the patch asks for.
+proofs_of() {
+    [[ ! -f $MUTANTS/$1.patch ]] || sed -n 's/^Proof: //p' "$MUTANTS/$1.patch" | xargs
+}
+
 # file_of NAME prints the one file that the patch changes.
 file_of() {
     sed -n 's|^+++ b/||p' "$MUTANTS/$1.patch"
@@ -144,7 +149,7 @@ done
 # start NAME [MUTATED] starts a worker on $work/NAME.
 start() {
     bash "$KILN_ROOT/tools/mutants/worker.sh" "$work/$1" "$work/objects" "${2-}" "$work/$1.verdicts" \
-        "${by[@]}" >"$work/$1.log" 2>&1 &
+        "$(proofs_of "$1")" "${by[@]}" >"$work/$1.log" 2>&1 &
     running[$!]=$1
 }
 

@@ -1,16 +1,17 @@
 #!/bin/bash
-# tools/mutants/worker.sh TREE OBJECTS MUTATED OUT KILLER... - runs the killers on one tree.
+# tools/mutants/worker.sh TREE OBJECTS MUTATED OUT PROOFS KILLER... - runs the killers on one tree.
 #
 #   TREE     a copy of the checkout in which MUTATED, a file, differs; everything is built in it.
 #            MUTATED is empty for the correct twin, which makes OBJECTS, the objects that others use
 #   OUT      gets a line a killer: KILLER killed|lives|blind|error WHAT. `blind`: nothing that this
 #            killer runs sees the file, or it is not asked about it
+#   PROOFS   names of proofs that are tried before all others
 #
 # Each program has a time limit, a limit on memory, and a session that is ended with it.
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
 
-tree=$1 objects=$2 mutated=$3 out=$4
-shift 4
+tree=$1 objects=$2 mutated=$3 out=$4 first_proofs=$5
+shift 5
 jobs=1
 [[ -n $mutated ]] || jobs=$(nproc)
 session=''
@@ -195,9 +196,11 @@ kill_search() {
 }
 
 # proofs prints the names of the proofs that involve the mutated file, the quick ones first. Of those
-# that differ in the hardware page or the width alone, the one of 4 KiB and 32 bits stands for all.
+# that differ in the hardware page or the width alone, the one of 4 KiB and 32 bits stands for all,
+# but for those that the patch names.
 proofs() {
     local line files flags needs
+    tr ' ' '\n' <<<"$first_proofs"
     while IFS= read -r line; do
         files=$(grep -oE '[a-z0-9_/]+\.c' <<<"$line" | sed '/\//!s|^|tests/proof/|')
         flags=$(grep -oE -e '-D[^ "]+' <<<"$line" || true)
@@ -219,6 +222,7 @@ kill_proof() {
     mkdir -p .kiln
     [[ -e .kiln/cbmc-trixie ]] || ln -s "$KILN_OUT/cbmc-trixie" .kiln/cbmc-trixie
     while read -r name; do
+        [[ -n $name ]] || continue
         seen=1
         status=0
         limited 600 bash tools/cmd/prove.sh --proofs --first "$name" || status=$?

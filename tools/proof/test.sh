@@ -1,6 +1,6 @@
 #!/bin/bash
-# tools/proof/test.sh - the phase `prove` of `kiln test`: the quick proofs, and the counterexamples
-# replayed. Ends with "N passed, N failed", both together.
+# tools/proof/test.sh - the phase `prove` of `kiln test`: the quick proofs, counterexamples replayed,
+# and a proof about nothing seen. Ends with "N passed, N failed", all together.
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
 
 passed=0
@@ -17,5 +17,6 @@ part() {
 }
 part "$KILN_ROOT/kiln" prove --quick
 part bash "$KILN_ROOT/tests/proof/replay_test.sh"
+part bash "$KILN_ROOT/tests/proof/reach_test.sh"
 echo "$passed passed, $failed failed"
 ((failed == 0))
