@@ -159,6 +159,7 @@ static void handle_step(int number, siginfo_t *info, void *context)
 #endif
     for (unsigned i = 0; i < KILN_UNWIND_REGISTERS; i++)
         frame.registers[i] = (uintptr_t)from[of[i]];
+    walked.pcs[0] = frame.registers[KILN_UNWIND_PC]; /* which may be in the test itself */
     walked.count = 1;
     while (walked.count < KILN_STACK_FRAMES_MAX && kiln_unwind_step(&frame, &everything))
         walked.pcs[walked.count++] = frame.registers[KILN_UNWIND_PC];
