@@ -141,7 +141,8 @@ void harness(void)
                  (proof_bytes > kiln_arena_left(&arena)) == (PATH != PATH_BUMP));
     kiln_arena_result_t result = kiln_arena_alloc_seed(&arena, proof_bytes);
     PROOF_ASSERT(arena.arena_used >= before.arena_used, "L2: arena_used never decreases");
-    if (result.throw_reason) { /* the program ends here, by contract; but not for a lost page */
+    /* The program ends here, by contract; but not for a block off its page. */
+    if (result.throw_reason) {
         PROOF_ASSERT(ANY_ANSWER || kiln_is_aligned(arena.arena_alloc, arena.config.page_bytes),
                      "L1: nobody is stopped for a block that is not page aligned");
         return;

@@ -172,6 +172,12 @@ refuted_lines() {
     grep -E '^\[.*: FAILURE$' "$1" || true
 }
 
+# no_answer LOG STATUS prints how cbmc ended without one, and the remedy where it cannot run at all.
+no_answer() {
+    echo "cbmc ended with status $2: $(grep -iE 'error|bad_alloc|no property' "$1" | tail -n 1 | grep . || tail -n 1 "$1")"
+    [[ $2 != 126 && $2 != 127 ]] || echo "it cannot run: delete ${KILN_CBMC%/run/*}, and it is fetched again"
+}
+
 # judge LOG STATUS EXPECT prints the number of properties, and why the result is not what was
 # expected, if it is not.
 judge() {
@@ -182,7 +188,7 @@ judge() {
     if [[ $status == 124 || $status == 137 ]]; then
         echo "no answer in $SECONDS_MAX s, or killed"
     elif [[ $status != 0 && $status != 10 || ${count:-0} == 0 ]]; then
-        echo "cbmc ended with status $status: $(grep -iE 'error|bad_alloc|no property' "$log" | tail -n 1)"
+        no_answer "$log" "$status"
     elif [[ $expected == proved ]]; then
         [[ -z $refuted ]] || printf 'refuted:\n%s\n' "$refuted"
     elif [[ -z $refuted ]]; then
@@ -194,8 +200,8 @@ judge() {
 
 if [[ $trace == 1 ]]; then
     SLICE=() # the trace shows it
-    model "${chosen[0]}" "$KILN_ROOT" "$out/${chosen[0]}.json" --json-ui --trace --stop-on-fail --verbosity 4 || true
-    [[ -s $out/${chosen[0]}.json ]] || kiln_die "cbmc printed nothing; when this stays so, delete ${KILN_CBMC%/*}: it is fetched again"
+    model "${chosen[0]}" "$KILN_ROOT" "$out/${chosen[0]}.json" --json-ui --trace --stop-on-fail --verbosity 4 || status=$?
+    [[ ${status:-0} == 0 || $status == 10 ]] || kiln_die "$(no_answer "$out/${chosen[0]}.json" "$status")"
     python3 tools/proof/trace.py "${chosen[0]}" <"$out/${chosen[0]}.json"
     exit
 fi
@@ -214,11 +220,16 @@ job_proofs() {
     judge "$out/$1.log" "$status" "${expect[$1]}"
 }
 
+# built_in_solver NAME: where an answer, and no proof, is looked for, cbmc's own is the better one.
+built_in_solver() {
+    flags[$1]=${flags[$1]//--external-sat-solver tools\/proof\/cadical.sh/}
+}
+
 # job_reach NAME: each law named "reached: " is one that an input is to break.
 job_reach() {
     local status=0 log=$out/$1.reach ENTRY=reach
     local -a laws=() places=(tests/proof/reach.c -DREACH)
-    flags[$1]=${flags[$1]//--external-sat-solver tools\/proof\/cadical.sh/}
+    built_in_solver "$1"
     model "$1" "$KILN_ROOT" "$log" "${places[@]}" --show-properties || true
     laws_of "$log" 'reached: '
     if [[ ${#laws[@]} == 0 ]]; then
@@ -276,7 +287,7 @@ job_cover() {
     for name in "${chosen[@]}"; do
         [[ ${harness[$name]} == "$1" && -n $missing ]] || continue
         status=0
-        flags[$name]=${flags[$name]//--external-sat-solver tools\/proof\/cadical.sh/}
+        built_in_solver "$name"
         model "$name" "$KILN_ROOT" "$out/$name.cover" -DCOVER --cover location --no-standard-checks || status=$?
         if [[ $status != 0 ]]; then
             echo 0
