@@ -34,6 +34,11 @@ const char *kiln_version(void);
  * visible (-rdynamic); one that links it, or libkiln.a, needs nothing. */
 const char *kiln_default_options(void);
 
+/* kiln_check_heap looks at every block of a hardened heap, live and freed, reports each that was
+ * written where it must not have been, and gives how many were (where halt_on_error=0 lets it come
+ * back). Under profile=fast it sees nothing. Other threads may go on. */
+size_t kiln_check_heap(void);
+
 /* C23. `bytes` (and `align`) are those that the block was asked for with; NULL is allowed. */
 void free_sized(void *block, size_t bytes);
 void free_aligned_sized(void *block, size_t align, size_t bytes);

@@ -24,55 +24,52 @@ static kiln_report_kind_t kind_of(size_t bytes)
 
 /* What is answered where there is no memory: NULL, and where the user wants one a report. `bytes`
  * is SIZE_MAX where the size that was asked for has no such number. */
-static __attribute__((noinline, cold)) void *refuse(const char *call, uintptr_t caller,
-                                                    size_t bytes)
+static __attribute__((noinline, cold)) void *refuse(kiln_site_t site, size_t bytes)
 {
     if (!kiln_report_options.may_return_null)
-        kiln_report_refused(kind_of(bytes), call, caller, 0, bytes);
+        kiln_report_refused(kind_of(bytes), site.call, site.caller, 0, bytes);
     errno = ENOMEM;
     return NULL;
 }
 
 /* The same, for count * bytes that no size holds. */
-static __attribute__((noinline, cold)) void *refuse_product(const char *call, uintptr_t caller)
+static __attribute__((noinline, cold)) void *refuse_product(kiln_site_t site)
 {
     if (!kiln_report_options.may_return_null)
-        kiln_report_refused(KILN_REPORT_CALLOC_OVERFLOW, call, caller, 0, SIZE_MAX);
+        kiln_report_refused(KILN_REPORT_CALLOC_OVERFLOW, site.call, site.caller, 0, SIZE_MAX);
     errno = ENOMEM;
     return NULL;
 }
 
-static inline void *or_no_memory(void *block, const char *call, uintptr_t caller, size_t bytes)
+static inline void *or_no_memory(void *block, kiln_site_t site, size_t bytes)
 {
-    return __builtin_expect(block != NULL, 1) ? block : refuse(call, caller, bytes);
+    return __builtin_expect(block != NULL, 1) ? block : refuse(site, bytes);
 }
 
-static __attribute__((noinline)) void *malloc_slow(size_t bytes, uintptr_t caller)
+static __attribute__((noinline)) void *malloc_slow(size_t bytes, kiln_site_t site)
 {
-    return or_no_memory(kiln_process_malloc_slow(bytes), "malloc", caller, bytes);
+    return or_no_memory(kiln_process_malloc_slow(bytes, site), site, bytes);
 }
 
 /* The common path ends with a call, not with one that must be returned from: it has no frame. */
 KILN_EXPORT void *malloc(size_t bytes)
 {
     void *block = kiln_process_malloc_fast(bytes);
-    return __builtin_expect(block != NULL, 1) ? block : malloc_slow(bytes, KILN_CALLER());
+    return __builtin_expect(block != NULL, 1) ? block : malloc_slow(bytes, KILN_SITE("malloc"));
 }
 
 KILN_EXPORT void free(void *block)
 {
-    kiln_process_free(block, "free", KILN_CALLER());
+    kiln_process_free(block, KILN_SITE("free"));
 }
 
-static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, uintptr_t caller)
+static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, kiln_site_t site)
 {
-    kiln_visit_t visit = kiln_process_enter();
-    void *block = visit.heap ? kiln_heap_calloc(visit.heap, visit.cache, count, bytes) : NULL;
-    kiln_process_leave(visit);
+    void *block = kiln_process_calloc(count, bytes, site);
     size_t all_bytes;
     if (__builtin_expect(block != NULL, 1)) return block;
-    if (__builtin_mul_overflow(count, bytes, &all_bytes)) return refuse_product("calloc", caller);
-    return refuse("calloc", caller, all_bytes);
+    if (__builtin_mul_overflow(count, bytes, &all_bytes)) return refuse_product(site);
+    return refuse(site, all_bytes);
 }
 
 KILN_EXPORT void *calloc(size_t count, size_t bytes)
@@ -80,70 +77,67 @@ KILN_EXPORT void *calloc(size_t count, size_t bytes)
     size_t all_bytes;
     bool fits = !__builtin_mul_overflow(count, bytes, &all_bytes);
     void *block = fits ? kiln_process_zeroed_fast(all_bytes) : NULL;
-    return __builtin_expect(block != NULL, 1) ? block : calloc_slow(count, bytes, KILN_CALLER());
+    return __builtin_expect(block != NULL, 1) ? block : calloc_slow(count, bytes, KILN_SITE("calloc"));
 }
 
-static void *resize(void *block, size_t bytes, const char *call, uintptr_t caller)
+static void *resize(void *block, size_t bytes, kiln_site_t site)
 {
-    if (!block) return or_no_memory(kiln_process_malloc(bytes), call, caller, bytes);
+    if (!block) return or_no_memory(kiln_process_malloc(bytes, site), site, bytes);
     if (bytes == 0) {
-        kiln_process_free(block, call, caller);
+        kiln_process_free(block, site);
         return NULL;
     }
-    kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
-    kiln_visit_t visit = kiln_process_enter();
-    void *resized =
-        visit.heap ? kiln_heap_realloc(visit.heap, visit.cache, block, bytes, &misuse) : NULL;
-    kiln_process_leave(visit);
+    kiln_misuse_t misuse;
+    void *resized = kiln_process_realloc(block, bytes, site, &misuse);
     if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0)) {
-        kiln_report_misuse(misuse, call, caller, block, 0, 0);
         errno = EINVAL;
         return NULL;
     }
-    return or_no_memory(resized, call, caller, bytes);
+    return or_no_memory(resized, site, bytes);
 }
 
 KILN_EXPORT void *realloc(void *block, size_t bytes)
 {
-    return resize(block, bytes, "realloc", KILN_CALLER());
+    return resize(block, bytes, KILN_SITE("realloc"));
 }
 
 KILN_EXPORT void *reallocarray(void *block, size_t count, size_t bytes)
 {
     size_t all_bytes;
     if (__builtin_mul_overflow(count, bytes, &all_bytes))
-        return refuse_product("reallocarray", KILN_CALLER());
-    return resize(block, all_bytes, "reallocarray", KILN_CALLER());
+        return refuse_product(KILN_SITE("reallocarray"));
+    return resize(block, all_bytes, KILN_SITE("reallocarray"));
 }
 
-static void *aligned(size_t align, size_t bytes, const char *call, uintptr_t caller)
+static void *aligned(size_t align, size_t bytes, kiln_site_t site)
 {
     if (!kiln_is_power_of_two(align)) {
         if (!kiln_report_options.may_return_null)
-            kiln_report_refused(KILN_REPORT_BAD_ALIGNMENT, call, caller, align, bytes);
+            kiln_report_refused(KILN_REPORT_BAD_ALIGNMENT, site.call, site.caller, align, bytes);
         errno = EINVAL;
         return NULL;
     }
-    return or_no_memory(kiln_process_aligned(align, bytes), call, caller, bytes);
+    return or_no_memory(kiln_process_aligned(align, bytes, site), site, bytes);
 }
 
 KILN_EXPORT void *aligned_alloc(size_t align, size_t bytes)
 {
-    return aligned(align, bytes, "aligned_alloc", KILN_CALLER());
+    return aligned(align, bytes, KILN_SITE("aligned_alloc"));
 }
 
 KILN_EXPORT void *memalign(size_t align, size_t bytes)
 {
-    return aligned(align, bytes, "memalign", KILN_CALLER());
+    return aligned(align, bytes, KILN_SITE("memalign"));
 }
 
 KILN_EXPORT int posix_memalign(void **out_block, size_t align, size_t bytes)
 {
     if (!kiln_is_power_of_two(align) || align < sizeof(void *)) return EINVAL;
-    void *block = kiln_process_aligned(align, bytes);
+    kiln_site_t site = KILN_SITE("posix_memalign");
+    void *block = kiln_process_aligned(align, bytes, site);
     if (!block) {
         if (!kiln_report_options.may_return_null)
-            kiln_report_refused(kind_of(bytes), "posix_memalign", KILN_CALLER(), align, bytes);
+            kiln_report_refused(kind_of(bytes), site.call, site.caller, align, bytes);
         return ENOMEM;
     }
     *out_block = block;
@@ -152,49 +146,43 @@ KILN_EXPORT int posix_memalign(void **out_block, size_t align, size_t bytes)
 
 KILN_EXPORT void *valloc(size_t bytes)
 {
-    return aligned(getauxval(AT_PAGESZ), bytes, "valloc", KILN_CALLER());
+    return aligned(getauxval(AT_PAGESZ), bytes, KILN_SITE("valloc"));
 }
 
 /* Whole pages, and at least one. */
 KILN_EXPORT void *pvalloc(size_t bytes)
 {
     size_t page_bytes = getauxval(AT_PAGESZ);
-    if (bytes > PTRDIFF_MAX) return refuse("pvalloc", KILN_CALLER(), bytes);
+    if (bytes > PTRDIFF_MAX) return refuse(KILN_SITE("pvalloc"), bytes);
     size_t whole_bytes = bytes == 0 ? page_bytes : (size_t)kiln_round_up(bytes, page_bytes);
-    return aligned(page_bytes, whole_bytes, "pvalloc", KILN_CALLER());
+    return aligned(page_bytes, whole_bytes, KILN_SITE("pvalloc"));
 }
 
 KILN_EXPORT size_t malloc_usable_size(void *block)
 {
-    if (!block) return 0;
-    kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
-    kiln_visit_t visit = kiln_process_enter();
-    size_t bytes = visit.heap ? kiln_heap_usable(visit.heap, block, &misuse) : 0;
-    kiln_process_leave(visit);
-    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
-        kiln_report_misuse(misuse, "malloc_usable_size", KILN_CALLER(), block, 0, 0);
-    return bytes;
+    return block ? kiln_process_usable(block, KILN_SITE("malloc_usable_size")) : 0;
 }
 
 KILN_EXPORT void free_sized(void *block, size_t bytes)
 {
-    kiln_process_free_sized(block, 0, bytes, "free_sized", KILN_CALLER());
+    kiln_process_free_sized(block, 0, bytes, KILN_SITE("free_sized"));
 }
 
 KILN_EXPORT void free_aligned_sized(void *block, size_t align, size_t bytes)
 {
-    kiln_process_free_sized(block, align, bytes, "free_aligned_sized", KILN_CALLER());
+    kiln_process_free_sized(block, align, bytes, KILN_SITE("free_aligned_sized"));
 }
 
 KILN_EXPORT void cfree(void *block)
 {
-    kiln_process_free(block, "cfree", KILN_CALLER());
+    kiln_process_free(block, KILN_SITE("cfree"));
 }
 
 KILN_EXPORT int malloc_trim(size_t pad_bytes)
 {
     kiln_visit_t visit = kiln_process_enter();
     if (visit.cache) kiln_heap_flush(visit.heap, visit.cache); /* of other threads it cannot */
+    if (kiln_thread.hardened) kiln_harden_flush(kiln_process_hardened, kiln_thread.hardened);
     bool trimmed = visit.heap && kiln_heap_trim(visit.heap, pad_bytes);
     kiln_process_leave(visit);
     return trimmed;
@@ -217,7 +205,7 @@ void *libc_malloc(size_t bytes)
 
 void libc_free(void *block)
 {
-    kiln_process_free(block, "free", KILN_CALLER());
+    kiln_process_free(block, KILN_SITE("free"));
 }
 
 void *libc_calloc(size_t count, size_t bytes)
@@ -227,7 +215,7 @@ void *libc_calloc(size_t count, size_t bytes)
 
 void *libc_realloc(void *block, size_t bytes)
 {
-    return resize(block, bytes, "realloc", KILN_CALLER());
+    return resize(block, bytes, KILN_SITE("realloc"));
 }
 
 void *libc_memalign(size_t align, size_t bytes)

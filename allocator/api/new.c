@@ -23,9 +23,9 @@ extern new_handler_t get_new_handler(void) __asm__("_ZSt15get_new_handlerv") __a
 extern void throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak));
 extern void *find_symbol(void *from, const char *name) __asm__("dlsym") __attribute__((weak));
 
-static void *allocate(size_t align, size_t bytes)
+static void *allocate(size_t align, size_t bytes, kiln_site_t site)
 {
-    return align == 0 ? kiln_process_malloc(bytes) : kiln_process_aligned(align, bytes);
+    return align == 0 ? kiln_process_malloc(bytes, site) : kiln_process_aligned(align, bytes, site);
 }
 
 static new_handler_t current_handler(void)
@@ -36,22 +36,22 @@ static new_handler_t current_handler(void)
 /* As the standard says: ask the handler, which frees something, throws, or does not return, and
  * try again; without one throw std::bad_alloc. Both may unwind through this function. */
 __attribute__((noinline, cold)) static void *allocate_slow(size_t align, size_t bytes,
-                                                           uintptr_t caller)
+                                                           kiln_site_t site)
 {
     new_handler_t handler;
     while ((handler = current_handler()) != NULL) {
         handler();
-        void *block = allocate(align, bytes);
+        void *block = allocate(align, bytes, site);
         if (block) return block;
     }
     if (throw_bad_alloc) throw_bad_alloc();
-    kiln_report_no_memory(bytes, caller);
+    kiln_report_no_memory(bytes, site.caller);
 }
 
-static inline void *allocate_or_throw(size_t align, size_t bytes, uintptr_t caller)
+static inline void *allocate_or_throw(size_t align, size_t bytes, kiln_site_t site)
 {
-    void *block = allocate(align, bytes);
-    return __builtin_expect(block != NULL, 1) ? block : allocate_slow(align, bytes, caller);
+    void *block = allocate(align, bytes, site);
+    return __builtin_expect(block != NULL, 1) ? block : allocate_slow(align, bytes, site);
 }
 
 /* operator new(nothrow) asks the handler as well, and is to return NULL when that throws. C cannot
@@ -72,9 +72,9 @@ allocate_slow_nothrow(size_t align, size_t bytes, const void *nothrow, const cha
 }
 
 static inline void *allocate_nothrow(size_t align, size_t bytes, const void *nothrow,
-                                     const char *name)
+                                     const char *name, kiln_site_t site)
 {
-    void *block = allocate(align, bytes);
+    void *block = allocate(align, bytes, site);
     if (__builtin_expect(block != NULL, 1)) return block;
     return allocate_slow_nothrow(align, bytes, nothrow, name);
 }
@@ -108,108 +108,108 @@ KILN_EXPORT void delete_array_sized_aligned(void *, size_t, size_t) __asm__("_Zd
 
 void *new_one(size_t bytes)
 {
-    return allocate_or_throw(0, bytes, KILN_CALLER());
+    return allocate_or_throw(0, bytes, KILN_SITE("operator new"));
 }
 
 void *new_array(size_t bytes)
 {
-    return allocate_or_throw(0, bytes, KILN_CALLER());
+    return allocate_or_throw(0, bytes, KILN_SITE("operator new[]"));
 }
 
 void *new_one_nothrow(size_t bytes, const void *nothrow)
 {
-    return allocate_nothrow(0, bytes, nothrow, "_Znw" SIZE NOTHROW);
+    return allocate_nothrow(0, bytes, nothrow, "_Znw" SIZE NOTHROW, KILN_SITE("operator new"));
 }
 
 void *new_array_nothrow(size_t bytes, const void *nothrow)
 {
-    return allocate_nothrow(0, bytes, nothrow, "_Zna" SIZE NOTHROW);
+    return allocate_nothrow(0, bytes, nothrow, "_Zna" SIZE NOTHROW, KILN_SITE("operator new[]"));
 }
 
 void *new_one_aligned(size_t bytes, size_t align)
 {
-    return allocate_or_throw(align, bytes, KILN_CALLER());
+    return allocate_or_throw(align, bytes, KILN_SITE("operator new"));
 }
 
 void *new_array_aligned(size_t bytes, size_t align)
 {
-    return allocate_or_throw(align, bytes, KILN_CALLER());
+    return allocate_or_throw(align, bytes, KILN_SITE("operator new[]"));
 }
 
 void *new_one_aligned_nothrow(size_t bytes, size_t align, const void *nothrow)
 {
-    return allocate_nothrow(align, bytes, nothrow, "_Znw" SIZE ALIGN NOTHROW);
+    return allocate_nothrow(align, bytes, nothrow, "_Znw" SIZE ALIGN NOTHROW, KILN_SITE("operator new"));
 }
 
 void *new_array_aligned_nothrow(size_t bytes, size_t align, const void *nothrow)
 {
-    return allocate_nothrow(align, bytes, nothrow, "_Zna" SIZE ALIGN NOTHROW);
+    return allocate_nothrow(align, bytes, nothrow, "_Zna" SIZE ALIGN NOTHROW, KILN_SITE("operator new[]"));
 }
 
 void delete_one(void *block)
 {
-    kiln_process_free(block, "operator delete", KILN_CALLER());
+    kiln_process_free(block, KILN_SITE("operator delete"));
 }
 
 void delete_array(void *block)
 {
-    kiln_process_free(block, "operator delete[]", KILN_CALLER());
+    kiln_process_free(block, KILN_SITE("operator delete[]"));
 }
 
 void delete_one_nothrow(void *block, const void *nothrow)
 {
     (void)nothrow;
-    kiln_process_free(block, "operator delete", KILN_CALLER());
+    kiln_process_free(block, KILN_SITE("operator delete"));
 }
 
 void delete_array_nothrow(void *block, const void *nothrow)
 {
     (void)nothrow;
-    kiln_process_free(block, "operator delete[]", KILN_CALLER());
+    kiln_process_free(block, KILN_SITE("operator delete[]"));
 }
 
 void delete_one_sized(void *block, size_t bytes)
 {
-    kiln_process_free_sized(block, 0, bytes, "operator delete", KILN_CALLER());
+    kiln_process_free_sized(block, 0, bytes, KILN_SITE("operator delete"));
 }
 
 void delete_array_sized(void *block, size_t bytes)
 {
-    kiln_process_free_sized(block, 0, bytes, "operator delete[]", KILN_CALLER());
+    kiln_process_free_sized(block, 0, bytes, KILN_SITE("operator delete[]"));
 }
 
 void delete_one_aligned(void *block, size_t align)
 {
     (void)align;
-    kiln_process_free(block, "operator delete", KILN_CALLER());
+    kiln_process_free(block, KILN_SITE("operator delete"));
 }
 
 void delete_array_aligned(void *block, size_t align)
 {
     (void)align;
-    kiln_process_free(block, "operator delete[]", KILN_CALLER());
+    kiln_process_free(block, KILN_SITE("operator delete[]"));
 }
 
 void delete_one_aligned_nothrow(void *block, size_t align, const void *nothrow)
 {
     (void)align;
     (void)nothrow;
-    kiln_process_free(block, "operator delete", KILN_CALLER());
+    kiln_process_free(block, KILN_SITE("operator delete"));
 }
 
 void delete_array_aligned_nothrow(void *block, size_t align, const void *nothrow)
 {
     (void)align;
     (void)nothrow;
-    kiln_process_free(block, "operator delete[]", KILN_CALLER());
+    kiln_process_free(block, KILN_SITE("operator delete[]"));
 }
 
 void delete_one_sized_aligned(void *block, size_t bytes, size_t align)
 {
-    kiln_process_free_sized(block, align, bytes, "operator delete", KILN_CALLER());
+    kiln_process_free_sized(block, align, bytes, KILN_SITE("operator delete"));
 }
 
 void delete_array_sized_aligned(void *block, size_t bytes, size_t align)
 {
-    kiln_process_free_sized(block, align, bytes, "operator delete[]", KILN_CALLER());
+    kiln_process_free_sized(block, align, bytes, KILN_SITE("operator delete[]"));
 }

@@ -31,6 +31,13 @@ static const choice_t form_words[] = {
     {NULL, 0},
 };
 
+static const choice_t profile_words[] = {
+    {"fast", KILN_PROFILE_FAST},
+    {"hardened", KILN_PROFILE_HARDENED},
+    {"fuzz", KILN_PROFILE_FUZZ},
+    {NULL, 0},
+};
+
 static const choice_t tool_words[] = {{"Kiln", 0}, {"AddressSanitizer", 1}, {NULL, 0}};
 
 /* In the order of the alphabet. `given` is a bool that says that the option was set, or 0. */
@@ -48,6 +55,9 @@ static const struct option {
      "0|1", "1", "a report ends the process by SIGABRT; else by exitcode"},
     {"allocator_may_return_null", OPTION_SWITCH, AT(report.may_return_null), 0, 1, NULL, "0|1", "1",
      "malloc answers NULL where there is no memory, or the size is absurd; else a report"},
+    {"check_at_exit", OPTION_SWITCH, AT(check_at_exit), AT(has_check_at_exit), 1, NULL, "0|1",
+     "1 with profile=fuzz, else 0",
+     "a hardened heap looks at all of its blocks when the program ends"},
     {"dedup_token_length", OPTION_NUMBER, AT(report.dedup_token_length), 0, 64, NULL, "N", "0",
      "each stack is followed by a line DEDUP_TOKEN of N functions"},
     {"exitcode", OPTION_NUMBER, AT(report.exitcode), AT(has_exitcode), 255, NULL, "N", "1",
@@ -69,6 +79,13 @@ static const struct option {
      "reports go to FILE.PID, and JSON to FILE.PID.json; stdout and stderr are those"},
     {"malloc_context_size", OPTION_NUMBER, AT(report.malloc_context_size), 0, 64, NULL, "N", "16",
      "frames kept of where a block was allocated and freed"},
+    {"profile", OPTION_WORD, AT(profile), 0, 0, profile_words, "fast|hardened|fuzz", "fast",
+     "what the heap sees: wrong frees; also damaged and freed blocks; also repeatable, with stacks"},
+    {"quarantine_blocks", OPTION_NUMBER, AT(quarantine_blocks), AT(has_quarantine_blocks), 1024,
+     NULL, "N", "32, with profile=fuzz 1024",
+     "freed blocks of a size that a thread keeps from being used again, at most"},
+    {"quarantine_bytes", OPTION_NUMBER, AT(quarantine_bytes), AT(has_quarantine_bytes), UINT32_MAX,
+     NULL, "N", "8192, with profile=fuzz 262144", "the same in bytes; 0 keeps none"},
     {"record", OPTION_PATH, AT(record), 0, 0, NULL, "FILE", "",
      "writes what the OS answers the heap into FILE, for `kiln replay`; an existing FILE is left "
      "alone and nothing is recorded"},
@@ -76,6 +93,8 @@ static const struct option {
      "how a report is written; JSON is one object on one line"},
     {"report_as", OPTION_WORD, AT(report.as_asan), 0, 0, tool_words, "Kiln|AddressSanitizer",
      "Kiln", "the name that tools look for in the text, and whose words it uses for kinds"},
+    {"seed", OPTION_NUMBER, AT(seed), AT(has_seed), UINT64_MAX, NULL, "N",
+     "drawn, with profile=fuzz 0", "decides where blocks of a hardened heap lie"},
     {"stats", OPTION_SWITCH, AT(stats), 0, 1, NULL, "0|1", "0",
      "prints the heap's figures when the program ends"},
     {"symbolize", OPTION_SWITCH, AT(report.symbolize), 0, 1, NULL, "0|1", "1",

@@ -18,7 +18,18 @@
 
 enum { KILN_OPTIONS_PATH_MAX_BYTES = 4096 };
 
+typedef enum kiln_profile {
+    KILN_PROFILE_FAST,
+    KILN_PROFILE_HARDENED,
+    KILN_PROFILE_FUZZ,
+} kiln_profile_t;
+
 typedef struct kiln_options {
+    uint64_t profile; /* kiln_profile_t */
+    uint64_t seed;    /* of a hardened heap */
+    uint64_t quarantine_blocks, quarantine_bytes; /* of a size, of one thread */
+    bool check_at_exit;
+    bool has_seed, has_quarantine_blocks, has_quarantine_bytes, has_check_at_exit;
     char record[KILN_OPTIONS_PATH_MAX_BYTES]; /* NUL-terminated; empty: no recording */
     uint64_t idle_bytes;                      /* see kiln_heap_config_t */
     bool has_idle_bytes;                      /* else the default stays */

@@ -2,6 +2,7 @@
 
 #include "allocator/api/limit.h"
 #include "allocator/api/options.h"
+#include "allocator/api/profile.h"
 #include "allocator/api/recording.h"
 #include "allocator/api/report.h"
 #include "allocator/api/segv.h"
@@ -16,6 +17,7 @@
 #include <sys/single_threaded.h>
 
 kiln_heap_t kiln_process_heap;
+kiln_harden_t *kiln_process_hardened;
 _Thread_local kiln_thread_t kiln_thread __attribute__((tls_model("initial-exec")));
 
 /* The start lock spins: a thread waits for it only while another makes the heap. */
@@ -34,9 +36,23 @@ static void detach(void *unused)
 {
     (void)unused;
     kiln_thread_cache_t *cache = kiln_thread.cache;
+    kiln_harden_thread_t *hardened = kiln_thread.hardened;
     kiln_thread.cache = NULL;
+    kiln_thread.hardened = NULL;
     kiln_thread.state = KILN_THREAD_ENDING;
     if (cache) kiln_heap_detach(&kiln_process_heap, cache);
+    if (hardened) kiln_harden_detach(kiln_process_hardened, hardened);
+}
+
+/* After the heap was made; nothing was allocated on it yet. False: it is no heap for this. */
+static bool harden(const kiln_harden_config_t *config, bool check_at_end)
+{
+    static kiln_harden_t hardened;
+    if (kiln_harden_init(&hardened, &kiln_process_heap, config) != NULL) return false;
+    kiln_process_hardened = &hardened;
+    kiln_report_knows_more = kiln_profile_about;
+    if (check_at_end) kiln_profile_check_at_end();
+    return true;
 }
 
 /* Under the start lock; again after a failure. */
@@ -60,10 +76,14 @@ static bool make_heap(void)
     if (options.has_idle_bytes) config.idle_bytes_max = options.idle_bytes;
     config.single_threaded = &__libc_single_threaded;
     kiln_recording_begin(options.record, &config);
+    kiln_harden_config_t hardening;
+    bool check_at_end, hardens = kiln_profile_config(&options, &hardening, &check_at_end);
+    if (hardens) config.note_bytes = kiln_harden_note_bytes(&hardening);
     if (kiln_heap_init(&kiln_process_heap, &config) != NULL) {
         memset(&kiln_process_heap, 0, sizeof kiln_process_heap); /* as init wants it next time */
         return false;
     }
+    if (hardens && !harden(&hardening, check_at_end)) return false;
     kiln_recording_started(&kiln_process_heap);
     if (options.has_handle_segv) kiln_segv_begin(&options.report);
     start.has_key = pthread_key_create(&start.key, detach) == 0;
@@ -88,14 +108,17 @@ static bool ensure_heap(void)
 static void hold_all(void)
 {
     kiln_lock_acquire(&start.lock, &spin);
-    if (atomic_load_explicit(&start.ready, memory_order_relaxed))
-        kiln_heap_fork_prepare(&kiln_process_heap);
+    if (!atomic_load_explicit(&start.ready, memory_order_relaxed)) return;
+    if (kiln_process_hardened) kiln_harden_fork_prepare(kiln_process_hardened);
+    kiln_heap_fork_prepare(&kiln_process_heap);
 }
 
 static void let_all_go(void)
 {
-    if (atomic_load_explicit(&start.ready, memory_order_relaxed))
+    if (atomic_load_explicit(&start.ready, memory_order_relaxed)) {
         kiln_heap_fork_parent(&kiln_process_heap);
+        if (kiln_process_hardened) kiln_harden_fork_parent(kiln_process_hardened);
+    }
     kiln_lock_release(&start.lock, &spin);
 }
 
@@ -103,7 +126,9 @@ static void fork_prepare(void)
 {
     kiln_thread.state_before_fork = kiln_thread.state;
     kiln_thread.cache_before_fork = kiln_thread.cache;
+    kiln_thread.hardened_before_fork = kiln_thread.hardened;
     kiln_thread.cache = NULL;
+    kiln_thread.hardened = NULL;
     kiln_thread.state = KILN_THREAD_FORKING;
     hold_all();
 }
@@ -111,6 +136,7 @@ static void fork_prepare(void)
 static void fork_over(void)
 {
     kiln_thread.cache = kiln_thread.cache_before_fork;
+    kiln_thread.hardened = kiln_thread.hardened_before_fork;
     kiln_thread.state = kiln_thread.state_before_fork;
 }
 
@@ -124,8 +150,12 @@ static void fork_child(void)
 {
     kiln_recording_stop();
     kiln_report_fork_child();
-    if (atomic_load_explicit(&start.ready, memory_order_relaxed))
-        kiln_heap_fork_child(&kiln_process_heap, kiln_thread.cache_before_fork);
+    kiln_harden_thread_t *mine = kiln_thread.hardened_before_fork;
+    kiln_thread_cache_t *cache = mine ? mine->cache : kiln_thread.cache_before_fork;
+    if (atomic_load_explicit(&start.ready, memory_order_relaxed)) {
+        kiln_heap_fork_child(&kiln_process_heap, cache);
+        if (kiln_process_hardened) kiln_harden_fork_child(kiln_process_hardened, mine);
+    }
     kiln_lock_release(&start.lock, &spin);
     fork_over();
 }
@@ -141,19 +171,41 @@ static void ensure_fork_handlers(void)
         atomic_store_explicit(&start.has_fork_handlers, false, memory_order_relaxed);
 }
 
-/* The C library's functions below may allocate; such a call finds the state `attaching`. */
-static kiln_thread_cache_t *attach(void)
+/* So that the end of a thread that has attached is seen. */
+static bool see_the_end(void)
 {
+    return pthread_setspecific(start.key, &kiln_thread) == 0;
+}
+
+static kiln_thread_cache_t *attach_to_heap(void)
+{
+    kiln_thread_cache_t *cache = kiln_heap_attach(&kiln_process_heap);
+    if (!cache || see_the_end()) return cache;
+    kiln_heap_detach(&kiln_process_heap, cache); /* nobody would do it at the thread's end */
+    return NULL;
+}
+
+static kiln_harden_thread_t *attach_to_hardened(void)
+{
+    kiln_harden_thread_t *mine = kiln_harden_attach(kiln_process_hardened);
+    if (mine && kiln_process_hardened->keeps_stacks) kiln_stack_thread_begin();
+    if (!mine || see_the_end()) return mine;
+    kiln_harden_detach(kiln_process_hardened, mine);
+    return NULL;
+}
+
+/* The C library's functions below may allocate; such a call finds the state `attaching`. */
+static void attach(void)
+{
+    kiln_thread_cache_t *cache = NULL;
+    kiln_harden_thread_t *mine = NULL;
     kiln_thread.state = KILN_THREAD_ATTACHING;
     ensure_fork_handlers();
-    kiln_thread_cache_t *cache = start.has_key ? kiln_heap_attach(&kiln_process_heap) : NULL;
-    if (cache && pthread_setspecific(start.key, &kiln_thread) != 0) {
-        kiln_heap_detach(&kiln_process_heap, cache); /* nobody would do it at the thread's end */
-        cache = NULL;
-    }
+    if (start.has_key && kiln_process_hardened) mine = attach_to_hardened();
+    if (start.has_key && !kiln_process_hardened) cache = attach_to_heap();
     kiln_thread.cache = cache;
-    kiln_thread.state = cache ? KILN_THREAD_ATTACHED : KILN_THREAD_NEW;
-    return cache;
+    kiln_thread.hardened = mine;
+    kiln_thread.state = cache || mine ? KILN_THREAD_ATTACHED : KILN_THREAD_NEW;
 }
 
 kiln_visit_t kiln_process_enter_slow(void)
@@ -163,7 +215,8 @@ kiln_visit_t kiln_process_enter_slow(void)
     if (kiln_thread.state == KILN_THREAD_FORKING) let_all_go();
     if (ensure_heap()) {
         visit.heap = &kiln_process_heap;
-        if (kiln_thread.state == KILN_THREAD_NEW) visit.cache = attach();
+        if (kiln_thread.state == KILN_THREAD_NEW) attach();
+        visit.cache = kiln_thread.cache;
     }
     errno = errno_before;
     return visit;
@@ -172,44 +225,4 @@ kiln_visit_t kiln_process_enter_slow(void)
 void kiln_process_leave_slow(void)
 {
     if (kiln_thread.state == KILN_THREAD_FORKING) hold_all();
-}
-
-void *kiln_process_malloc_slow(size_t bytes)
-{
-    kiln_visit_t visit = kiln_process_enter();
-    void *block = visit.heap ? kiln_heap_malloc(visit.heap, visit.cache, bytes) : NULL;
-    kiln_process_leave(visit);
-    return block;
-}
-
-void *kiln_process_aligned(size_t align, size_t bytes)
-{
-    kiln_visit_t visit = kiln_process_enter();
-    void *block = visit.heap ? kiln_heap_aligned(visit.heap, visit.cache, align, bytes) : NULL;
-    kiln_process_leave(visit);
-    return block;
-}
-
-void kiln_process_free_slow(void *block, const char *call, uintptr_t caller)
-{
-    if (!block) return;
-    kiln_visit_t visit = kiln_process_enter();
-    kiln_misuse_t misuse =
-        visit.heap ? kiln_heap_free(visit.heap, visit.cache, block) : KILN_MISUSE_FOREIGN;
-    kiln_process_leave(visit);
-    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
-        kiln_report_misuse(misuse, call, caller, block, 0, 0);
-}
-
-void kiln_process_free_sized(void *block, size_t align, size_t bytes, const char *call,
-                             uintptr_t caller)
-{
-    if (!block) return;
-    kiln_visit_t visit = kiln_process_enter();
-    kiln_misuse_t misuse = visit.heap
-                               ? kiln_heap_free_sized(visit.heap, visit.cache, block, align, bytes)
-                               : KILN_MISUSE_FOREIGN;
-    kiln_process_leave(visit);
-    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
-        kiln_report_misuse(misuse, call, caller, block, align, bytes);
 }

@@ -19,12 +19,16 @@
 #ifndef KILN_ALLOCATOR_API_PROCESS_H
 #define KILN_ALLOCATOR_API_PROCESS_H
 
+#include "allocator/harden/harden.h"
 #include "allocator/heap/heap.h"
 
 #include <stddef.h>
 
 /* What programs may see of libkiln.so; everything else is compiled with hidden visibility. */
 #define KILN_EXPORT __attribute__((visibility("default")))
+
+/* In a function that programs call: itself, by the name it has there, and its caller (stack.h). */
+#define KILN_SITE(name) ((kiln_site_t){name, KILN_CALLER()})
 
 typedef enum kiln_thread_state {
     KILN_THREAD_NEW, /* what a thread starts with: zero */
@@ -35,16 +39,19 @@ typedef enum kiln_thread_state {
 } kiln_thread_state_t;
 
 typedef struct kiln_thread {
-    kiln_thread_cache_t *cache; /* NULL unless attached */
+    kiln_thread_cache_t *cache;     /* NULL unless attached, and where the heap is hardened */
+    kiln_harden_thread_t *hardened; /* NULL unless attached to a hardened heap */
     kiln_thread_state_t state;
     kiln_thread_state_t state_before_fork;
     kiln_thread_cache_t *cache_before_fork;
+    kiln_harden_thread_t *hardened_before_fork;
 } kiln_thread_t;
 
 /* Initial-exec: reached without a call, and without the allocation that other models may need. */
 extern _Thread_local kiln_thread_t kiln_thread __attribute__((tls_model("initial-exec")));
 
 extern kiln_heap_t kiln_process_heap;
+extern kiln_harden_t *kiln_process_hardened; /* NULL: the heap is a plain one (profile.h) */
 
 typedef struct kiln_visit {
     kiln_heap_t *heap;          /* NULL: there is no memory for a heap, and nothing is live */
@@ -66,14 +73,18 @@ static inline void kiln_process_leave(kiln_visit_t visit)
     if (__builtin_expect(visit.cache == NULL, 0)) kiln_process_leave_slow();
 }
 
-/* The visits that more than one family makes. `call` names the function for a report, and `caller`
- * is where that returns to (KILN_CALLER); NULL is no memory; errno is the caller's to set. `align`
- * is a power of two; in free_sized 0 means none. */
-void *kiln_process_malloc_slow(size_t bytes);
-void *kiln_process_aligned(size_t align, size_t bytes);
-void kiln_process_free_slow(void *block, const char *call, uintptr_t caller);
-void kiln_process_free_sized(void *block, size_t align, size_t bytes, const char *call,
-                             uintptr_t caller);
+/* The visits. `site` names the function that the program called, for a report, and where that returns
+ * to (KILN_CALLER); NULL is no memory; errno is the caller's to set. `align` is a power of two; in
+ * free_sized 0 means none. realloc and usable get a block that is not NULL; of what was wrong with it
+ * they have told when they come back with `*out_misuse`. */
+void *kiln_process_malloc_slow(size_t bytes, kiln_site_t site);
+void *kiln_process_calloc(size_t count, size_t bytes, kiln_site_t site);
+void *kiln_process_aligned(size_t align, size_t bytes, kiln_site_t site);
+void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t site,
+                           kiln_misuse_t *out_misuse);
+size_t kiln_process_usable(const void *block, kiln_site_t site);
+void kiln_process_free_slow(void *block, kiln_site_t site);
+void kiln_process_free_sized(void *block, size_t align, size_t bytes, kiln_site_t site);
 
 /* The common paths of these two call nothing: see heap.h. kiln_process_malloc_fast gives NULL when
  * the slow one must be called. */
@@ -89,19 +100,19 @@ static inline void *kiln_process_zeroed_fast(size_t bytes)
     return __builtin_expect(cache != NULL, 1) ? kiln_heap_zeroed_fast(cache, bytes) : NULL;
 }
 
-static inline void *kiln_process_malloc(size_t bytes)
+static inline void *kiln_process_malloc(size_t bytes, kiln_site_t site)
 {
     void *block = kiln_process_malloc_fast(bytes);
-    return __builtin_expect(block != NULL, 1) ? block : kiln_process_malloc_slow(bytes);
+    return __builtin_expect(block != NULL, 1) ? block : kiln_process_malloc_slow(bytes, site);
 }
 
-static inline void kiln_process_free(void *block, const char *call, uintptr_t caller)
+static inline void kiln_process_free(void *block, kiln_site_t site)
 {
     kiln_thread_cache_t *cache = kiln_thread.cache;
     if (__builtin_expect(cache != NULL, 1) &&
         __builtin_expect(kiln_heap_free_fast(&kiln_process_heap, cache, block), 1))
         return;
-    kiln_process_free_slow(block, call, caller);
+    kiln_process_free_slow(block, site);
 }
 
 #endif

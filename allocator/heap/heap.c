@@ -63,6 +63,7 @@ const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config)
         return reason;
     }
     kiln_page_heap_init(&heap->pages, &heap->arena, os, config->idle_bytes_max);
+    if (config->note_bytes != 0) kiln_page_heap_harden(&heap->pages, config->note_bytes);
     kiln_page_map_init(&heap->map, &heap->arena);
     for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++)
         kiln_central_init(&heap->central[i], &heap->pages, i);
@@ -145,7 +146,7 @@ static void *take_large(kiln_heap_t *heap, size_t bytes, size_t align, bool zero
     if (bytes > PTRDIFF_MAX) return NULL;
     kiln_span_t *span = kiln_large_new(&heap->pages, bytes, align);
     if (!span) return NULL;
-    if (zero) kiln_large_zero(span, bytes);
+    if (zero) kiln_span_clear(span, bytes);
     void *block = (void *)kiln_span_base(span);
     tell_alloc(heap, block, bytes, kiln_span_slot_bytes(span));
     return block;
@@ -186,13 +187,7 @@ void *kiln_heap_aligned(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t al
 
 /* ---- what a pointer is ---- */
 
-/* A slot found by an address: of a block that is live, or in `misuse` why there is none. */
-typedef struct {
-    kiln_misuse_t misuse;
-    kiln_span_t *span;
-    _Atomic uint8_t *state;
-    uint8_t was; /* LIVE or KEPT */
-} found_t;
+typedef kiln_heap_found_t found_t;
 
 /* The bytes of a span in use from its base on; 0 for any other record. What another thread closes
  * meanwhile must not look open here after kiln_span_slot_at found it closed: one field says so. */
@@ -212,7 +207,7 @@ static kiln_misuse_t misuse_of(const kiln_span_t *span, uintptr_t addr)
                                                       : KILN_MISUSE_INTERIOR;
 }
 
-static found_t find_live(kiln_heap_t *heap, const void *block)
+static found_t find_live(const kiln_heap_t *heap, const void *block)
 {
     uintptr_t addr = (uintptr_t)block;
     found_t found = {.span = kiln_page_map_find(&heap->map, addr)};
@@ -425,4 +420,43 @@ void kiln_heap_fork_child(kiln_heap_t *heap, kiln_thread_cache_t *mine)
 {
     unlock_all(heap);
     kiln_thread_cache_abandon(&heap->caches, mine);
+}
+
+/* ---- for a layer above ---- */
+
+kiln_heap_found_t kiln_heap_find(const kiln_heap_t *heap, const void *block)
+{
+    return find_live(heap, block);
+}
+
+bool kiln_heap_take_slot(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t class_idx,
+                         kiln_slot_t *out)
+{
+    return take_slot(heap, cache, class_idx, out);
+}
+
+void kiln_heap_put_slot(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t *span,
+                        kiln_slot_t slot)
+{
+    atomic_store_explicit(slot.state, KILN_SLOT_FREE, memory_order_relaxed);
+    put_away(heap, cache, span, slot);
+}
+
+/* The state must be that of the block's slot; whether that is out, kiln_central_reclaim asks. */
+void kiln_heap_reclaim_slot(kiln_heap_t *heap, kiln_slot_t slot, bool clear)
+{
+    uintptr_t addr = (uintptr_t)slot.block;
+    kiln_span_t *span = slot.block ? kiln_page_map_find(&heap->map, addr) : NULL;
+    if (!span || span->kind != KILN_SPAN_SMALL) return;
+    uint32_t slot_idx = kiln_span_slot_at(span, addr - kiln_span_base(span));
+    uint8_t from = KILN_SLOT_QUARANTINED;
+    if (slot_idx == UINT32_MAX || &span->states[slot_idx] != slot.state) return;
+    if (!atomic_compare_exchange_strong(slot.state, &from, KILN_SLOT_FREE)) return;
+    if (clear) memset(slot.block, 0, kiln_span_slot_bytes(span));
+    kiln_central_reclaim(&heap->central[span->class_idx], slot);
+}
+
+uint32_t kiln_heap_class_for(size_t align, size_t bytes)
+{
+    return class_for(align, bytes);
 }

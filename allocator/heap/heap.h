@@ -44,6 +44,14 @@ typedef enum kiln_misuse {
     KILN_MISUSE_ALIGNMENT, /* free_aligned_sized: the block cannot have come from that alignment */
 } kiln_misuse_t;
 
+/* A slot found by an address: of a block that is live, or in `misuse` why there is none. */
+typedef struct kiln_heap_found {
+    kiln_misuse_t misuse;
+    kiln_span_t *span; /* NULL: no span has the address */
+    _Atomic uint8_t *state;
+    uint8_t was; /* LIVE or KEPT */
+} kiln_heap_found_t;
+
 /* What the heap knows about an address; for reports and tests. Sizes are 0 where unknown. */
 typedef struct kiln_heap_about {
     bool heap;         /* in a span of this heap that is in use */
@@ -75,6 +83,9 @@ typedef struct kiln_heap_config {
     kiln_addr_t image_end, brk;    /* see kiln_arena_start */
     uint64_t idle_bytes_max;       /* more idle memory that was written to is discarded; and
                                       what is idle for long: page_heap.h */
+
+    uint32_t note_bytes;           /* not 0: a layer above keeps notes, see
+                                      kiln_page_heap_harden */
 
     /* May be NULL. Else the byte it points to is not 0 only while the process has a single thread,
      * and turns 0 before a second one starts, as glibc's __libc_single_threaded does: meanwhile
@@ -141,6 +152,22 @@ kiln_heap_stats_t kiln_heap_stats(kiln_heap_t *heap);
 void kiln_heap_fork_prepare(kiln_heap_t *heap);
 void kiln_heap_fork_parent(kiln_heap_t *heap);
 void kiln_heap_fork_child(kiln_heap_t *heap, kiln_thread_cache_t *mine);
+
+/* ---- for a layer that decides itself when a block is live (allocator/harden) ----
+ *
+ * kiln_heap_find looks a block up. kiln_heap_take_slot gives a slot that is out and FREE or FRESH,
+ * false when there is no memory; kiln_heap_put_slot takes one of `span` back, FREE or QUARANTINED,
+ * which nobody else can claim any more, or the block of a large span. kiln_heap_class_for is the
+ * class that serves a request, or KILN_CLASS_LARGE. kiln_heap_reclaim_slot is put_slot in the child
+ * of a fork, for an entry that another thread may have been writing: it is not believed; `clear`
+ * makes the slot zero. */
+kiln_heap_found_t kiln_heap_find(const kiln_heap_t *heap, const void *block);
+bool kiln_heap_take_slot(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t class_idx,
+                         kiln_slot_t *out);
+void kiln_heap_put_slot(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t *span,
+                        kiln_slot_t slot);
+void kiln_heap_reclaim_slot(kiln_heap_t *heap, kiln_slot_t slot, bool clear);
+uint32_t kiln_heap_class_for(size_t align, size_t bytes);
 
 /* kiln_heap_broken_rule names the first law that does not hold, walking everything. Other threads
  * must not be inside the heap. */

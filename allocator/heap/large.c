@@ -1,18 +1,8 @@
 #include "allocator/heap/large.h"
 
-#include <string.h>
-
 kiln_span_t *kiln_large_new(kiln_page_heap_t *pages, size_t bytes, size_t align)
 {
     return kiln_page_heap_large(pages, kiln_large_pages(bytes), align);
-}
-
-void kiln_large_zero(kiln_span_t *span, size_t bytes)
-{
-    size_t start = (size_t)span->dirty_start << KILN_PAGE_SHIFT;
-    size_t end = (size_t)span->dirty_end << KILN_PAGE_SHIFT;
-    if (end > bytes) end = bytes;
-    if (start < end) memset((char *)kiln_span_base(span) + start, 0, end - start);
 }
 
 bool kiln_large_resize(kiln_page_heap_t *pages, kiln_span_t *span, size_t bytes)

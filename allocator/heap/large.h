@@ -16,11 +16,9 @@ static inline uint64_t kiln_large_pages(size_t bytes)
     return ((uint64_t)bytes + (KILN_PAGE_BYTES - 1)) >> KILN_PAGE_SHIFT;
 }
 
-/* kiln_large_new gives a span whose block is LIVE. kiln_large_zero then makes the block's first
- * `bytes` zero: it writes only to pages that may be dirty; nobody else may know of the block.
+/* kiln_large_new gives a span whose block is LIVE; kiln_span_clear makes it zero.
  * kiln_page_heap_give ends it, once its slot was claimed. */
 kiln_span_t *kiln_large_new(kiln_page_heap_t *pages, size_t bytes, size_t align);
-void kiln_large_zero(kiln_span_t *span, size_t bytes);
 
 /* kiln_large_resize makes the live block `bytes` long, where it is. A shrink by less than one part
  * in KILN_LARGE_SLACK, or one for which there is no record, leaves it as it is: the caller looks at

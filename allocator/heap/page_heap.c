@@ -36,6 +36,13 @@ void kiln_page_heap_init(kiln_page_heap_t *heap, kiln_arena_t *arena, const kiln
     kiln_page_map_init(&heap->map, arena);
 }
 
+void kiln_page_heap_harden(kiln_page_heap_t *heap, uint32_t note_bytes)
+{
+    KILN_ASSERT(heap->records == 0);
+    heap->note_bytes = note_bytes;
+    heap->opens_clean = true;
+}
+
 void kiln_page_heap_destroy(kiln_page_heap_t *heap)
 {
     kiln_meta_destroy(&heap->meta);
@@ -55,7 +62,7 @@ static kiln_span_t *take_record(kiln_page_heap_t *heap, uint32_t class_idx)
         heap->spares[class_idx] = span->left;
         return span;
     }
-    span = kiln_meta_take(&heap->meta, kiln_span_record_bytes(class_idx));
+    span = kiln_meta_take(&heap->meta, kiln_span_record_bytes(class_idx, heap->note_bytes));
     if (!span) return NULL;
     kiln_span_shape(span, class_idx);
     heap->records++;
@@ -72,7 +79,7 @@ static kiln_span_t *take_record_at_the_limit(kiln_page_heap_t *heap, uint32_t cl
 {
     kiln_span_t *span = take_record(heap, class_idx);
     if (span) return span;
-    size_t bytes = kiln_span_record_bytes(class_idx);
+    size_t bytes = kiln_span_record_bytes(class_idx, heap->note_bytes);
     span = kiln_meta_take(&heap->lent, bytes);
     if (!span && lend_idle_pages(heap)) span = kiln_meta_take(&heap->lent, bytes);
     if (!span) return NULL;
@@ -424,7 +431,7 @@ static bool lend_idle_pages(kiln_page_heap_t *heap)
     memset((void *)base, 0, (size_t)bytes_of(LENT_PAGES));
     kiln_meta_lend(&heap->lent, base, (size_t)bytes_of(LENT_PAGES));
     /* The record of these pages is the first thing in them. */
-    kiln_span_t *span = kiln_meta_take(&heap->lent, kiln_span_record_bytes(KILN_CLASS_LARGE));
+    kiln_span_t *span = kiln_meta_take(&heap->lent, kiln_span_record_bytes(KILN_CLASS_LARGE, heap->note_bytes));
     KILN_ASSERT(span);
     kiln_span_shape(span, KILN_CLASS_LARGE);
     heap->records++;
@@ -473,6 +480,7 @@ kiln_span_t *kiln_page_heap_small(kiln_page_heap_t *heap, uint32_t class_idx)
     kiln_page_heap_lock(heap);
     uint32_t pages = kiln_size_classes[class_idx].span_pages;
     kiln_span_t *span = take(heap, class_idx, pages, KILN_PAGE_BYTES);
+    if (span && heap->opens_clean) kiln_span_clear(span, SIZE_MAX);
     kiln_page_heap_unlock(heap);
     return span;
 }
@@ -544,6 +552,7 @@ static bool extend(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t pages)
     run = make_divisible(heap, run);
     bool done = run && cut(heap, run, 0, more, part, NULL);
     if (done) {
+        if (heap->opens_clean) kiln_span_clear(part, SIZE_MAX);
         set_large_pages(heap, span, pages);
         kiln_page_map_set(&heap->map, span, old, more);
         kiln_span_close(part);
@@ -581,16 +590,4 @@ void *kiln_page_heap_record(kiln_page_heap_t *heap, size_t bytes)
     void *record = kiln_meta_take(&heap->meta, bytes);
     kiln_page_heap_unlock(heap);
     return record;
-}
-
-kiln_page_counts_t kiln_page_heap_counts(kiln_page_heap_t *heap)
-{
-    kiln_page_heap_lock(heap);
-    kiln_page_counts_t counts = heap->counts;
-    counts.ready = heap->ready.pages;
-    counts.discarded = heap->discarded.pages;
-    counts.free_runs = heap->ready.runs + heap->discarded.runs;
-    counts.meta_bytes = heap->meta.bytes;
-    kiln_page_heap_unlock(heap);
-    return counts;
 }

@@ -59,6 +59,8 @@ typedef struct kiln_page_heap {
     uint64_t records;                       /* all: waiting, of spans, of free runs */
     kiln_region_t *regions;                 /* joined where they touch */
     kiln_region_t *spare_regions;           /* records that wait, of regions that were joined */
+    uint32_t note_bytes; /* a slot, in span records: see span.h */
+    bool opens_clean;    /* the pages of a small span are all zero when it is opened */
     uint64_t dirty_pages_max;
     uint64_t dirty_low;  /* fewest dirty pages since the idle policy last looked */
     uint64_t pages_back; /* how many pages came back since then */
@@ -70,6 +72,11 @@ typedef struct kiln_page_heap {
 /* kiln_page_heap_init: `arena` has started. Nothing is asked of the OS. */
 void kiln_page_heap_init(kiln_page_heap_t *heap, kiln_arena_t *arena, const kiln_os_t *os,
                          uint64_t dirty_bytes_max);
+
+/* kiln_page_heap_harden, before the first span: records have `note_bytes` a slot for the layer
+ * above; the slots of a small span are all zero when it is opened, and so are the pages that a
+ * large one grows by. */
+void kiln_page_heap_harden(kiln_page_heap_t *heap, uint32_t note_bytes);
 
 /* kiln_page_heap_destroy gives the records back to the OS; the arena is the caller's. */
 void kiln_page_heap_destroy(kiln_page_heap_t *heap);

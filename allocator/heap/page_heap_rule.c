@@ -1,4 +1,5 @@
-/* The rules of the page heap: a walk over every region, page by page, and both trees. */
+/* What the page heap knows about itself: counts, and the rules that must hold, by a walk over every
+ * region, page by page, and both trees. */
 #include "allocator/heap/page_heap.h"
 
 static uintptr_t bytes_of(uint64_t pages)
@@ -89,4 +90,16 @@ const char *kiln_page_heap_broken_rule(kiln_page_heap_t *heap)
         return "the trees hold every free run";
     if (counts->taken - heap->discarded.pages > counts->peak) return "the peak is the highest";
     return kiln_arena_broken_rule(heap->arena);
+}
+
+kiln_page_counts_t kiln_page_heap_counts(kiln_page_heap_t *heap)
+{
+    kiln_page_heap_lock(heap);
+    kiln_page_counts_t counts = heap->counts;
+    counts.ready = heap->ready.pages;
+    counts.discarded = heap->discarded.pages;
+    counts.free_runs = heap->ready.runs + heap->discarded.runs;
+    counts.meta_bytes = heap->meta.bytes;
+    kiln_page_heap_unlock(heap);
+    return counts;
 }

@@ -2,6 +2,8 @@
 
 #include "allocator/base/check.h"
 
+#include <string.h>
+
 enum { WORD_BITS = 64 };
 
 static uint32_t bits_offset(uint32_t slots)
@@ -19,11 +21,29 @@ static uint32_t words(uint32_t slots)
     return (slots + WORD_BITS - 1) / WORD_BITS;
 }
 
-size_t kiln_span_record_bytes(uint32_t class_idx)
+static size_t own_bytes(uint32_t class_idx)
 {
     if (class_idx == KILN_CLASS_LARGE) return offsetof(kiln_span_t, states) + 1;
     uint32_t slots = kiln_size_classes[class_idx].slots;
     return bits_offset(slots) + words(slots) * sizeof(uint64_t);
+}
+
+static size_t notes_start(uint32_t class_idx)
+{
+    return (size_t)kiln_round_up(own_bytes(class_idx), sizeof(uint64_t));
+}
+
+size_t kiln_span_record_bytes(uint32_t class_idx, uint32_t note_bytes)
+{
+    if (note_bytes == 0) return own_bytes(class_idx);
+    size_t notes_bytes = (size_t)kiln_size_classes[class_idx].slots * note_bytes;
+    if (class_idx == KILN_CLASS_LARGE) notes_bytes = KILN_SPAN_LARGE_NOTE_BYTES;
+    return notes_start(class_idx) + notes_bytes;
+}
+
+size_t kiln_span_notes_offset(uint32_t class_idx)
+{
+    return notes_start(class_idx) - offsetof(kiln_span_t, states);
 }
 
 void kiln_span_shape(kiln_span_t *span, uint32_t class_idx)
@@ -77,6 +97,14 @@ void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages)
     }
     atomic_store_explicit(&span->slots, (uint16_t)slots, memory_order_relaxed);
     atomic_store_explicit(&span->slots_bytes, slots_bytes, memory_order_relaxed);
+}
+
+void kiln_span_clear(const kiln_span_t *span, size_t bytes)
+{
+    size_t start = (size_t)span->dirty_start << KILN_PAGE_SHIFT;
+    size_t end = (size_t)span->dirty_end << KILN_PAGE_SHIFT;
+    if (end > bytes) end = bytes;
+    if (start < end) memset((char *)kiln_span_base(span) + start, 0, end - start);
 }
 
 void kiln_span_close(kiln_span_t *span)
@@ -175,7 +203,7 @@ static const char *broken_small_rule(const kiln_span_t *span)
         bool out = kiln_span_is_out(span, i);
         if (!out && !kiln_slot_is_free(span->states[i])) return "a slot in its span is free";
         if (!out && i / WORD_BITS < span->first_word) return "no free slot below first_word";
-        if (span->states[i] > KILN_SLOT_FRESH) return "a slot state has a name";
+        if (span->states[i] > KILN_SLOT_QUARANTINED) return "a slot state has a name";
         used += out;
     }
     if (class->slots % WORD_BITS && bits[words(class->slots) - 1] >> class->slots % WORD_BITS)

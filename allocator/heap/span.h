@@ -11,7 +11,9 @@
  *
  * Units    pages are KILN_PAGE_BYTES. Slot indices count from the start of the span.
  * Lock     of the size class while the span is cut into slots, else of the page heap.
- * Memory   from meta.h; see kiln_span_record_bytes. */
+ * Memory   from meta.h; see kiln_span_record_bytes. Behind the heap's own part lie notes, `note_bytes`
+ *          for every slot: the layer above the heap keeps there what it knows of a block. The heap
+ *          gives them zeroed, once, and never looks at them. */
 #ifndef KILN_ALLOCATOR_HEAP_SPAN_H
 #define KILN_ALLOCATOR_HEAP_SPAN_H
 
@@ -40,9 +42,13 @@ typedef enum kiln_slot_state {
     KILN_SLOT_KEPT,  /* the program's, after a realloc that a smaller slot could have served */
     KILN_SLOT_FRESH, /* FREE, and all zero: nobody's since the span was opened. Only where slots are
                         larger than KILN_SPAN_FRESH_MIN: less is cleared sooner than asked about */
+    KILN_SLOT_QUARANTINED, /* the program freed it; the layer above the heap keeps it a while */
 } kiln_slot_state_t;
 
-enum { KILN_SPAN_FRESH_MIN = 256 };
+enum {
+    KILN_SPAN_FRESH_MIN = 256,
+    KILN_SPAN_LARGE_NOTE_BYTES = 40, /* the notes of a large block, where there are notes */
+};
 
 static inline bool kiln_slot_is_free(uint8_t state)
 {
@@ -65,7 +71,7 @@ struct kiln_span {
     _Atomic uint16_t slots;     /* 0 unless small and in use */
     uint8_t kind;               /* kiln_span_kind_t */
     uint8_t class_idx;          /* constant for ever; 0 serves large blocks and free runs */
-    _Atomic uint8_t states[];   /* kiln_slot_state_t, one a slot; then the free bits */
+    _Atomic uint8_t states[];   /* kiln_slot_state_t, one a slot; then the free bits; then notes */
 };
 
 /* A block on its way: what a cache keeps, so that malloc need not look the span up. */
@@ -74,8 +80,11 @@ typedef struct kiln_slot {
     _Atomic uint8_t *state;
 } kiln_slot_t;
 
-/* kiln_span_record_bytes gives the size of a record for spans of a class. */
-size_t kiln_span_record_bytes(uint32_t class_idx);
+/* kiln_span_record_bytes gives the size of a record for spans of a class, with `note_bytes` (0: no
+ * notes) a slot. kiln_span_notes_offset gives where the notes begin, from the state of the first
+ * slot on: aligned to 8 bytes. */
+size_t kiln_span_record_bytes(uint32_t class_idx, uint32_t note_bytes);
+size_t kiln_span_notes_offset(uint32_t class_idx);
 
 /* kiln_span_shape makes a zeroed record one for spans of a class, for ever. */
 void kiln_span_shape(kiln_span_t *span, uint32_t class_idx);
@@ -84,6 +93,10 @@ void kiln_span_shape(kiln_span_t *span, uint32_t class_idx);
  * span and FREE, or FRESH where they have no dirty page; a large block is LIVE. Publish it after
  * that. */
 void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages);
+
+/* kiln_span_clear makes the first `bytes` bytes zero: it writes only to pages that may be dirty. The
+ * span was opened and nobody else knows of its slots yet. */
+void kiln_span_clear(const kiln_span_t *span, size_t bytes);
 
 /* kiln_span_close takes the slots away; all are in the span, or it is a large block. The pages
  * stay. */

@@ -39,45 +39,31 @@ static void *note(size_t bytes, size_t align)
     return NULL;
 }
 
-void *kiln_process_malloc_slow(size_t bytes)
+void *kiln_process_malloc_slow(size_t bytes, kiln_site_t site)
 {
+    (void)site;
     return note(bytes, 1);
 }
 
-void *kiln_process_aligned(size_t align, size_t bytes)
+void *kiln_process_aligned(size_t align, size_t bytes, kiln_site_t site)
 {
+    (void)site;
     PROOF_ASSERT(kiln_is_power_of_two(align), "the heap is asked for powers of two");
     return note(bytes, align);
 }
 
-void kiln_process_free_slow(void *block, const char *call, uintptr_t caller)
+void kiln_process_free_slow(void *block, kiln_site_t site)
 {
-    (void)block, (void)call, (void)caller;
+    (void)block, (void)site;
     freed++;
 }
 
-kiln_visit_t kiln_process_enter_slow(void)
+void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t site,
+                           kiln_misuse_t *out_misuse)
 {
-    return (kiln_visit_t){&kiln_process_heap, NULL};
-}
-
-void kiln_process_leave_slow(void)
-{
-}
-
-void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block, size_t bytes,
-                        kiln_misuse_t *out_misuse)
-{
-    (void)heap, (void)cache, (void)block;
+    (void)block, (void)site;
     *out_misuse = KILN_MISUSE_NONE;
     return note(bytes, 1);
-}
-
-void kiln_report_misuse(kiln_misuse_t misuse, const char *call, uintptr_t caller, const void *block,
-                        size_t align, size_t bytes)
-{
-    (void)misuse, (void)call, (void)caller, (void)block, (void)align, (void)bytes;
-    PROOF_ASSERT(0, "nothing is reported");
 }
 
 kiln_report_options_t kiln_report_options;

@@ -26,7 +26,7 @@ static kiln_span_t *any_span(void)
     span->kind = KILN_SPAN_SMALL;
     kiln_span_shape(span, CLASS);
     PROOF_ASSERT(kiln_span_slots(span) == SLOTS, "SLOTS is what the class has");
-    PROOF_ASSERT(kiln_span_record_bytes(CLASS) <= sizeof record, "the record fits");
+    PROOF_ASSERT(kiln_span_record_bytes(CLASS, 0) <= sizeof record, "the record fits");
     return span;
 }
 

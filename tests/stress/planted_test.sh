@@ -12,7 +12,7 @@ passed=0 failed=0
 
 bound_sources=(allocator/arena/arena{,_kept,_kept_list,_kiln,_seed,_start,_tables}.c allocator/base/{check,lock}.c
     allocator/os/{linux,stop_linux}.c tests/stress/bound_threads_test.c)
-exhaust_sources=(allocator/{api,arena,heap}/*.c allocator/base/{check,lock}.c
+exhaust_sources=(allocator/{api,arena,harden,heap}/*.c allocator/base/{check,lock}.c
     allocator/os/{linux,record,stop_linux}.c tests/stress/exhaust_test.c)
 common=(-std=c11 -g -Wall -Wextra -Werror -I. -pthread)
 bound_flags=(-O1 -fsanitize=thread)

@@ -33,7 +33,8 @@ typedef struct world_config {
     bool fail_ever_after;
     const char *single_threaded;
     const kiln_watcher_t *watcher;
-    bool bare; /* Linux without the check backend, which reads what becomes Ready */
+    uint32_t note_bytes; /* of a heap that is to be hardened */
+    bool bare;           /* Linux without the check backend, which reads what becomes Ready */
 } world_config_t;
 
 static struct {
@@ -95,6 +96,7 @@ static inline const char *world_try(world_config_t config)
         .image_end = 0x20000000,
         .idle_bytes_max = WORLD_IDLE_BYTES,
         .single_threaded = config.single_threaded,
+        .note_bytes = config.note_bytes,
     };
     heap.arena.follow = config.follow;
     heap.arena.tables = 1u << KILN_ARENA_SPANS;

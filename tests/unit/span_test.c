@@ -12,7 +12,7 @@ static kiln_span_t *open_span(uint32_t class_idx)
 {
     kiln_span_t *span = (kiln_span_t *)memory;
     memset(memory, 0, sizeof memory);
-    EXPECT(kiln_span_record_bytes(class_idx) <= sizeof memory);
+    EXPECT(kiln_span_record_bytes(class_idx, 0) <= sizeof memory);
     kiln_span_shape(span, class_idx);
     kiln_span_open(span, BASE, class_idx ? kiln_size_classes[class_idx].span_pages : 5);
     EXPECT_RULE(kiln_span_broken_rule(span));
@@ -160,10 +160,10 @@ static void test_slots_without_dirty_pages_are_fresh(void)
 /* A record lies in whole cache lines, so states of two spans share none. */
 static void test_records_are_small(void)
 {
-    EXPECT(kiln_span_record_bytes(KILN_CLASS_LARGE) <= 64);
+    EXPECT(kiln_span_record_bytes(KILN_CLASS_LARGE, 0) <= 64);
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
         size_t span_bytes = (size_t)kiln_size_classes[i].span_pages * KILN_PAGE_BYTES;
-        EXPECT(kiln_span_record_bytes(i) < 64 + span_bytes / 13);
+        EXPECT(kiln_span_record_bytes(i, 0) < 64 + span_bytes / 13);
     }
 }
 

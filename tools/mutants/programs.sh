@@ -19,7 +19,7 @@ arena_target=("${arena[@]}" "${base[@]}" "${fake[@]}"
 heap_target=("${heap[@]}" "${arena[@]}" "${base[@]}" "${fake[@]}"
     allocator/os/fake_window_linux.c fuzz/{heap_fuzz,heap_model,ops,target}.c)
 library=("${heap[@]}" "${arena[@]}" "${base[@]}" "${stop[@]}" allocator/os/linux.c
-    allocator/api/*.c)
+    allocator/harden/*.c allocator/api/*.c)
 
 # sources_of PROGRAM sets sources, flavour (see flags_of) and links.
 sources_of() {

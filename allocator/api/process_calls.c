@@ -1,0 +1,124 @@
+/* The visits of the malloc family: to the heap, or to the hardened one. */
+#include "allocator/api/process.h"
+
+#include "allocator/api/report.h"
+
+/* A thread that has attached to a hardened heap is where it wants to be. */
+static inline kiln_harden_thread_t *mine(void)
+{
+    return kiln_thread.hardened;
+}
+
+void *kiln_process_malloc_slow(size_t bytes, kiln_site_t site)
+{
+    if (mine()) return kiln_harden_malloc(kiln_process_hardened, mine(), bytes, false, site);
+    kiln_visit_t visit = kiln_process_enter();
+    void *block = NULL;
+    if (visit.heap && kiln_process_hardened)
+        block = kiln_harden_malloc(kiln_process_hardened, mine(), bytes, false, site);
+    else if (visit.heap)
+        block = kiln_heap_malloc(visit.heap, visit.cache, bytes);
+    kiln_process_leave(visit);
+    return block;
+}
+
+/* A hardened heap checks the product here, the plain one itself. */
+static void *hardened_calloc(size_t count, size_t bytes, kiln_site_t site)
+{
+    size_t all_bytes;
+    if (__builtin_mul_overflow(count, bytes, &all_bytes)) return NULL;
+    return kiln_harden_malloc(kiln_process_hardened, mine(), all_bytes, true, site);
+}
+
+void *kiln_process_calloc(size_t count, size_t bytes, kiln_site_t site)
+{
+    if (mine()) return hardened_calloc(count, bytes, site);
+    kiln_visit_t visit = kiln_process_enter();
+    void *block = NULL;
+    if (visit.heap && kiln_process_hardened)
+        block = hardened_calloc(count, bytes, site);
+    else if (visit.heap)
+        block = kiln_heap_calloc(visit.heap, visit.cache, count, bytes);
+    kiln_process_leave(visit);
+    return block;
+}
+
+void *kiln_process_aligned(size_t align, size_t bytes, kiln_site_t site)
+{
+    kiln_visit_t visit = kiln_process_enter();
+    void *block = NULL;
+    if (visit.heap && kiln_process_hardened)
+        block = kiln_harden_aligned(kiln_process_hardened, mine(), align, bytes, site);
+    else if (visit.heap)
+        block = kiln_heap_aligned(visit.heap, visit.cache, align, bytes);
+    kiln_process_leave(visit);
+    return block;
+}
+
+void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t site,
+                           kiln_misuse_t *out_misuse)
+{
+    kiln_visit_t visit = kiln_process_enter();
+    void *resized = NULL;
+    *out_misuse = KILN_MISUSE_FOREIGN;
+    if (visit.heap && kiln_process_hardened)
+        resized = kiln_harden_realloc(kiln_process_hardened, mine(), block, bytes, site,
+                                      out_misuse);
+    else if (visit.heap)
+        resized = kiln_heap_realloc(visit.heap, visit.cache, block, bytes, out_misuse);
+    kiln_process_leave(visit);
+    if (__builtin_expect(*out_misuse != KILN_MISUSE_NONE, 0))
+        kiln_report_misuse(*out_misuse, site.call, site.caller, block, 0, 0);
+    return resized;
+}
+
+size_t kiln_process_usable(const void *block, kiln_site_t site)
+{
+    kiln_visit_t visit = kiln_process_enter();
+    kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
+    size_t bytes = 0;
+    if (visit.heap && kiln_process_hardened)
+        bytes = kiln_harden_usable(kiln_process_hardened, block, &misuse);
+    else if (visit.heap)
+        bytes = kiln_heap_usable(visit.heap, block, &misuse);
+    kiln_process_leave(visit);
+    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
+        kiln_report_misuse(misuse, site.call, site.caller, block, 0, 0);
+    return bytes;
+}
+
+static kiln_misuse_t give(kiln_visit_t visit, void *block, kiln_site_t site)
+{
+    if (!visit.heap) return KILN_MISUSE_FOREIGN;
+    if (kiln_process_hardened) return kiln_harden_free(kiln_process_hardened, mine(), block, site);
+    return kiln_heap_free(visit.heap, visit.cache, block);
+}
+
+void kiln_process_free_slow(void *block, kiln_site_t site)
+{
+    if (!block) return;
+    kiln_misuse_t misuse;
+    if (mine()) {
+        misuse = kiln_harden_free(kiln_process_hardened, mine(), block, site);
+    } else {
+        kiln_visit_t visit = kiln_process_enter();
+        misuse = give(visit, block, site);
+        kiln_process_leave(visit);
+    }
+    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
+        kiln_report_misuse(misuse, site.call, site.caller, block, 0, 0);
+}
+
+void kiln_process_free_sized(void *block, size_t align, size_t bytes, kiln_site_t site)
+{
+    if (!block) return;
+    kiln_visit_t visit = kiln_process_enter();
+    kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
+    if (visit.heap && kiln_process_hardened)
+        misuse = kiln_harden_free_sized(kiln_process_hardened, mine(), block, align, bytes, site);
+    else if (visit.heap)
+        misuse = kiln_heap_free_sized(visit.heap, visit.cache, block, align, bytes);
+    kiln_process_leave(visit);
+    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
+        kiln_report_misuse(misuse, site.call, site.caller, block, align, bytes);
+}

@@ -1,0 +1,145 @@
+#define _GNU_SOURCE
+#include "allocator/api/kiln.h"
+#include "allocator/api/process.h"
+#include "allocator/api/profile.h"
+#include "allocator/api/report.h"
+#include "allocator/base/mix.h"
+#include "allocator/os/linux_syscall.h"
+
+#include <string.h>
+#include <sys/auxv.h>
+
+/* What the fuzz profile fills blocks with: fresh ones as AddressSanitizer does, so that what a
+ * program makes of it is known; freed ones with what is no address and no small number. */
+enum { FRESH_BYTE = 0xbe, FREED_BYTE = 0xfd };
+
+/* From the kernel: its random numbers, else those that it left for the process. */
+static uint64_t any_seed(void)
+{
+    uint64_t seed = 0;
+    const void *left = (const void *)getauxval(AT_RANDOM);
+    long got = kiln_linux_call(__NR_getrandom, (uintptr_t)&seed, sizeof seed, 0, 0, 0);
+    if (got == (long)sizeof seed) return seed;
+    if (left) memcpy(&seed, left, sizeof seed);
+    return kiln_mix(seed);
+}
+
+static kiln_report_kind_t kind_of(kiln_damage_kind_t kind)
+{
+    switch (kind) {
+    case KILN_DAMAGE_UNDERFLOW: return KILN_REPORT_UNDERFLOW;
+    case KILN_DAMAGE_USE_AFTER_FREE: return KILN_REPORT_USE_AFTER_FREE;
+    case KILN_DAMAGE_OVERFLOW:
+    case KILN_DAMAGE_WILD_WRITE: return KILN_REPORT_OVERFLOW;
+    case KILN_DAMAGE_NONE: break;
+    }
+    return KILN_REPORT_CORRUPTION;
+}
+
+static void fill_block(const kiln_harden_about_t *about, kiln_report_block_t *block)
+{
+    block->known = true;
+    block->live = about->live;
+    block->start = about->block;
+    block->bytes = about->asked;
+    block->slot_bytes = about->asked == 0 ? 0 : about->slot_bytes; /* a block of 0 bytes is one */
+    block->alloc_stack = about->alloc_stack;
+    block->free_stack = about->free_stack;
+    block->alloc_thread = about->alloc_stack != 0 ? about->alloc_thread : KILN_THREAD_UNKNOWN;
+    block->free_thread = about->free_stack != 0 ? about->free_thread : KILN_THREAD_UNKNOWN;
+}
+
+void kiln_profile_about(uintptr_t address, kiln_report_block_t *block)
+{
+    kiln_harden_about_t about = kiln_harden_about(kiln_process_hardened, address);
+    if (about.known) fill_block(&about, block);
+}
+
+/* The block that was left or entered: of an underflow the one behind the bytes; of a write to where
+ * no block ever was the one in front, if it is live. */
+static void fill_damaged(const kiln_damage_t *damage, kiln_report_block_t *block)
+{
+    kiln_harden_about_t about = damage->block;
+    if (damage->kind == KILN_DAMAGE_UNDERFLOW)
+        about = kiln_harden_about(kiln_process_hardened, damage->end);
+    if (damage->kind == KILN_DAMAGE_WILD_WRITE)
+        about = kiln_harden_about(kiln_process_hardened, damage->block.block - 1);
+    if (about.known) fill_block(&about, block);
+}
+
+static void found(const kiln_damage_t *damage, kiln_site_t site)
+{
+    kiln_report_t report = {
+        .kind = kind_of(damage->kind),
+        .access = KILN_ACCESS_WRITE,
+        .access_bytes = damage->end - damage->first,
+        .address = damage->first,
+        .call = site.call,
+        .caller = site.caller,
+        .note = damage->kind == KILN_DAMAGE_USE_AFTER_FREE
+                    ? "the bytes were written after the block was freed, and before this call."
+                    : "the bytes were written before this call, which found them changed.",
+        .has_seed = true,
+        .seed = kiln_process_hardened->config.seed,
+    };
+    fill_damaged(damage, &report.block);
+    kiln_report(&report);
+}
+
+static uint32_t keep_stack(uintptr_t caller)
+{
+    uint64_t frames = kiln_report_options.malloc_context_size;
+    return caller == 0 || frames == 0 ? 0 : kiln_stack_capture(caller, (unsigned)frames);
+}
+
+bool kiln_profile_config(const kiln_options_t *options, kiln_harden_config_t *out,
+                         bool *out_check_at_end)
+{
+    *out_check_at_end = false;
+    if (options->profile == KILN_PROFILE_FAST) return false;
+    bool fuzz = options->profile == KILN_PROFILE_FUZZ;
+    *out = (kiln_harden_config_t){
+        .random = true,
+        .quarantine = {.blocks_max = 32, .bytes_max = KILN_KIB(8)},
+        .found = found,
+    };
+    if (fuzz) {
+        out->fresh_byte = FRESH_BYTE;
+        out->freed_byte = FREED_BYTE;
+        out->quarantine = (kiln_quarantine_bounds_t){.blocks_max = KILN_QUARANTINE_PLACES_MAX,
+                                                     .bytes_max = KILN_KIB(256)};
+        out->stack = keep_stack;
+        out->thread = kiln_thread_number;
+    }
+    if (options->has_quarantine_bytes)
+        out->quarantine.bytes_max = (uint32_t)options->quarantine_bytes;
+    if (options->has_quarantine_blocks)
+        out->quarantine.blocks_max = (uint32_t)options->quarantine_blocks;
+    out->seed = options->has_seed ? options->seed : fuzz ? 0 : any_seed();
+    *out_check_at_end = options->has_check_at_exit ? options->check_at_exit : fuzz;
+    return true;
+}
+
+KILN_EXPORT size_t kiln_check_heap(void)
+{
+    kiln_site_t site = {"kiln_check_heap", KILN_CALLER()};
+    kiln_visit_t visit = kiln_process_enter();
+    uint64_t damaged = 0;
+    if (visit.heap && kiln_process_hardened)
+        damaged = kiln_harden_check(kiln_process_hardened, site);
+    kiln_process_leave(visit);
+    return (size_t)damaged;
+}
+
+static bool at_end;
+
+void kiln_profile_check_at_end(void)
+{
+    at_end = true;
+}
+
+__attribute__((destructor)) static void check_at_end(void)
+{
+    kiln_site_t site = {"exit", KILN_CALLER()};
+    if (at_end && kiln_process_hardened) (void)kiln_harden_check(kiln_process_hardened, site);
+}

@@ -1,0 +1,372 @@
+#include "allocator/harden/harden.h"
+
+#include "allocator/base/check.h"
+#include "allocator/base/mix.h"
+
+/* ---- a block's life ---- */
+
+static uint16_t thread_number(const kiln_harden_t *harden)
+{
+    uint32_t number = harden->config.thread();
+    return number < UINT16_MAX ? (uint16_t)number : UINT16_MAX;
+}
+
+static void note_alloc(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
+                       kiln_site_t site)
+{
+    kiln_note_stacks_t *note = kiln_note_stacks(span, slot_idx);
+    uint32_t stack = harden->config.stack(site.caller);
+    atomic_store_explicit(&note->alloc_stack, stack, memory_order_relaxed);
+    atomic_store_explicit(&note->alloc_thread, thread_number(harden), memory_order_relaxed);
+    atomic_store_explicit(&note->free_stack, 0, memory_order_relaxed);
+}
+
+static void note_free(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
+                      kiln_site_t site)
+{
+    kiln_note_stacks_t *note = kiln_note_stacks(span, slot_idx);
+    uint32_t stack = harden->config.stack(site.caller);
+    atomic_store_explicit(&note->free_stack, stack, memory_order_relaxed);
+    atomic_store_explicit(&note->free_thread, thread_number(harden), memory_order_relaxed);
+}
+
+static __attribute__((noinline, cold)) void tell(kiln_harden_t *harden, const kiln_span_t *span,
+                                                 uint32_t slot_idx, uint8_t state, kiln_site_t site)
+{
+    kiln_damage_t damage = kiln_harden_look(harden, span, slot_idx, state);
+    if (damage.kind != KILN_DAMAGE_NONE) harden->config.found(&damage, site);
+}
+
+/* The same where only the slot is at hand. */
+static __attribute__((noinline, cold)) void tell_of_slot(kiln_harden_t *harden, kiln_slot_t slot,
+                                                         uint8_t state, kiln_site_t site)
+{
+    const kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)slot.block);
+    tell(harden, span, (uint32_t)(slot.state - span->states), state, site);
+}
+
+static void note_alloc_of_slot(kiln_harden_t *harden, kiln_slot_t slot, kiln_site_t site)
+{
+    const kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)slot.block);
+    note_alloc(harden, span, (uint32_t)(slot.state - span->states), site);
+}
+
+/* A slot that is out becomes a block. What is stored last is that it is LIVE: a check in another
+ * thread then finds size and canary in place. */
+static inline void *hand_out(kiln_harden_t *harden, uint32_t class_idx, kiln_slot_t slot,
+                             size_t bytes, bool zero, kiln_site_t site)
+{
+    const kiln_note_shape_t *shape = &harden->shapes[class_idx];
+    size_t slot_bytes = shape->slot_bytes, slack = slot_bytes - bytes;
+    char *block = slot.block;
+    if (__builtin_expect(!kiln_fill_holds(block, slot_bytes, 0), 0)) {
+        tell_of_slot(harden, slot, KILN_SLOT_FREE, site);
+        kiln_fill(block, slot_bytes, 0);
+    }
+    kiln_note_set_slack(shape, slot.state, slack);
+    if (harden->fresh_byte != 0 && !zero) memset(block, harden->fresh_byte, bytes);
+    kiln_canary_write(&harden->canary, block + slot_bytes, slack);
+    if (__builtin_expect(harden->keeps_stacks, 0)) note_alloc_of_slot(harden, slot, site);
+    atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_release);
+    return block;
+}
+
+/* A slot at hand: which one of them is drawn. The generator is a linear congruential one, of which
+ * the upper half of the bits is used (Knuth's constants for 64 bits). */
+static inline bool pop(const kiln_harden_t *harden, kiln_harden_thread_t *mine, uint32_t class_idx,
+                       kiln_slot_t *out)
+{
+    kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
+    if (!harden->random) return kiln_cache_bin_pop(bin, out);
+    kiln_slot_t *first = kiln_cache_bin_first(bin, class_idx);
+    kiln_slot_t *top = atomic_load_explicit(&bin->top, memory_order_relaxed);
+    if (__builtin_expect(top == first, 0)) return false;
+    mine->random = mine->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    uint64_t count = (uint64_t)(top - first);
+    kiln_slot_t *drawn = first + ((mine->random >> 32) * count >> 32);
+    *out = *drawn;
+    *drawn = top[-1];
+    atomic_signal_fence(memory_order_release);
+    atomic_store_explicit(&bin->top, top - 1, memory_order_relaxed);
+    return true;
+}
+
+static __attribute__((noinline)) bool take(kiln_harden_t *harden, kiln_harden_thread_t *mine,
+                                           uint32_t class_idx, kiln_slot_t *out)
+{
+    if (!mine) return kiln_heap_take_slot(harden->heap, NULL, class_idx, out);
+    if (!kiln_thread_cache_refill(&harden->heap->caches, mine->cache, class_idx)) return false;
+    kiln_page_map_widen(&harden->heap->map); /* before the first free of what is new */
+    return pop(harden, mine, class_idx, out);
+}
+
+static inline void *take_small(kiln_harden_t *harden, kiln_harden_thread_t *mine,
+                               uint32_t class_idx, size_t bytes, bool zero, kiln_site_t site)
+{
+    kiln_slot_t slot;
+    if (__builtin_expect(!mine || !pop(harden, mine, class_idx, &slot), 0) &&
+        !take(harden, mine, class_idx, &slot))
+        return NULL;
+    return hand_out(harden, class_idx, slot, bytes, zero, site);
+}
+
+/* The caller has the span for itself: its block is LIVE, but nobody else knows of it. */
+static void *begin_large(kiln_harden_t *harden, kiln_span_t *span, size_t bytes, bool zero,
+                         kiln_site_t site)
+{
+    uintptr_t block = kiln_span_base(span), end = kiln_harden_canary_end(span, bytes);
+    if (harden->fresh_byte != 0 && !zero) memset((void *)block, harden->fresh_byte, bytes);
+    atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
+    kiln_canary_write(&harden->canary, (char *)end, end - block - bytes);
+    if (harden->keeps_stacks) note_alloc(harden, span, 0, site);
+    return (void *)block;
+}
+
+static __attribute__((noinline)) void *take_large(kiln_harden_t *harden, size_t align,
+                                                  size_t bytes, bool zero, kiln_site_t site)
+{
+    if (bytes >= PTRDIFF_MAX) return NULL;
+    kiln_span_t *span = kiln_large_new(&harden->heap->pages, bytes + 1, align);
+    if (!span) return NULL;
+    kiln_span_clear(span, SIZE_MAX);
+    return begin_large(harden, span, bytes, zero, site);
+}
+
+void *kiln_harden_malloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, size_t bytes,
+                         bool zero, kiln_site_t site)
+{
+    if (__builtin_expect(bytes >= KILN_SMALL_MAX, 0))
+        return take_large(harden, 1, bytes, zero, site);
+    return take_small(harden, mine, kiln_size_class_of(bytes + 1), bytes, zero, site);
+}
+
+void *kiln_harden_aligned(kiln_harden_t *harden, kiln_harden_thread_t *mine, size_t align,
+                          size_t bytes, kiln_site_t site)
+{
+    if (!kiln_is_power_of_two(align) || bytes >= PTRDIFF_MAX) return NULL;
+    uint32_t class_idx = kiln_heap_class_for(align, bytes + 1);
+    if (class_idx == KILN_CLASS_LARGE) return take_large(harden, align, bytes, false, site);
+    return take_small(harden, mine, class_idx, bytes, false, site);
+}
+
+/* ---- free ---- */
+
+/* The slot leaves the quarantine, or never was in it. */
+static inline void release(kiln_harden_t *harden, kiln_harden_thread_t *mine, uint32_t class_idx,
+                           kiln_slot_t slot, kiln_site_t site)
+{
+    size_t slot_bytes = harden->shapes[class_idx].slot_bytes;
+    if (harden->freed_byte != 0) {
+        if (__builtin_expect(!kiln_fill_holds(slot.block, slot_bytes, harden->freed_byte), 0))
+            tell_of_slot(harden, slot, KILN_SLOT_QUARANTINED, site);
+        kiln_fill(slot.block, slot_bytes, 0);
+    }
+    atomic_store_explicit(slot.state, KILN_SLOT_FREE, memory_order_relaxed);
+    if (__builtin_expect(!mine, 0)) {
+        kiln_central_give(&harden->heap->central[class_idx], &slot, 1);
+        return;
+    }
+    kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
+    if (__builtin_expect(!kiln_cache_bin_has_room(bin), 0))
+        kiln_thread_cache_flush(&harden->heap->caches, mine->cache, class_idx);
+    kiln_cache_bin_push(bin, slot);
+}
+
+/* The block was just taken from the program: it is QUARANTINED. */
+static inline void retire(kiln_harden_t *harden, kiln_harden_thread_t *mine, kiln_span_t *span,
+                          uint32_t slot_idx, void *block, kiln_site_t site)
+{
+    uint32_t class_idx = span->class_idx;
+    const kiln_note_shape_t *shape = &harden->shapes[class_idx];
+    kiln_slot_t slot = {block, &span->states[slot_idx]};
+    char *end = (char *)block + shape->slot_bytes;
+    if (__builtin_expect(
+            !kiln_canary_holds(&harden->canary, end, kiln_note_slack(shape, slot.state)), 0))
+        tell(harden, span, slot_idx, KILN_SLOT_LIVE, site);
+    kiln_fill(block, shape->slot_bytes, harden->freed_byte);
+    if (__builtin_expect(harden->keeps_stacks, 0)) note_free(harden, span, slot_idx, site);
+    if (mine) slot = kiln_quarantine_push(&mine->quarantine.rings[class_idx], slot);
+    if (__builtin_expect(slot.block != NULL, 1)) release(harden, mine, class_idx, slot, site);
+}
+
+void kiln_harden_release(kiln_harden_t *harden, kiln_harden_thread_t *mine, uint32_t class_idx,
+                         kiln_slot_t slot, kiln_site_t site)
+{
+    release(harden, mine, class_idx, slot, site);
+}
+
+static void check_large(kiln_harden_t *harden, const kiln_span_t *span, kiln_site_t site)
+{
+    size_t asked = atomic_load_explicit(&kiln_note_large(span)->asked, memory_order_relaxed);
+    uintptr_t end = kiln_harden_canary_end(span, asked);
+    if (!kiln_canary_holds(&harden->canary, (const char *)end, end - kiln_span_base(span) - asked))
+        tell(harden, span, 0, KILN_SLOT_LIVE, site);
+}
+
+static void retire_large(kiln_harden_t *harden, kiln_span_t *span, kiln_site_t site)
+{
+    check_large(harden, span, site);
+    if (harden->keeps_stacks) note_free(harden, span, 0, site);
+    kiln_slot_t slot = {(void *)kiln_span_base(span), &span->states[0]};
+    kiln_heap_put_slot(harden->heap, NULL, span, slot);
+}
+
+static __attribute__((noinline)) kiln_misuse_t free_slow(kiln_harden_t *harden,
+                                                         kiln_harden_thread_t *mine, void *block,
+                                                         kiln_site_t site)
+{
+    kiln_heap_found_t found = kiln_heap_find(harden->heap, block);
+    if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
+    if (!kiln_heap_change(harden->heap, found.state, KILN_SLOT_LIVE, KILN_SLOT_QUARANTINED))
+        return KILN_MISUSE_DOUBLE_FREE;
+    uint32_t slot_idx = (uint32_t)(found.state - found.span->states);
+    if (found.span->class_idx == KILN_CLASS_LARGE)
+        retire_large(harden, found.span, site);
+    else
+        retire(harden, mine, found.span, slot_idx, block, site);
+    return KILN_MISUSE_NONE;
+}
+
+kiln_misuse_t kiln_harden_free(kiln_harden_t *harden, kiln_harden_thread_t *mine, void *block,
+                               kiln_site_t site)
+{
+    kiln_span_t *span = kiln_page_map_find_fast(&harden->heap->map, (uintptr_t)block);
+    if (__builtin_expect(!span || !mine, 0)) return free_slow(harden, mine, block, site);
+    uint32_t slot_idx = kiln_span_small_slot_at(span, (uintptr_t)block - kiln_span_base(span));
+    if (__builtin_expect(slot_idx == UINT32_MAX, 0) ||
+        !kiln_heap_change(harden->heap, &span->states[slot_idx], KILN_SLOT_LIVE,
+                          KILN_SLOT_QUARANTINED))
+        return free_slow(harden, mine, block, site);
+    retire(harden, mine, span, slot_idx, block, site);
+    return KILN_MISUSE_NONE;
+}
+
+/* What was asked for, of a live block. */
+static size_t asked_of(const kiln_harden_t *harden, const kiln_heap_found_t *found)
+{
+    if (found->span->class_idx == KILN_CLASS_LARGE)
+        return atomic_load_explicit(&kiln_note_large(found->span)->asked, memory_order_relaxed);
+    const kiln_note_shape_t *shape = &harden->shapes[found->span->class_idx];
+    return shape->slot_bytes - kiln_note_slack(shape, found->state);
+}
+
+kiln_misuse_t kiln_harden_free_sized(kiln_harden_t *harden, kiln_harden_thread_t *mine,
+                                     void *block, size_t align, size_t bytes, kiln_site_t site)
+{
+    kiln_heap_found_t found = kiln_heap_find(harden->heap, block);
+    if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
+    if (align != 0 && (!kiln_is_power_of_two(align) || !kiln_is_aligned((uintptr_t)block, align)))
+        return KILN_MISUSE_ALIGNMENT;
+    if (asked_of(harden, &found) != bytes) return KILN_MISUSE_SIZE;
+    return kiln_harden_free(harden, mine, block, site);
+}
+
+size_t kiln_harden_usable(kiln_harden_t *harden, const void *block, kiln_misuse_t *out_misuse)
+{
+    kiln_heap_found_t found = kiln_heap_find(harden->heap, block);
+    *out_misuse = found.misuse;
+    return found.misuse == KILN_MISUSE_NONE ? asked_of(harden, &found) : 0;
+}
+
+/* ---- realloc ---- */
+
+/* The block stays in its slot, which has room, and is `bytes` long from now on. */
+static void resize_small(kiln_harden_t *harden, const kiln_heap_found_t *found, char *block,
+                         size_t asked, size_t bytes)
+{
+    const kiln_note_shape_t *shape = &harden->shapes[found->span->class_idx];
+    if (bytes > asked) memset(block + asked, harden->fresh_byte, bytes - asked);
+    kiln_note_set_slack(shape, found->state, shape->slot_bytes - bytes);
+    kiln_canary_write(&harden->canary, block + shape->slot_bytes, shape->slot_bytes - bytes);
+}
+
+/* The same for a large block, if it can grow where it is. */
+static bool resize_large(kiln_harden_t *harden, kiln_span_t *span, size_t asked, size_t bytes)
+{
+    uintptr_t block = kiln_span_base(span), old_end = kiln_harden_canary_end(span, asked);
+    if (!kiln_large_resize(&harden->heap->pages, span, bytes + 1)) return false;
+    uintptr_t end = kiln_harden_canary_end(span, bytes);
+    /* What the canary was in is the program's, or is nobody's: as fresh as the rest. */
+    uintptr_t last = block + kiln_span_slot_bytes(span);
+    if (old_end > last) old_end = last;
+    if (old_end > block + asked)
+        memset((void *)(block + asked), harden->fresh_byte, old_end - block - asked);
+    if (harden->fresh_byte != 0 && block + bytes > old_end)
+        memset((void *)old_end, harden->fresh_byte, block + bytes - old_end);
+    atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
+    kiln_canary_write(&harden->canary, (char *)end, end - block - bytes);
+    return true;
+}
+
+static bool fits_here(kiln_harden_t *harden, const kiln_heap_found_t *found, char *block,
+                      size_t asked, size_t bytes)
+{
+    kiln_span_t *span = found->span;
+    size_t has = kiln_span_slot_bytes(span), needs = bytes + 1;
+    if (span->class_idx == KILN_CLASS_LARGE)
+        return needs > KILN_SMALL_MAX && resize_large(harden, span, asked, bytes);
+    if (needs > has || (needs <= has / 2 && kiln_heap_class_for(1, needs) != span->class_idx))
+        return false;
+    resize_small(harden, found, block, asked, bytes);
+    return true;
+}
+
+/* Room for what is to replace a block; with a quarter to spare where a large one grows. */
+static void *take_to_move(kiln_harden_t *harden, kiln_harden_thread_t *mine, bool grows_large,
+                          size_t bytes, kiln_site_t site)
+{
+    if (grows_large && bytes < PTRDIFF_MAX / 2) {
+        size_t room = bytes + bytes / KILN_LARGE_SLACK;
+        kiln_span_t *span = kiln_large_new(&harden->heap->pages, room, 1);
+        if (span) {
+            kiln_span_clear(span, SIZE_MAX);
+            return begin_large(harden, span, bytes, true, site);
+        }
+    }
+    return kiln_harden_malloc(harden, mine, bytes, false, site);
+}
+
+/* Damage is told once: what the canary held is put back. */
+static void check_slack(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
+                        size_t asked, kiln_site_t site)
+{
+    size_t slot_bytes = kiln_span_slot_bytes(span);
+    uintptr_t start = kiln_span_base(span) + slot_idx * slot_bytes + asked;
+    uintptr_t end = start - asked + slot_bytes;
+    if (span->class_idx == KILN_CLASS_LARGE) end = kiln_harden_canary_end(span, asked);
+    if (kiln_canary_holds(&harden->canary, (const char *)end, end - start)) return;
+    tell(harden, span, slot_idx, KILN_SLOT_LIVE, site);
+    kiln_canary_write(&harden->canary, (char *)end, end - start);
+}
+
+void *kiln_harden_realloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, void *block,
+                          size_t bytes, kiln_site_t site, kiln_misuse_t *out_misuse)
+{
+    kiln_heap_found_t found = kiln_heap_find(harden->heap, block);
+    *out_misuse = found.misuse;
+    if (found.misuse != KILN_MISUSE_NONE || bytes >= PTRDIFF_MAX) return NULL;
+    if (!kiln_heap_change(harden->heap, found.state, KILN_SLOT_LIVE, KILN_SLOT_QUARANTINED)) {
+        *out_misuse = KILN_MISUSE_DOUBLE_FREE;
+        return NULL;
+    }
+    bool is_large = found.span->class_idx == KILN_CLASS_LARGE;
+    uint32_t slot_idx = (uint32_t)(found.state - found.span->states);
+    size_t asked = asked_of(harden, &found);
+    check_slack(harden, found.span, slot_idx, asked, site);
+    if (fits_here(harden, &found, block, asked, bytes)) {
+        if (harden->keeps_stacks) note_alloc(harden, found.span, slot_idx, site);
+        atomic_store_explicit(found.state, KILN_SLOT_LIVE, memory_order_release);
+        return block;
+    }
+    void *fresh = take_to_move(harden, mine, is_large && bytes > asked, bytes, site);
+    if (!fresh) { /* the block is as it was, and stays so */
+        atomic_store_explicit(found.state, KILN_SLOT_LIVE, memory_order_release);
+        return NULL;
+    }
+    memcpy(fresh, block, asked < bytes ? asked : bytes);
+    if (is_large)
+        retire_large(harden, found.span, site);
+    else
+        retire(harden, mine, found.span, slot_idx, block, site);
+    return fresh;
+}

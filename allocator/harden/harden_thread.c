@@ -1,0 +1,177 @@
+/* What threads have of a hardened heap: how it begins, ends, and goes through a fork. */
+#include "allocator/harden/harden.h"
+
+#include "allocator/base/check.h"
+#include "allocator/base/mix.h"
+
+uint32_t kiln_harden_note_bytes(const kiln_harden_config_t *config)
+{
+    return config->stack ? KILN_NOTE_STACKS_BYTES : KILN_NOTE_SIZE_BYTES;
+}
+
+static const char *broken_config_rule(const kiln_heap_t *heap, const kiln_harden_config_t *config)
+{
+    const kiln_watcher_t *watcher = heap->config.watcher;
+    if (heap->config.note_bytes < kiln_harden_note_bytes(config))
+        return "a hardened heap's records have room for notes";
+    if (watcher && (watcher->alloc || watcher->free))
+        return "a hardened heap has no watcher of blocks: it tells of damage itself";
+    if (config->quarantine.blocks_max > KILN_QUARANTINE_PLACES_MAX)
+        return "a quarantine keeps at most 1,024 blocks of a class";
+    if (!config->found) return "somebody must be told of damage";
+    return NULL;
+}
+
+const char *kiln_harden_init(kiln_harden_t *harden, kiln_heap_t *heap,
+                             const kiln_harden_config_t *config)
+{
+    const char *rule = broken_config_rule(heap, config);
+    if (rule) return rule;
+    *harden = (kiln_harden_t){
+        .heap = heap,
+        .fresh_byte = config->fresh_byte,
+        .freed_byte = config->freed_byte,
+        .random = config->random,
+        .keeps_stacks = config->stack != NULL,
+        .config = *config,
+    };
+    kiln_canary_init(&harden->canary, config->seed);
+    for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++)
+        harden->shapes[i] = (kiln_note_shape_t){
+            .slot_bytes = kiln_size_classes[i].slot_bytes,
+            .slots = kiln_size_classes[i].slots,
+            .slack_at = (uint16_t)kiln_span_notes_offset(i),
+        };
+    return NULL;
+}
+
+static void lock(kiln_harden_t *harden)
+{
+    kiln_lock_acquire(&harden->lock, &harden->heap->config.os->parker);
+}
+
+static void unlock(kiln_harden_t *harden)
+{
+    kiln_lock_release(&harden->lock, &harden->heap->config.os->parker);
+}
+
+/* Holds the lock. */
+static kiln_harden_thread_t *take_record(kiln_harden_t *harden)
+{
+    kiln_harden_thread_t *mine = harden->spares;
+    if (mine) {
+        harden->spares = mine->next;
+        return mine;
+    }
+    const kiln_quarantine_bounds_t *bounds = &harden->config.quarantine;
+    size_t bytes = sizeof *mine + kiln_quarantine_bytes(bounds);
+    mine = kiln_page_heap_record(&harden->heap->pages, bytes);
+    if (mine) kiln_quarantine_init(&mine->quarantine, bounds, mine->places);
+    return mine;
+}
+
+kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
+{
+    kiln_thread_cache_t *cache = kiln_heap_attach(harden->heap);
+    if (!cache) return NULL;
+    lock(harden);
+    kiln_harden_thread_t *mine = take_record(harden);
+    if (mine) {
+        mine->cache = cache;
+        mine->random = kiln_mix(harden->config.seed + ++harden->threads);
+        mine->prev = NULL;
+        mine->next = harden->first;
+        if (mine->next) mine->next->prev = mine;
+        harden->first = mine;
+    }
+    unlock(harden);
+    if (!mine) kiln_heap_detach(harden->heap, cache);
+    return mine;
+}
+
+void kiln_harden_flush(kiln_harden_t *harden, kiln_harden_thread_t *mine)
+{
+    kiln_site_t nowhere = {NULL, 0};
+    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
+        kiln_quarantine_ring_t *ring = &mine->quarantine.rings[i];
+        if (ring->count == 0 || !ring->places[0].block) continue; /* it is filled from there on */
+        for (uint32_t j = 0; j < ring->count; j++) {
+            kiln_slot_t slot = kiln_quarantine_push(ring, (kiln_slot_t){NULL, NULL});
+            if (slot.block) kiln_harden_release(harden, mine, i, slot, nowhere);
+        }
+        ring->next = 0;
+    }
+    kiln_heap_flush(harden->heap, mine->cache);
+}
+
+/* Holds the lock. */
+static void end(kiln_harden_t *harden, kiln_harden_thread_t *mine)
+{
+    if (mine->next) mine->next->prev = mine->prev;
+    if (mine->prev)
+        mine->prev->next = mine->next;
+    else
+        harden->first = mine->next;
+    mine->cache = NULL;
+    mine->next = harden->spares;
+    harden->spares = mine;
+}
+
+void kiln_harden_detach(kiln_harden_t *harden, kiln_harden_thread_t *mine)
+{
+    kiln_thread_cache_t *cache = mine->cache;
+    kiln_harden_flush(harden, mine);
+    lock(harden);
+    end(harden, mine);
+    unlock(harden);
+    kiln_heap_detach(harden->heap, cache);
+}
+
+/* ---- fork ---- */
+
+void kiln_harden_fork_prepare(kiln_harden_t *harden)
+{
+    lock(harden);
+}
+
+void kiln_harden_fork_parent(kiln_harden_t *harden)
+{
+    unlock(harden);
+}
+
+static void reclaim(kiln_harden_t *harden, kiln_harden_thread_t *dead)
+{
+    for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
+        kiln_quarantine_ring_t *ring = &dead->quarantine.rings[i];
+        for (uint32_t j = 0; j < ring->count; j++) {
+            kiln_slot_t *place = &ring->places[j];
+            if (place->block) kiln_heap_reclaim_slot(harden->heap, *place, harden->freed_byte != 0);
+            *place = (kiln_slot_t){NULL, NULL};
+        }
+        ring->next = 0;
+    }
+}
+
+void kiln_harden_fork_child(kiln_harden_t *harden, kiln_harden_thread_t *mine)
+{
+    unlock(harden);
+    for (kiln_harden_thread_t *thread = harden->first, *next; thread; thread = next) {
+        next = thread->next;
+        if (thread == mine) continue;
+        reclaim(harden, thread);
+        end(harden, thread);
+    }
+}
+
+const char *kiln_harden_broken_rule(const kiln_harden_t *harden)
+{
+    const kiln_harden_thread_t *prev = NULL;
+    for (const kiln_harden_thread_t *mine = harden->first; mine; mine = mine->next) {
+        if (mine->prev != prev) return "the list of threads is linked both ways";
+        if (!mine->cache) return "a thread of a hardened heap has a cache";
+        const char *rule = kiln_quarantine_broken_rule(&mine->quarantine, harden->heap);
+        if (rule) return rule;
+        prev = mine;
+    }
+    return NULL;
+}
