@@ -46,12 +46,18 @@ static inline void *or_no_memory(void *block, kiln_site_t site, size_t bytes)
     return __builtin_expect(block != NULL, 1) ? block : refuse(site, bytes);
 }
 
-static __attribute__((noinline)) void *malloc_slow(size_t bytes, kiln_site_t site)
+static __attribute__((noinline)) void *malloc_slowest(size_t bytes, kiln_site_t site)
 {
     return or_no_memory(kiln_process_malloc_slow(bytes, site), site, bytes);
 }
 
-/* The common path ends with a call, not with one that must be returned from: it has no frame. */
+/* The common paths end with a call, not with one that must be returned from: they have no frame. */
+static __attribute__((noinline)) void *malloc_slow(size_t bytes, kiln_site_t site)
+{
+    void *block = kiln_process_malloc_hardened(bytes, site);
+    return __builtin_expect(block != NULL, 1) ? block : malloc_slowest(bytes, site);
+}
+
 KILN_EXPORT void *malloc(size_t bytes)
 {
     void *block = kiln_process_malloc_fast(bytes);

@@ -106,6 +106,13 @@ static inline void *kiln_process_malloc(size_t bytes, kiln_site_t site)
     return __builtin_expect(block != NULL, 1) ? block : kiln_process_malloc_slow(bytes, site);
 }
 
+/* The common path of a thread of a hardened heap, which has no cache above. */
+static inline void *kiln_process_malloc_hardened(size_t bytes, kiln_site_t site)
+{
+    kiln_harden_thread_t *mine = kiln_thread.hardened;
+    return __builtin_expect(mine != NULL, 1) ? kiln_harden_malloc_fast(mine, bytes, site) : NULL;
+}
+
 static inline void kiln_process_free(void *block, kiln_site_t site)
 {
     kiln_thread_cache_t *cache = kiln_thread.cache;

@@ -9,7 +9,8 @@ static inline kiln_harden_thread_t *mine(void)
     return kiln_thread.hardened;
 }
 
-void *kiln_process_malloc_slow(size_t bytes, kiln_site_t site)
+/* All but the common paths. */
+static __attribute__((noinline)) void *malloc_elsewhere(size_t bytes, kiln_site_t site)
 {
     if (mine()) return kiln_harden_malloc(kiln_process_hardened, mine(), bytes, false, site);
     kiln_visit_t visit = kiln_process_enter();
@@ -20,6 +21,12 @@ void *kiln_process_malloc_slow(size_t bytes, kiln_site_t site)
         block = kiln_heap_malloc(visit.heap, visit.cache, bytes);
     kiln_process_leave(visit);
     return block;
+}
+
+void *kiln_process_malloc_slow(size_t bytes, kiln_site_t site)
+{
+    void *block = kiln_process_malloc_hardened(bytes, site);
+    return __builtin_expect(block != NULL, 1) ? block : malloc_elsewhere(bytes, site);
 }
 
 /* A hardened heap checks the product here, the plain one itself. */
@@ -87,26 +94,27 @@ size_t kiln_process_usable(const void *block, kiln_site_t site)
     return bytes;
 }
 
-static kiln_misuse_t give(kiln_visit_t visit, void *block, kiln_site_t site)
+/* All but the common path of a hardened heap. */
+static __attribute__((noinline)) void free_elsewhere(void *block, kiln_site_t site)
 {
-    if (!visit.heap) return KILN_MISUSE_FOREIGN;
-    if (kiln_process_hardened) return kiln_harden_free(kiln_process_hardened, mine(), block, site);
-    return kiln_heap_free(visit.heap, visit.cache, block);
+    kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
+    kiln_visit_t visit = kiln_process_enter();
+    if (visit.heap && kiln_process_hardened)
+        misuse = kiln_harden_free(kiln_process_hardened, mine(), block, site);
+    else if (visit.heap)
+        misuse = kiln_heap_free(visit.heap, visit.cache, block);
+    kiln_process_leave(visit);
+    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
+        kiln_report_misuse(misuse, site.call, site.caller, block, 0, 0);
 }
 
 void kiln_process_free_slow(void *block, kiln_site_t site)
 {
     if (!block) return;
-    kiln_misuse_t misuse;
-    if (mine()) {
-        misuse = kiln_harden_free(kiln_process_hardened, mine(), block, site);
-    } else {
-        kiln_visit_t visit = kiln_process_enter();
-        misuse = give(visit, block, site);
-        kiln_process_leave(visit);
-    }
-    if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
-        kiln_report_misuse(misuse, site.call, site.caller, block, 0, 0);
+    kiln_harden_thread_t *thread = mine();
+    if (__builtin_expect(thread == NULL, 0) ||
+        __builtin_expect(!kiln_harden_free_fast(&kiln_process_heap, thread, block, site), 0))
+        free_elsewhere(block, site);
 }
 
 void kiln_process_free_sized(void *block, size_t align, size_t bytes, kiln_site_t site)

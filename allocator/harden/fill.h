@@ -42,13 +42,13 @@ uintptr_t kiln_fill_first_bad(uintptr_t start, uintptr_t end, uint8_t byte);
 static inline kiln_unit_t kiln_unit_load(const void *from)
 {
     kiln_unit_t unit;
-    memcpy(&unit, from, sizeof unit);
+    __builtin_memcpy(&unit, from, sizeof unit); /* a load, also where memcpy is a call */
     return unit;
 }
 
 static inline void kiln_unit_store(void *to, kiln_unit_t unit)
 {
-    memcpy(to, &unit, sizeof unit);
+    __builtin_memcpy(to, &unit, sizeof unit);
 }
 
 static inline bool kiln_unit_is_zero(kiln_unit_t unit)

@@ -45,6 +45,14 @@ static __attribute__((noinline, cold)) void tell_of_slot(kiln_harden_t *harden, 
     tell(harden, span, (uint32_t)(slot.state - span->states), state, site);
 }
 
+static __attribute__((noinline, cold)) void ruined(kiln_harden_t *harden, kiln_slot_t slot,
+                                                   kiln_site_t site)
+{
+    const kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)slot.block);
+    tell_of_slot(harden, slot, KILN_SLOT_FREE, site);
+    memset(slot.block, 0, kiln_span_slot_bytes(span));
+}
+
 static void note_alloc_of_slot(kiln_harden_t *harden, kiln_slot_t slot, kiln_site_t site)
 {
     const kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)slot.block);
@@ -59,10 +67,8 @@ static inline void *hand_out(kiln_harden_t *harden, uint32_t class_idx, kiln_slo
     const kiln_note_shape_t *shape = &harden->shapes[class_idx];
     size_t slot_bytes = shape->slot_bytes, slack = slot_bytes - bytes;
     char *block = slot.block;
-    if (__builtin_expect(!kiln_fill_holds(block, slot_bytes, 0), 0)) {
-        tell_of_slot(harden, slot, KILN_SLOT_FREE, site);
-        kiln_fill(block, slot_bytes, 0);
-    }
+    if (__builtin_expect(!kiln_fill_holds(block, slot_bytes, 0), 0))
+        ruined(harden, slot, site);
     kiln_note_set_slack(shape, slot.state, slack);
     if (harden->fresh_byte != 0 && !zero) memset(block, harden->fresh_byte, bytes);
     kiln_canary_write(&harden->canary, block + slot_bytes, slack);
@@ -71,24 +77,19 @@ static inline void *hand_out(kiln_harden_t *harden, uint32_t class_idx, kiln_slo
     return block;
 }
 
-/* A slot at hand: which one of them is drawn. The generator is a linear congruential one, of which
- * the upper half of the bits is used (Knuth's constants for 64 bits). */
 static inline bool pop(const kiln_harden_t *harden, kiln_harden_thread_t *mine, uint32_t class_idx,
                        kiln_slot_t *out)
 {
-    kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
-    if (!harden->random) return kiln_cache_bin_pop(bin, out);
-    kiln_slot_t *first = kiln_cache_bin_first(bin, class_idx);
-    kiln_slot_t *top = atomic_load_explicit(&bin->top, memory_order_relaxed);
-    if (__builtin_expect(top == first, 0)) return false;
-    mine->random = mine->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    uint64_t count = (uint64_t)(top - first);
-    kiln_slot_t *drawn = first + ((mine->random >> 32) * count >> 32);
-    *out = *drawn;
-    *drawn = top[-1];
-    atomic_signal_fence(memory_order_release);
-    atomic_store_explicit(&bin->top, top - 1, memory_order_relaxed);
-    return true;
+    return harden->random ? kiln_harden_pop(mine, class_idx, out)
+                          : kiln_cache_bin_pop(&mine->cache->bins[class_idx], out);
+}
+
+__attribute__((noinline, cold)) void *kiln_harden_hand_out_ruined(kiln_harden_t *harden,
+                                                                  kiln_slot_t slot, size_t bytes,
+                                                                  kiln_site_t site)
+{
+    const kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)slot.block);
+    return hand_out(harden, span->class_idx, slot, bytes, false, site);
 }
 
 static __attribute__((noinline)) bool take(kiln_harden_t *harden, kiln_harden_thread_t *mine,
@@ -151,6 +152,15 @@ void *kiln_harden_aligned(kiln_harden_t *harden, kiln_harden_thread_t *mine, siz
 
 /* ---- free ---- */
 
+__attribute__((noinline)) void kiln_harden_push_full(kiln_harden_thread_t *mine,
+                                                     uint32_t class_idx, kiln_slot_t slot)
+{
+    kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
+    kiln_thread_cache_flush(&mine->harden->heap->caches, mine->cache, class_idx);
+    atomic_store_explicit(slot.state, KILN_SLOT_FREE, memory_order_relaxed);
+    kiln_cache_bin_push(bin, slot);
+}
+
 /* The slot leaves the quarantine, or never was in it. */
 static inline void release(kiln_harden_t *harden, kiln_harden_thread_t *mine, uint32_t class_idx,
                            kiln_slot_t slot, kiln_site_t site)
@@ -161,20 +171,17 @@ static inline void release(kiln_harden_t *harden, kiln_harden_thread_t *mine, ui
             tell_of_slot(harden, slot, KILN_SLOT_QUARANTINED, site);
         kiln_fill(slot.block, slot_bytes, 0);
     }
-    atomic_store_explicit(slot.state, KILN_SLOT_FREE, memory_order_relaxed);
-    if (__builtin_expect(!mine, 0)) {
-        kiln_central_give(&harden->heap->central[class_idx], &slot, 1);
+    if (__builtin_expect(mine != NULL, 1)) {
+        kiln_harden_push(mine, class_idx, slot);
         return;
     }
-    kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
-    if (__builtin_expect(!kiln_cache_bin_has_room(bin), 0))
-        kiln_thread_cache_flush(&harden->heap->caches, mine->cache, class_idx);
-    kiln_cache_bin_push(bin, slot);
+    atomic_store_explicit(slot.state, KILN_SLOT_FREE, memory_order_relaxed);
+    kiln_central_give(&harden->heap->central[class_idx], &slot, 1);
 }
 
 /* The block was just taken from the program: it is QUARANTINED. */
-static inline void retire(kiln_harden_t *harden, kiln_harden_thread_t *mine, kiln_span_t *span,
-                          uint32_t slot_idx, void *block, kiln_site_t site)
+static void retire(kiln_harden_t *harden, kiln_harden_thread_t *mine, kiln_span_t *span,
+                   uint32_t slot_idx, void *block, kiln_site_t site)
 {
     uint32_t class_idx = span->class_idx;
     const kiln_note_shape_t *shape = &harden->shapes[class_idx];
@@ -187,6 +194,14 @@ static inline void retire(kiln_harden_t *harden, kiln_harden_thread_t *mine, kil
     if (__builtin_expect(harden->keeps_stacks, 0)) note_free(harden, span, slot_idx, site);
     if (mine) slot = kiln_quarantine_push(&mine->quarantine.rings[class_idx], slot);
     if (__builtin_expect(slot.block != NULL, 1)) release(harden, mine, class_idx, slot, site);
+}
+
+__attribute__((noinline, cold)) void kiln_harden_retire_ruined(kiln_harden_thread_t *mine,
+                                                               kiln_span_t *span,
+                                                               uint32_t slot_idx, void *block,
+                                                               kiln_site_t site)
+{
+    retire(mine->harden, mine, span, slot_idx, block, site);
 }
 
 void kiln_harden_release(kiln_harden_t *harden, kiln_harden_thread_t *mine, uint32_t class_idx,

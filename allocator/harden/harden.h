@@ -77,15 +77,18 @@ typedef struct kiln_harden_config {
 } kiln_harden_config_t;
 
 typedef struct kiln_harden_thread kiln_harden_thread_t;
+typedef struct kiln_harden kiln_harden_t;
 struct kiln_harden_thread {
     kiln_thread_cache_t *cache;
-    uint64_t random; /* state of a generator */
+    kiln_harden_t *harden;
+    uint64_t random;      /* state of a generator */
+    uint32_t few_classes; /* up to this class the common paths below may be taken */
     kiln_harden_thread_t *prev, *next; /* of the list; a spare one: next */
     kiln_quarantine_t quarantine;
     kiln_slot_t places[]; /* of the quarantine */
 };
 
-typedef struct kiln_harden {
+struct kiln_harden {
     kiln_heap_t *heap;
     kiln_canary_t canary;
     uint8_t fresh_byte, freed_byte;
@@ -95,7 +98,7 @@ typedef struct kiln_harden {
     kiln_lock_t lock; /* covers the list */
     kiln_harden_thread_t *first, *spares;
     uint64_t threads; /* that ever came: each has another seed */
-} kiln_harden_t;
+};
 
 /* kiln_harden_note_bytes is what the heap's config must ask for. */
 uint32_t kiln_harden_note_bytes(const kiln_harden_config_t *config);
@@ -154,5 +157,120 @@ void kiln_harden_release(kiln_harden_t *harden, kiln_harden_thread_t *mine, uint
 
 /* kiln_harden_canary_end gives where the canary behind a large block ends. */
 uintptr_t kiln_harden_canary_end(const kiln_span_t *span, size_t asked);
+
+/* kiln_harden_retire_ruined goes on with a free whose block was taken from the program, and damaged.
+ * kiln_harden_push_full makes room for a slot first.
+ * kiln_harden_hand_out_ruined hands a slot out that is not zero, which it tells of. */
+void kiln_harden_retire_ruined(kiln_harden_thread_t *mine, kiln_span_t *span, uint32_t slot_idx,
+                               void *block, kiln_site_t site);
+void kiln_harden_push_full(kiln_harden_thread_t *mine, uint32_t class_idx, kiln_slot_t slot);
+void *kiln_harden_hand_out_ruined(kiln_harden_t *harden, kiln_slot_t slot, size_t bytes,
+                                  kiln_site_t site);
+
+/* ---- the common paths, to be compiled into their callers ----
+ *
+ * As in heap.h: a fast one does the whole work, or nothing, and then the other of that name must be
+ * called; and none calls anything but in the end. They are for blocks below KILN_FEW_BYTES, whose classes are a unit apart, so that the
+ * slack is one unit at most; and for a heap that keeps no stacks and whose fresh and freed bytes are
+ * zero. */
+
+enum { KILN_FEW_CLASSES = 15, KILN_FEW_BYTES = KILN_FEW_CLASSES * KILN_FILL_UNIT };
+
+/* In front of a loop that has a few rounds: one that is made for many has a longer way in. */
+#if defined(__clang__)
+#define KILN_FEW_ROUNDS _Pragma("clang loop unroll(disable) vectorize(disable)")
+#else
+#define KILN_FEW_ROUNDS
+#endif
+
+/* kiln_harden_pop takes one of the free slots at hand, which one is drawn: by the upper half of a
+ * linear congruential generator (Knuth's constants for 64 bits). */
+static inline bool kiln_harden_pop(kiln_harden_thread_t *mine, uint32_t class_idx,
+                                   kiln_slot_t *out)
+{
+    kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
+    kiln_slot_t *first = kiln_cache_bin_first(bin, class_idx);
+    kiln_slot_t *top = atomic_load_explicit(&bin->top, memory_order_relaxed);
+    if (__builtin_expect(top == first, 0)) return false;
+    mine->random = mine->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    kiln_slot_t *drawn = first + ((mine->random >> 32) * (uint64_t)(top - first) >> 32);
+    *out = *drawn;
+    /* Half by half: the youngest may just have been stored so, and a load of both would wait. */
+    __atomic_store_n(&drawn->block, __atomic_load_n(&top[-1].block, __ATOMIC_RELAXED),
+                     __ATOMIC_RELAXED);
+    __atomic_store_n(&drawn->state, __atomic_load_n(&top[-1].state, __ATOMIC_RELAXED),
+                     __ATOMIC_RELAXED);
+    atomic_signal_fence(memory_order_release);
+    atomic_store_explicit(&bin->top, top - 1, memory_order_relaxed);
+    return true;
+}
+
+/* kiln_harden_push puts a slot that leaves the quarantine where it can be handed out again. */
+static inline void kiln_harden_push(kiln_harden_thread_t *mine, uint32_t class_idx,
+                                    kiln_slot_t slot)
+{
+    kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
+    if (__builtin_expect(!kiln_cache_bin_has_room(bin), 0)) {
+        kiln_harden_push_full(mine, class_idx, slot);
+        return;
+    }
+    atomic_store_explicit(slot.state, KILN_SLOT_FREE, memory_order_relaxed);
+    kiln_cache_bin_push(bin, slot);
+}
+
+/* kiln_harden_malloc_fast gives zeroed bytes, or NULL. */
+static inline void *kiln_harden_malloc_fast(kiln_harden_thread_t *mine, size_t bytes,
+                                            kiln_site_t site)
+{
+    kiln_slot_t slot;
+    uint32_t class_idx = (uint32_t)(bytes / KILN_FILL_UNIT) + 1;
+    if (__builtin_expect(bytes >= KILN_FEW_BYTES || class_idx > mine->few_classes, 0)) return NULL;
+    if (__builtin_expect(!kiln_harden_pop(mine, class_idx, &slot), 0)) return NULL;
+    kiln_harden_t *harden = mine->harden;
+    size_t slack = KILN_FILL_UNIT - bytes % KILN_FILL_UNIT;
+    char *last = (char *)slot.block + bytes / KILN_FILL_UNIT * KILN_FILL_UNIT; /* unit */
+    kiln_unit_t wrong = kiln_unit_load(last);
+    KILN_FEW_ROUNDS
+    for (const char *unit = slot.block; unit != last; unit += KILN_FILL_UNIT)
+        wrong |= kiln_unit_load(unit);
+    if (__builtin_expect(!kiln_unit_is_zero(wrong), 0))
+        return kiln_harden_hand_out_ruined(harden, slot, bytes, site);
+    kiln_unit_store(last, harden->canary.unit & kiln_unit_tail(slack));
+    atomic_store_explicit(slot.state + harden->shapes[class_idx].slack_at, (uint8_t)slack,
+                          memory_order_relaxed);
+    atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_release);
+    return slot.block;
+}
+
+/* kiln_harden_free_fast gives false when nothing was done. */
+static inline bool kiln_harden_free_fast(const kiln_heap_t *heap, kiln_harden_thread_t *mine,
+                                         void *block, kiln_site_t site)
+{
+    kiln_span_t *span = kiln_page_map_find_fast(&heap->map, (uintptr_t)block);
+    if (__builtin_expect(!span, 0)) return false;
+    uint32_t class_idx = span->class_idx; /* 0, of large blocks, becomes the highest */
+    if (__builtin_expect(class_idx - 1 >= mine->few_classes, 0)) return false;
+    uint32_t slot_idx = kiln_span_small_slot_at(span, (uintptr_t)block - kiln_span_base(span));
+    if (__builtin_expect(slot_idx == UINT32_MAX, 0)) return false;
+    kiln_slot_t slot = {block, &span->states[slot_idx]};
+    if (!kiln_heap_change(heap, slot.state, KILN_SLOT_LIVE, KILN_SLOT_QUARANTINED)) return false;
+
+    kiln_harden_t *harden = mine->harden;
+    char *last = (char *)block + (size_t)(class_idx - 1) * KILN_FILL_UNIT;
+    size_t slack = atomic_load_explicit(slot.state + harden->shapes[class_idx].slack_at,
+                                        memory_order_relaxed);
+    kiln_unit_t wrong = kiln_unit_load(last) ^ harden->canary.unit;
+    if (__builtin_expect(slack > KILN_FILL_UNIT, 0) ||
+        __builtin_expect(!kiln_unit_is_zero(wrong & kiln_unit_tail(slack)), 0)) {
+        kiln_harden_retire_ruined(mine, span, slot_idx, block, site);
+        return true;
+    }
+    KILN_FEW_ROUNDS
+    for (char *unit = block; unit <= last; unit += KILN_FILL_UNIT)
+        kiln_unit_store(unit, (kiln_unit_t){0, 0});
+    slot = kiln_quarantine_push(&mine->quarantine.rings[class_idx], slot);
+    if (__builtin_expect(slot.block != NULL, 1)) kiln_harden_push(mine, class_idx, slot);
+    return true;
+}
 
 #endif

@@ -70,6 +70,13 @@ static kiln_harden_thread_t *take_record(kiln_harden_t *harden)
     return mine;
 }
 
+/* Do the common paths know all that is to be done? */
+static bool is_plain(const kiln_harden_t *harden)
+{
+    return harden->random && !harden->keeps_stacks && harden->fresh_byte == 0 &&
+           harden->freed_byte == 0;
+}
+
 kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
 {
     kiln_thread_cache_t *cache = kiln_heap_attach(harden->heap);
@@ -78,6 +85,8 @@ kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
     kiln_harden_thread_t *mine = take_record(harden);
     if (mine) {
         mine->cache = cache;
+        mine->harden = harden;
+        mine->few_classes = is_plain(harden) ? KILN_FEW_CLASSES : 0;
         mine->random = kiln_mix(harden->config.seed + ++harden->threads);
         mine->prev = NULL;
         mine->next = harden->first;
