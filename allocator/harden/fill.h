@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { KILN_FILL_UNIT = 16, KILN_FILL_FEW_BYTES = 256 };
+enum { KILN_FILL_UNIT = 16, KILN_FILL_FEW_BYTES = 1024 };
 
 typedef uint64_t kiln_unit_t __attribute__((vector_size(KILN_FILL_UNIT)));
 
@@ -89,25 +89,61 @@ static inline bool kiln_canary_holds(const kiln_canary_t *canary, const char *en
     return kiln_unit_is_zero(wrong);
 }
 
+/* In front of a loop that has a few rounds: one that is made for many has a longer way in. */
+#if defined(__clang__)
+#define KILN_FEW_ROUNDS _Pragma("clang loop unroll(disable) vectorize(disable)")
+#else
+#define KILN_FEW_ROUNDS
+#endif
+
+/* kiln_units_or gives what in the units of a slot is not `wanted`, or-ed; kiln_units_set sets them.
+ * Two units a round. */
+static inline kiln_unit_t kiln_units_or(const char *slot, const char *end, kiln_unit_t wanted)
+{
+    kiln_unit_t wrong = {0, 0}, other = {0, 0};
+    if ((size_t)(end - slot) & KILN_FILL_UNIT) {
+        wrong = kiln_unit_load(slot) ^ wanted;
+        slot += KILN_FILL_UNIT;
+    }
+    KILN_FEW_ROUNDS
+    for (; slot != end; slot += 2 * KILN_FILL_UNIT) {
+        wrong |= kiln_unit_load(slot) ^ wanted;
+        other |= kiln_unit_load(slot + KILN_FILL_UNIT) ^ wanted;
+    }
+    return wrong | other;
+}
+
+static inline void kiln_units_set(char *slot, const char *end, kiln_unit_t unit)
+{
+    if ((size_t)(end - slot) & KILN_FILL_UNIT) {
+        kiln_unit_store(slot, unit);
+        slot += KILN_FILL_UNIT;
+    }
+    KILN_FEW_ROUNDS
+    for (; slot != end; slot += 2 * KILN_FILL_UNIT) {
+        kiln_unit_store(slot, unit);
+        kiln_unit_store(slot + KILN_FILL_UNIT, unit);
+    }
+}
+
+static inline kiln_unit_t kiln_unit_of(uint8_t byte)
+{
+    uint64_t word = byte * UINT64_C(0x0101010101010101);
+    return (kiln_unit_t){word, word};
+}
+
 /* kiln_fill writes `byte` to a whole slot, kiln_fill_holds asks whether it still is there. */
 static inline void kiln_fill(char *slot, size_t slot_bytes, uint8_t byte)
 {
-    if (slot_bytes > KILN_FILL_FEW_BYTES) {
+    if (slot_bytes > KILN_FILL_FEW_BYTES)
         memset(slot, byte, slot_bytes);
-        return;
-    }
-    uint64_t word = byte * UINT64_C(0x0101010101010101);
-    kiln_unit_t unit = {word, word};
-    for (size_t i = 0; i < slot_bytes; i += KILN_FILL_UNIT) kiln_unit_store(slot + i, unit);
+    else
+        kiln_units_set(slot, slot + slot_bytes, kiln_unit_of(byte));
 }
 
 static inline bool kiln_fill_holds(const char *slot, size_t slot_bytes, uint8_t byte)
 {
-    uint64_t word = byte * UINT64_C(0x0101010101010101);
-    kiln_unit_t unit = {word, word}, wrong = {0, 0};
-    for (size_t i = 0; i < slot_bytes; i += KILN_FILL_UNIT)
-        wrong |= kiln_unit_load(slot + i) ^ unit;
-    return kiln_unit_is_zero(wrong);
+    return kiln_unit_is_zero(kiln_units_or(slot, slot + slot_bytes, kiln_unit_of(byte)));
 }
 
 #endif

@@ -170,18 +170,10 @@ void *kiln_harden_hand_out_ruined(kiln_harden_t *harden, kiln_slot_t slot, size_
 /* ---- the common paths, to be compiled into their callers ----
  *
  * As in heap.h: a fast one does the whole work, or nothing, and then the other of that name must be
- * called; and none calls anything but in the end. They are for blocks below KILN_FEW_BYTES, whose classes are a unit apart, so that the
- * slack is one unit at most; and for a heap that keeps no stacks and whose fresh and freed bytes are
- * zero. */
+ * called; and none calls anything but in the end. They are for slots of up to KILN_FEW_CLASSES'
+ * size, and for a heap that keeps no stacks and whose fresh and freed bytes are zero. */
 
-enum { KILN_FEW_CLASSES = 15, KILN_FEW_BYTES = KILN_FEW_CLASSES * KILN_FILL_UNIT };
-
-/* In front of a loop that has a few rounds: one that is made for many has a longer way in. */
-#if defined(__clang__)
-#define KILN_FEW_ROUNDS _Pragma("clang loop unroll(disable) vectorize(disable)")
-#else
-#define KILN_FEW_ROUNDS
-#endif
+enum { KILN_FEW_CLASSES = 32, KILN_FEW_BYTES = KILN_TABLE_BYTES_MAX };
 
 /* kiln_harden_pop takes one of the free slots at hand, which one is drawn: by the upper half of a
  * linear congruential generator (Knuth's constants for 64 bits). */
@@ -223,23 +215,23 @@ static inline void *kiln_harden_malloc_fast(kiln_harden_thread_t *mine, size_t b
                                             kiln_site_t site)
 {
     kiln_slot_t slot;
-    uint32_t class_idx = (uint32_t)(bytes / KILN_FILL_UNIT) + 1;
-    if (__builtin_expect(bytes >= KILN_FEW_BYTES || class_idx > mine->few_classes, 0)) return NULL;
+    if (__builtin_expect(bytes >= KILN_FEW_BYTES, 0)) return NULL;
+    uint32_t class_idx = kiln_classes_of_16[bytes / KILN_FILL_UNIT + 1]; /* of bytes + 1 */
+    if (__builtin_expect(class_idx > mine->few_classes, 0)) return NULL;
     if (__builtin_expect(!kiln_harden_pop(mine, class_idx, &slot), 0)) return NULL;
-    kiln_harden_t *harden = mine->harden;
-    size_t slack = KILN_FILL_UNIT - bytes % KILN_FILL_UNIT;
-    char *last = (char *)slot.block + bytes / KILN_FILL_UNIT * KILN_FILL_UNIT; /* unit */
-    kiln_unit_t wrong = kiln_unit_load(last);
+    const kiln_harden_t *harden = mine->harden;
+    const kiln_note_shape_t *shape = &harden->shapes[class_idx];
+    char *block = slot.block, *end = block + shape->slot_bytes;
+    if (__builtin_expect(!kiln_unit_is_zero(kiln_units_or(block, end, (kiln_unit_t){0, 0})), 0))
+        return kiln_harden_hand_out_ruined(mine->harden, slot, bytes, site);
+    kiln_unit_t pattern = harden->canary.unit;
+    char *last = block + bytes / KILN_FILL_UNIT * KILN_FILL_UNIT; /* of the program's units */
+    kiln_unit_store(last, pattern & kiln_unit_tail(KILN_FILL_UNIT - bytes % KILN_FILL_UNIT));
     KILN_FEW_ROUNDS
-    for (const char *unit = slot.block; unit != last; unit += KILN_FILL_UNIT)
-        wrong |= kiln_unit_load(unit);
-    if (__builtin_expect(!kiln_unit_is_zero(wrong), 0))
-        return kiln_harden_hand_out_ruined(harden, slot, bytes, site);
-    kiln_unit_store(last, harden->canary.unit & kiln_unit_tail(slack));
-    atomic_store_explicit(slot.state + harden->shapes[class_idx].slack_at, (uint8_t)slack,
-                          memory_order_relaxed);
+    while ((last += KILN_FILL_UNIT) != end) kiln_unit_store(last, pattern);
+    kiln_note_set_slack(shape, slot.state, (size_t)(end - block) - bytes);
     atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_release);
-    return slot.block;
+    return block;
 }
 
 /* kiln_harden_free_fast gives false when nothing was done. */
@@ -255,19 +247,15 @@ static inline bool kiln_harden_free_fast(const kiln_heap_t *heap, kiln_harden_th
     kiln_slot_t slot = {block, &span->states[slot_idx]};
     if (!kiln_heap_change(heap, slot.state, KILN_SLOT_LIVE, KILN_SLOT_QUARANTINED)) return false;
 
-    kiln_harden_t *harden = mine->harden;
-    char *last = (char *)block + (size_t)(class_idx - 1) * KILN_FILL_UNIT;
-    size_t slack = atomic_load_explicit(slot.state + harden->shapes[class_idx].slack_at,
-                                        memory_order_relaxed);
-    kiln_unit_t wrong = kiln_unit_load(last) ^ harden->canary.unit;
-    if (__builtin_expect(slack > KILN_FILL_UNIT, 0) ||
-        __builtin_expect(!kiln_unit_is_zero(wrong & kiln_unit_tail(slack)), 0)) {
+    const kiln_harden_t *harden = mine->harden;
+    const kiln_note_shape_t *shape = &harden->shapes[class_idx];
+    char *end = (char *)block + shape->slot_bytes;
+    if (__builtin_expect(
+            !kiln_canary_holds(&harden->canary, end, kiln_note_slack(shape, slot.state)), 0)) {
         kiln_harden_retire_ruined(mine, span, slot_idx, block, site);
         return true;
     }
-    KILN_FEW_ROUNDS
-    for (char *unit = block; unit <= last; unit += KILN_FILL_UNIT)
-        kiln_unit_store(unit, (kiln_unit_t){0, 0});
+    kiln_units_set(block, end, (kiln_unit_t){0, 0});
     slot = kiln_quarantine_push(&mine->quarantine.rings[class_idx], slot);
     if (__builtin_expect(slot.block != NULL, 1)) kiln_harden_push(mine, class_idx, slot);
     return true;

@@ -13,6 +13,10 @@ enum { LENT_PAGES = 8 };
 /* See page_heap.h, the idle policy. */
 enum { ROUNDS = 8, FEW = 16 };
 
+/* Where pages must be zero again, so many are given to the OS at once, and fewer are cleared when
+ * they are used again: a system call and the faults after it are worth a mebibyte. */
+enum { CLEAR_PAGES_MAX = 128 };
+
 /* Runs below 128 KiB are kept when the heap grows. */
 enum { GROWTH_RUN_PAGES = 16 };
 
@@ -514,7 +518,8 @@ static void give_pages(kiln_page_heap_t *heap, kiln_span_t *run, uintptr_t base,
     run->kind = KILN_SPAN_READY;
     heap->counts.in_use -= pages;
     add_run(heap, run, base, 0, pages, 0, pages);
-    (void)join_neighbours(heap, run);
+    if (!heap->opens_clean || pages < CLEAR_PAGES_MAX || !discard(heap, run))
+        (void)join_neighbours(heap, run);
     heap->pages_back += pages;
     look_at_idle(heap);
 }
