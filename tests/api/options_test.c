@@ -239,9 +239,10 @@ static void test_helps_defaults_are_true(void)
         if (is_exit) options.report.abort_on_error = true;
         EXPECT(same_reports(&options.report, &normal.report));
         EXPECT(options.help == normal.help && options.stats == normal.stats);
+        EXPECT(options.profile == normal.profile);
         compared++;
     }
-    EXPECT_EQ(compared, 11);
+    EXPECT_EQ(compared, 12);
 }
 
 int main(int argc, char **argv)

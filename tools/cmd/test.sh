@@ -3,11 +3,13 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
 
 # The phases, in order: NAME KIND WHAT. `bazel` runs every test with --config=NAME, `fuzz` those of
-# //fuzz only. `check` runs the script WHAT, which ends with a line "N passed, N failed"; `all` is a
+# //fuzz only, `heap` those of programs on the process's heap. `check` runs the script WHAT, which ends with a line "N passed, N failed"; `all` is a
 # check for --all only.
 PHASES='
 default    bazel  clang-19, 64 bits, assertions on
 release    bazel  as programs run on it; with the real programs
+profile-hardened heap as release, with profile=hardened; with the real programs
+profile-fuzz     heap the same with profile=fuzz
 i386       bazel  clang-19, 32 bits
 gcc        bazel  gcc-12, 64 bits
 gcc-i386   bazel  gcc-12, 32 bits
@@ -36,6 +38,7 @@ readme     check  tests/cli/readme_test.sh
 full       all    tests/stress/full_test.sh
 newcomer   all    tests/newcomer/newcomer_test.sh
 '
+HEAP_TESTS=(//tests/api/... //tests/death/... //tests/real/... //tests/report/...)
 QUICK=(default format lint layers)
 
 phase_names() {
@@ -59,7 +62,7 @@ wrong argument.
 
 Phases:
 END
-    awk 'NF { name = $1; $1 = ""; sub(/^ (bazel|fuzz|check) /, ""); sub(/^ all /, "(with --all) ");
+    awk 'NF { name = $1; $1 = ""; sub(/^ (bazel|fuzz|heap|check) /, ""); sub(/^ all /, "(with --all) ");
               printf "  %-15s %s\n", name, $0 }' <<<"$PHASES"
 }
 
@@ -103,7 +106,7 @@ flock -n 9 || {
 }
 started=$SECONDS
 sets=(build test fuzz race bench)
-[[ " ${phases[*]} " != *' release '* ]] || sets+=(real)
+[[ " ${phases[*]} " != *' release '* && " ${phases[*]} " != *' profile-'* ]] || sets+=(real)
 [[ " ${phases[*]} " != *' newcomer '* ]] || sets+=(newcomer)
 kiln_need "${sets[@]}"
 
@@ -182,9 +185,10 @@ for i in "${!phases[@]}"; do
     printf '[%d/%d] %-15s ' $((i + 1)) ${#phases[@]} "$name"
     [[ ! -t 1 ]] || echo
     case $kind in
-    bazel | fuzz)
+    bazel | fuzz | heap)
         within=("${targets[@]}")
-        [[ $kind == bazel || ${#filters[@]} -gt 0 ]] || within=(//fuzz/...)
+        [[ $kind != fuzz || ${#filters[@]} -gt 0 ]] || within=(//fuzz/...)
+        [[ $kind != heap || ${#filters[@]} -gt 0 ]] || within=("${HEAP_TESTS[@]}")
         bazel_phase "$name" "$logs/$name.log" "${within[@]}" >"$logs/$name.shown"
         ;;
     *) check_phase "$name" "$logs/$name.log" "$what" >"$logs/$name.shown" ;;
