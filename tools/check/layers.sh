@@ -2,7 +2,7 @@
 # tools/check/layers.sh [FOLDER] - includes go down the layers, the core needs no C library, and
 # files are short.
 #
-#   base < os < arena < heap < api; sanitizer/publish.h from arena up; nothing includes tests or
+#   base < os < arena < heap < harden < api; sanitizer/publish.h from arena up; nothing includes tests or
 #   fuzz. All but api and what is named *linux* includes of the system only what the compiler brings,
 #   and string.h for the four functions that compilers call by themselves.
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
@@ -13,7 +13,8 @@ cd "${1:-$KILN_ROOT}"
 mapfile -d '' files < <(kiln_sources)
 awk -v lines_max=599 '
 BEGIN {
-    rank["base"] = 1; rank["os"] = 2; rank["arena"] = 3; rank["heap"] = 4; rank["api"] = 5
+    rank["base"] = 1; rank["os"] = 2; rank["arena"] = 3; rank["heap"] = 4; rank["harden"] = 5
+    rank["api"] = 6
     split("limits string stdalign stdatomic stdbool stddef stdint stdnoreturn", names)
     for (i in names) freestanding["<" names[i] ".h>"] = 1
 }
@@ -23,7 +24,7 @@ FNR == 1 {
     split(FILENAME, path, "/")
     layer = path[1] == "allocator" ? path[2] : ""
     core = layer != "" && layer != "api" && FILENAME !~ /linux/
-    if (layer != "" && !(layer in rank)) broken("allocator/" layer " is no layer: base os arena heap api")
+    if (layer != "" && !(layer in rank)) broken("allocator/" layer " is no layer: base os arena heap harden api")
 }
 FNR == lines_max + 1 { broken("the file has " lines_max + 1 " lines or more; cut it by the nouns it owns") }
 /^[ \t]*#[ \t]*include/ && layer != "" {
