@@ -93,7 +93,8 @@ static bool over_limit(const kiln_guard_t *guard, size_t bytes)
 {
     const uint64_t max = guard->config.live_bytes_max;
     const uint64_t live = guard->live_pages << guard->space.page_shift;
-    return max != 0 && (live > max || kiln_round_up(bytes, guard->space.os->phys_bytes) > max - live);
+    return max != 0 &&
+           (live > max || kiln_round_up(bytes, guard->space.os->phys_bytes) > max - live);
 }
 
 void *kiln_guard_malloc(kiln_guard_t *guard, size_t bytes, size_t align, uint32_t stack,
@@ -154,7 +155,7 @@ static kiln_misuse_t find_live(const kiln_guard_t *guard, const void *block,
     }
     if (LOAD(out_place->slot->start) != address) return KILN_MISUSE_INTERIOR;
     return LOAD(out_place->slot->state) == KILN_GUARD_SLOT_LIVE ? KILN_MISUSE_NONE
-                                                               : KILN_MISUSE_DOUBLE_FREE;
+                                                                : KILN_MISUSE_DOUBLE_FREE;
 }
 
 kiln_misuse_t kiln_guard_free(kiln_guard_t *guard, void *block, uint32_t stack, uint32_t thread,

@@ -1,11 +1,9 @@
 /* guard.h - blocks that end, or begin, at a page that faults.
  *
  *   KILN_GUARD_HIGH           start                end
- *      | guard, guard | 0000 #### block bytes .... ## | guard, guard |     ends as close to the guard
- *                            ^ canary        canary ^                      as its alignment allows
- *   KILN_GUARD_LOW            start                end
- *      | guard, guard | block bytes .... ############ | guard, guard |     starts at a page
- *                                    canary ^
+ *      | guard, guard | 0000 #### block bytes .... ## | guard, guard |     ends as close to the
+ * guard ^ canary        canary ^                      as its alignment allows KILN_GUARD_LOW start
+ * end | guard, guard | block bytes .... ############ | guard, guard |     starts at a page canary ^
  *
  * An access beyond the page bound faults at once; a write into the rest of the block's own pages
  * (the slack) damages a canary, which free and kiln_guard_check look at. A freed block faults from
@@ -13,9 +11,9 @@
  * again as late as the bounds of the configuration allow: first in, first out. What is known of a
  * block, live or freed, lies apart from the blocks and is found from any address in constant time.
  *
- * Pages that fault are guard pages without a mapping each where the OS has them (os.h: guard), 2 MiB
- * at a time; else every block is a mapping of its own, and config.mappings_max bounds how many live
- * at once. Which of the two is found out by the first block. Nothing is reserved before that.
+ * Pages that fault are guard pages without a mapping each where the OS has them (os.h: guard), 2
+ * MiB at a time; else every block is a mapping of its own, and config.mappings_max bounds how many
+ * live at once. Which of the two is found out by the first block. Nothing is reserved before that.
  *
  * Units    bytes. A chunk is KILN_GUARD_CHUNK_PAGES hardware pages: 2 MiB on x86.
  * Errors   kiln_guard_malloc answers NULL when there is no room: never an error, the ordinary heap
@@ -41,9 +39,10 @@ typedef enum kiln_guard_policy {
 typedef struct kiln_guard_config {
     kiln_guard_policy_t policy;
     kiln_guard_space_config_t space;
-    uint64_t seed;           /* of the canaries */
-    size_t block_bytes_max;  /* a larger request has no room */
-    uint64_t live_bytes_max; /* at most so much memory for live blocks, in whole pages; 0: no limit */
+    uint64_t seed;          /* of the canaries */
+    size_t block_bytes_max; /* a larger request has no room */
+    uint64_t
+        live_bytes_max; /* at most so much memory for live blocks, in whole pages; 0: no limit */
 } kiln_guard_config_t;
 
 /* Alignments beyond this have no room. */
@@ -84,8 +83,8 @@ const char *kiln_guard_init(kiln_guard_t *guard, const kiln_os_t *os,
 /* kiln_guard_destroy gives everything back to the OS. No other thread uses the guard any more. */
 void kiln_guard_destroy(kiln_guard_t *guard);
 
-/* kiln_guard_malloc gives `bytes` bytes that are zero, at a multiple of `align` (a power of two), or
- * NULL: no room. A block of 0 bytes is a page that faults. `stack` and `thread` are the caller's
+/* kiln_guard_malloc gives `bytes` bytes that are zero, at a multiple of `align` (a power of two),
+ * or NULL: no room. A block of 0 bytes is a page that faults. `stack` and `thread` are the caller's
  * names for who asks; kiln_guard_about tells them. */
 void *kiln_guard_malloc(kiln_guard_t *guard, size_t bytes, size_t align, uint32_t stack,
                         uint32_t thread);

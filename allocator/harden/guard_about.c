@@ -62,8 +62,7 @@ bool kiln_guard_space_find(const kiln_guard_space_t *space, uintptr_t address,
     if (number == 0) return false;
     kiln_guard_slot_t *slot = &book->slots[number - 1];
     uint64_t data = (uint64_t)LOAD(slot->first_page) << space->page_shift;
-    *out = (kiln_guard_place_t){head, slot,
-                                kiln_guard_chunk_start(space, head) + (uintptr_t)data};
+    *out = (kiln_guard_place_t){head, slot, kiln_guard_chunk_start(space, head) + (uintptr_t)data};
     return true;
 }
 

@@ -21,8 +21,10 @@ static void push_last(kiln_guard_space_t *space, kiln_guard_list_t *list, uint32
     kiln_guard_chunk_t *chunk = chunk_of(space, head);
     chunk->prev = list->last;
     chunk->next = KILN_GUARD_NO_CHUNK;
-    if (list->last != KILN_GUARD_NO_CHUNK) space->chunks[list->last].next = head;
-    else list->first = head;
+    if (list->last != KILN_GUARD_NO_CHUNK)
+        space->chunks[list->last].next = head;
+    else
+        list->first = head;
     list->last = head;
 }
 
@@ -31,18 +33,24 @@ static void push_first(kiln_guard_space_t *space, kiln_guard_list_t *list, uint3
     kiln_guard_chunk_t *chunk = chunk_of(space, head);
     chunk->prev = KILN_GUARD_NO_CHUNK;
     chunk->next = list->first;
-    if (list->first != KILN_GUARD_NO_CHUNK) space->chunks[list->first].prev = head;
-    else list->last = head;
+    if (list->first != KILN_GUARD_NO_CHUNK)
+        space->chunks[list->first].prev = head;
+    else
+        list->last = head;
     list->first = head;
 }
 
 static void take_out(kiln_guard_space_t *space, kiln_guard_list_t *list, uint32_t head)
 {
     const kiln_guard_chunk_t *chunk = chunk_of(space, head);
-    if (chunk->prev != KILN_GUARD_NO_CHUNK) space->chunks[chunk->prev].next = chunk->next;
-    else list->first = chunk->next;
-    if (chunk->next != KILN_GUARD_NO_CHUNK) space->chunks[chunk->next].prev = chunk->prev;
-    else list->last = chunk->prev;
+    if (chunk->prev != KILN_GUARD_NO_CHUNK)
+        space->chunks[chunk->prev].next = chunk->next;
+    else
+        list->first = chunk->next;
+    if (chunk->next != KILN_GUARD_NO_CHUNK)
+        space->chunks[chunk->next].prev = chunk->prev;
+    else
+        list->last = chunk->prev;
 }
 
 /* --- the region --- */
@@ -238,8 +246,10 @@ static bool too_many(const kiln_guard_space_t *space, uint32_t cuts)
 static void mark(kiln_guard_space_t *space, uint32_t idx, uint32_t count, bool committed)
 {
     for (uint32_t i = idx; i < idx + count; i++) chunk_of(space, i)->committed = committed;
-    if (committed) space->committed_chunks += count;
-    else space->committed_chunks -= count;
+    if (committed)
+        space->committed_chunks += count;
+    else
+        space->committed_chunks -= count;
 }
 
 static bool commit(kiln_guard_space_t *space, uint32_t idx, uint32_t count)
@@ -320,7 +330,8 @@ void kiln_guard_chunk_bury(kiln_guard_space_t *space, uint32_t head)
     uint32_t count = chunk_of(space, head)->run_chunks;
     take_out(space, &space->used, head);
     push_last(space, &space->dead, head);
-    for (uint32_t i = head; i < head + count; i++) chunk_of(space, i)->state = KILN_GUARD_CHUNK_DEAD;
+    for (uint32_t i = head; i < head + count; i++)
+        chunk_of(space, i)->state = KILN_GUARD_CHUNK_DEAD;
     space->used_chunks -= count;
     space->dead_chunks += count;
     while (space->dead_chunks > space->config.freed_chunks_max &&

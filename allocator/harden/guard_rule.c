@@ -1,4 +1,5 @@
-/* The laws of a guard: one walk over all chunks and slots, whose sums must be those that are kept. */
+/* The laws of a guard: one walk over all chunks and slots, whose sums must be those that are kept.
+ */
 #include "allocator/harden/guard.h"
 
 #define LOAD(field) atomic_load_explicit(&(field), memory_order_relaxed)
@@ -28,8 +29,7 @@ static const char *slot_rule(const kiln_guard_space_t *space, const kiln_guard_b
         return "guard: a block lies in its pages";
     if (space->chunks[head].run_chunks == 1)
         for (uint64_t page = previous; page < end; page++)
-            if (LOAD(book->slot_of_page[page]) != idx + 1)
-                return "guard: a page knows its slot";
+            if (LOAD(book->slot_of_page[page]) != idx + 1) return "guard: a page knows its slot";
     if (!live) return NULL;
     sums->live_blocks++;
     sums->live_bytes += LOAD(slot->bytes);
@@ -65,8 +65,10 @@ static const char *head_rule(const kiln_guard_space_t *space, uint32_t head, sum
     if (chunk->state == KILN_GUARD_CHUNK_USED && chunk->live_slots == 0 && !chunk->open)
         return "guard: a chunk without live blocks is open or dead";
     sums->cuts += chunk->cuts;
-    if (chunk->state == KILN_GUARD_CHUNK_USED) sums->heads_used++;
-    else sums->heads_dead++;
+    if (chunk->state == KILN_GUARD_CHUNK_USED)
+        sums->heads_used++;
+    else
+        sums->heads_dead++;
     return NULL;
 }
 
@@ -83,8 +85,10 @@ static const char *chunk_rule(const kiln_guard_space_t *space, uint32_t idx, sum
             return "guard: a reserved chunk holds nothing";
         return NULL;
     }
-    if (chunk->state == KILN_GUARD_CHUNK_USED) sums->used++;
-    else sums->dead++;
+    if (chunk->state == KILN_GUARD_CHUNK_USED)
+        sums->used++;
+    else
+        sums->dead++;
     if (chunk->committed && space->mechanism == KILN_GUARD_MAPPINGS)
         return "guard: with mappings no chunk is committed whole";
     if (LOAD(chunk->back) != 0) return NULL;

@@ -63,7 +63,8 @@ static void close_pages(kiln_guard_space_t *space, uint32_t head, kiln_guard_slo
 /* --- taking --- */
 
 /* Where a slot's first data page is when the pages from `page` on are free. */
-static uint64_t first_data_page(const kiln_guard_space_t *space, uint64_t page, uint64_t align_bytes)
+static uint64_t first_data_page(const kiln_guard_space_t *space, uint64_t page,
+                                uint64_t align_bytes)
 {
     uint64_t align_pages = align_bytes >> space->page_shift;
     return kiln_round_up(page + space->config.gap_pages, align_pages != 0 ? align_pages : 1);

@@ -1,8 +1,10 @@
-/* guard_space.h - the address space of guarded blocks: chunks of it, and what is known of each slot.
+/* guard_space.h - the address space of guarded blocks: chunks of it, and what is known of each
+ * slot.
  *
  * A slot is a gap of pages that fault and the data pages of one block behind it. Slots are cut from
- * an open chunk, upwards; a block that does not fit a chunk has a run of chunks for itself. In front
- * of every data page and behind it is a page that faults, because every chunk begins with a gap.
+ * an open chunk, upwards; a block that does not fit a chunk has a run of chunks for itself. In
+ * front of every data page and behind it is a page that faults, because every chunk begins with a
+ * gap.
  *
  *              open                close           last block freed
  *    Reserved -------> Open/Run ---------> Full ----------------------> Dead --+
@@ -18,14 +20,14 @@
  *
  * Address space goes round: new chunks are taken upwards from the one before, and again from the
  * bottom. Dead chunks keep their guard pages and records until more than freed_chunks_max are dead.
- * Then the oldest one becomes a plain reservation, which costs no page tables, and its records serve
- * another chunk; unless that would cut the address space into more mappings than mappings_max: then
- * it is used again as it is.
+ * Then the oldest one becomes a plain reservation, which costs no page tables, and its records
+ * serve another chunk; unless that would cut the address space into more mappings than
+ * mappings_max: then it is used again as it is.
  *
  * Units    pages are hardware pages. A chunk is named by its index.
- * Lock     the guard's. kiln_guard_space_has and kiln_guard_space_about take none: what they read is
- *          atomic, and records are never unmapped.
- * Memory   chunks' entries and records are one mapping of their own. */
+ * Lock     the guard's. kiln_guard_space_has and kiln_guard_space_about take none: what they read
+ * is atomic, and records are never unmapped. Memory   chunks' entries and records are one mapping
+ * of their own. */
 #ifndef KILN_ALLOCATOR_HARDEN_GUARD_SPACE_H
 #define KILN_ALLOCATOR_HARDEN_GUARD_SPACE_H
 
@@ -60,11 +62,15 @@ typedef struct kiln_guard_space_config {
     uint32_t mappings_max;     /* of the kernel, at least 16; an estimate, see the statistics */
 } kiln_guard_space_config_t;
 
-typedef enum kiln_guard_where { KILN_GUARD_BELOW, KILN_GUARD_INSIDE, KILN_GUARD_ABOVE } kiln_guard_where_t;
+typedef enum kiln_guard_where {
+    KILN_GUARD_BELOW,
+    KILN_GUARD_INSIDE,
+    KILN_GUARD_ABOVE
+} kiln_guard_where_t;
 
 /* What is known of an address. */
 typedef struct kiln_guard_about {
-    bool known; /* of a block there or nearby; else the rest is 0, but for `forgotten` */
+    bool known;     /* of a block there or nearby; else the rest is 0, but for `forgotten` */
     bool forgotten; /* blocks were there, so long ago that nobody remembers them */
     bool live;      /* the block was not freed */
     kiln_guard_where_t where; /* the address is below, inside or above the block; a block of 0 bytes
@@ -85,8 +91,8 @@ typedef struct kiln_guard_space_stats {
     uint32_t chunks_guarded; /* committed, each with a page table of 4 KiB */
     uint32_t chunks_retired; /* since the start */
     uint32_t chunks_reused;  /* since the start: without having been retired */
-    uint32_t mappings;       /* of the kernel. A kernel may join neighbours later than it could: then
-                                there are more */
+    uint32_t mappings; /* of the kernel. A kernel may join neighbours later than it could: then
+                          there are more */
 } kiln_guard_space_stats_t;
 
 typedef enum kiln_guard_slot_state {
@@ -110,7 +116,8 @@ typedef struct kiln_guard_book {
     struct kiln_guard_book *next; /* of those that no chunk has */
     _Atomic uint32_t slots_count;
     uint64_t live_bits[KILN_GUARD_SLOTS_MAX / 64]; /* bit i set: slot i is live */
-    _Atomic uint16_t slot_of_page[KILN_GUARD_CHUNK_PAGES]; /* 1 + its index, gap included; 0: none */
+    _Atomic uint16_t
+        slot_of_page[KILN_GUARD_CHUNK_PAGES]; /* 1 + its index, gap included; 0: none */
     kiln_guard_slot_t slots[KILN_GUARD_SLOTS_MAX];
 } kiln_guard_book_t;
 
@@ -138,26 +145,27 @@ typedef struct kiln_guard_list {
 } kiln_guard_list_t;
 
 typedef struct kiln_guard_space {
-    _Atomic uintptr_t start;     /* of chunk 0 */
-    _Atomic uintptr_t bytes;     /* of all chunks; 0 until there are any, stored with release order */
+    _Atomic uintptr_t start; /* of chunk 0 */
+    _Atomic uintptr_t bytes; /* of all chunks; 0 until there are any, stored with release order */
     kiln_guard_chunk_t *chunks;
     const kiln_os_t *os;
     kiln_guard_space_config_t config;
     kiln_guard_mechanism_t mechanism; /* CHOOSE until it is known */
     uint32_t chunks_count, page_shift;
-    kiln_addr_t region, meta;    /* as the OS gave them; 0: not yet */
+    kiln_addr_t region, meta; /* as the OS gave them; 0: not yet */
     uint64_t region_reserved_bytes, meta_reserved_bytes;
-    uintptr_t books, books_end;  /* records that were never used, Ready */
+    uintptr_t books, books_end; /* records that were never used, Ready */
     uint64_t meta_ready_bytes;
     kiln_guard_book_t *free_books;
     kiln_guard_list_t used, dead;
-    uint32_t cursor[KILN_GUARD_CURSORS];           /* the open chunk */
-    uint32_t cursor_page[KILN_GUARD_CURSORS];      /* its first page that no slot has */
-    uint32_t next_chunk;                           /* where the search for reserved ones begins */
+    uint32_t cursor[KILN_GUARD_CURSORS];      /* the open chunk */
+    uint32_t cursor_page[KILN_GUARD_CURSORS]; /* its first page that no slot has */
+    uint32_t next_chunk;                      /* where the search for reserved ones begins */
     uint32_t reserved_chunks, used_chunks, dead_chunks, committed_chunks;
     uint32_t retired, reused;
     uint32_t start_wait; /* requests without room until the OS is asked for address space again */
-    uint32_t cuts; /* changes between Reserved and Ready or Guarded, from the first chunk to the last */
+    uint32_t
+        cuts; /* changes between Reserved and Ready or Guarded, from the first chunk to the last */
 } kiln_guard_space_t;
 
 /* A slot that was taken. */
@@ -173,15 +181,15 @@ void kiln_guard_space_init(kiln_guard_space_t *space, const kiln_os_t *os,
 void kiln_guard_space_destroy(kiln_guard_space_t *space);
 
 /* kiln_guard_space_take gives a slot for `bytes` bytes: whole data pages, Ready and zero, the first
- * at a multiple of `align_bytes`; for 0 bytes one page that faults. Its record has `bytes` and pages
- * and the state NONE; the caller fills in the rest and calls kiln_guard_space_live. False: no room,
- * nothing changed. */
+ * at a multiple of `align_bytes`; for 0 bytes one page that faults. Its record has `bytes` and
+ * pages and the state NONE; the caller fills in the rest and calls kiln_guard_space_live. False: no
+ * room, nothing changed. */
 bool kiln_guard_space_take(kiln_guard_space_t *space, size_t bytes, uint64_t align_bytes,
                            kiln_guard_place_t *out);
 void kiln_guard_space_live(kiln_guard_space_t *space, const kiln_guard_place_t *place);
 
-/* kiln_guard_space_give ends a live slot: its pages fault, their memory is the system's. When it was
- * the chunk's last, the chunk may be retired at once, and the record with it. */
+/* kiln_guard_space_give ends a live slot: its pages fault, their memory is the system's. When it
+ * was the chunk's last, the chunk may be retired at once, and the record with it. */
 void kiln_guard_space_give(kiln_guard_space_t *space, const kiln_guard_place_t *place);
 
 /* kiln_guard_space_find gives the slot whose data or gap pages hold the address. False: there is
@@ -204,9 +212,9 @@ void kiln_guard_slot_about(const kiln_guard_slot_t *slot, uintptr_t address,
 kiln_guard_space_stats_t kiln_guard_space_stats(const kiln_guard_space_t *space);
 
 /* Between guard_chunk.c and guard_slot.c: chunks from Reserved to dead. `open` and `open_run` give
- * the index of the (first) chunk or KILN_GUARD_NO_CHUNK; a run's pages but [first_page, first_page +
- * pages) fault, and with mappings those too. `decommit` makes a committed head and its run Reserved,
- * or answers false: it would take too many mappings. */
+ * the index of the (first) chunk or KILN_GUARD_NO_CHUNK; a run's pages but [first_page, first_page
+ * + pages) fault, and with mappings those too. `decommit` makes a committed head and its run
+ * Reserved, or answers false: it would take too many mappings. */
 bool kiln_guard_space_start(kiln_guard_space_t *space);
 uint32_t kiln_guard_chunk_open(kiln_guard_space_t *space);
 uint32_t kiln_guard_chunk_open_run(kiln_guard_space_t *space, uint32_t chunks_count,

@@ -88,10 +88,10 @@ typedef struct kiln_os_fake_config {
     kiln_addr_t straddle_addr; /* of KILN_PLACE_STRADDLE: arena_start */
     const uint8_t *script;     /* of KILN_PLACE_SCRIPT; must outlive the fake, as plan must */
     size_t script_bytes;
-    bool lying; /* the script may lie. After the first lie the fake no longer knows what
-                   is whose: it goes on as if `loose` were set */
-    bool loose; /* do what Linux would do where the rule is broken that memory be in the
-                   right state (the arena under `seed` and `go19` does so) */
+    bool lying;    /* the script may lie. After the first lie the fake no longer knows what
+                      is whose: it goes on as if `loose` were set */
+    bool loose;    /* do what Linux would do where the rule is broken that memory be in the
+                      right state (the arena under `seed` and `go19` does so) */
     bool no_guard; /* guard is always refused: a kernel before Linux 6.13 */
     uint64_t unreserved_bytes; /* a reserve of this size or more is answered unreserved; 0: none */
 
@@ -159,8 +159,9 @@ bool kiln_os_fake_place(kiln_os_fake_t *fake, kiln_addr_t addr, uint64_t bytes,
 /* kiln_os_fake_state gives the state of the page at `addr`. */
 kiln_os_state_t kiln_os_fake_state(const kiln_os_fake_t *fake, kiln_addr_t addr);
 
-/* kiln_os_fake_next gives the next range that is ours (Reserved, Prepared, Ready, Guarded) and not released,
- * by ascending address, or NULL. `*io_idx` starts at 0; no other call may come between. */
+/* kiln_os_fake_next gives the next range that is ours (Reserved, Prepared, Ready, Guarded) and not
+ * released, by ascending address, or NULL. `*io_idx` starts at 0; no other call may come between.
+ */
 const kiln_os_range_t *kiln_os_fake_next(const kiln_os_fake_t *fake, unsigned *io_idx);
 
 /* kiln_os_fake_broken_rule names the first law of the fake itself that does not hold, or NULL. */

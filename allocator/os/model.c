@@ -128,8 +128,9 @@ bool kiln_os_model_grant(kiln_os_model_t *model, kiln_addr_t addr, uint64_t byte
 }
 
 /* change makes of each range in [addr, addr+bytes) what a protect, guard or release makes of it:
- * protect keeps everything but the access, guard all but state and access; what had ever been answered as unreserved is so again after a
- * release, because another such answer may name the same addresses. */
+ * protect keeps everything but the access, guard all but state and access; what had ever been
+ * answered as unreserved is so again after a release, because another such answer may name the same
+ * addresses. */
 static bool change(kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t addr, uint64_t bytes,
                    kiln_os_access_t access)
 {

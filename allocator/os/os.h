@@ -75,10 +75,10 @@ typedef struct kiln_os {
     /* protect changes how Ready memory may be touched. False: no map entries, nothing changed. */
     bool (*protect)(void *ctx, kiln_addr_t addr, uint64_t bytes, kiln_os_access_t access);
 
-    /* guard makes Ready memory Guarded (`on`) or Guarded memory Ready again. Pages of the range that
-     * are so already stay as they are, bytes included. False: this kernel or backend has no such
-     * pages, or not for this memory (Linux: what is locked in); nothing changed, but Ready bytes
-     * may be gone. The pointer is NULL where a backend never has any: call kiln_os_guard. */
+    /* guard makes Ready memory Guarded (`on`) or Guarded memory Ready again. Pages of the range
+     * that are so already stay as they are, bytes included. False: this kernel or backend has no
+     * such pages, or not for this memory (Linux: what is locked in); nothing changed, but Ready
+     * bytes may be gone. The pointer is NULL where a backend never has any: call kiln_os_guard. */
     bool (*guard)(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on);
 
     /* release gives any part of what reserve or direct gave back, whatever its state. It cannot

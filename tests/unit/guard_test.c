@@ -7,8 +7,9 @@
 
 enum { SIZES = 18, ALIGNS = 17 };
 
-static const size_t sizes[SIZES] = {1,    2,    7,    8,     15,    16,    17,     100,     1000,
-                                    4095, 4096, 4097, 10000, 65536, 65537, 262144, 1 << 20, 3 << 20};
+static const size_t sizes[SIZES] = {1,     2,     7,     8,      15,      16,
+                                    17,    100,   1000,  4095,   4096,    4097,
+                                    10000, 65536, 65537, 262144, 1 << 20, 3 << 20};
 
 typedef void (*case_t)(kiln_guard_policy_t policy);
 
@@ -149,7 +150,8 @@ static void test_wrong_frees_are_answered(void)
     in_all_worlds(case_wrong_frees_are_answered);
 }
 
-/* Once more than freed_chunks_max chunks are dead, who frees an old block again is told so still. */
+/* Once more than freed_chunks_max chunks are dead, who frees an old block again is told so still.
+ */
 static void case_forgotten_blocks_are_freed_twice(kiln_guard_policy_t policy)
 {
     (void)policy;
@@ -212,8 +214,7 @@ static void case_damage_is_told_to_the_byte(kiln_guard_policy_t policy)
 {
     static const unsigned char values[] = {0, 1, 'A', 0x7f}; /* no canary is one of them */
     for (unsigned i = 0; i < 4; i++) {
-        for (ptrdiff_t at = 100; at < 112; at++)
-            expect_damage(100, 16, at, values[i], true);
+        for (ptrdiff_t at = 100; at < 112; at++) expect_damage(100, 16, at, values[i], true);
         expect_damage(100, 16, 99, values[i], false); /* its own last byte */
         expect_damage(100, 16, 0, values[i], false);
     }
@@ -440,8 +441,10 @@ static unsigned a_few_blocks(void)
     unsigned refused = 0;
     for (unsigned i = 0; i < 7; i++) {
         blocks[i] = take(few[i], 16);
-        if (!blocks[i]) refused++;
-        else if (few[i] != 0) memset(blocks[i], 1, few[i]);
+        if (!blocks[i])
+            refused++;
+        else if (few[i] != 0)
+            memset(blocks[i], 1, few[i]);
         EXPECT_RULE(kiln_guard_broken_rule(guard));
     }
     for (unsigned i = 0; i < 7; i++) {
