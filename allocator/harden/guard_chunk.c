@@ -3,7 +3,8 @@
 #include "allocator/harden/guard_space.h"
 
 enum {
-    CHUNKS_MIN = 4,     /* of a region */
+    CHUNKS_MIN = 4, /* of a region */
+    CHUNKS_MAX = 1 << 30,
     BOOKS_AT_ONCE = 16, /* committed together */
     START_WAIT = 1024,
 };
@@ -100,13 +101,17 @@ static bool reserve_region(kiln_guard_space_t *space)
 {
     const uint64_t chunk_bytes = kiln_guard_chunk_bytes(space);
     const uint64_t least_bytes = CHUNKS_MIN * chunk_bytes;
-    uint64_t wish = kiln_round_down(space->config.region_bytes, chunk_bytes);
+    const uint64_t most_bytes = CHUNKS_MAX * chunk_bytes;
+    const uint64_t want_bytes = space->config.region_bytes;
+    const uint64_t first_wish =
+        kiln_round_down(want_bytes < most_bytes ? want_bytes : most_bytes, chunk_bytes);
+    uint64_t wish = first_wish;
     kiln_addr_t addr = 0;
     for (; wish >= least_bytes; wish = kiln_round_down(wish / 2, chunk_bytes)) {
         addr = reserve(space->os, wish + chunk_bytes);
         if (addr != 0) break;
     }
-    if (addr != 0 && wish < kiln_round_down(space->config.region_bytes, chunk_bytes)) {
+    if (addr != 0 && wish < first_wish) {
         space->os->release(space->os->ctx, addr, wish + chunk_bytes);
         wish = kiln_round_down(wish / 4, chunk_bytes);
         addr = wish >= least_bytes ? reserve(space->os, wish + chunk_bytes) : 0;
@@ -432,25 +437,28 @@ static void become_used(kiln_guard_space_t *space, uint32_t head, uint32_t count
     push_first(space, &space->used, head);
 }
 
+/* prepare makes a Reserved chunk committed, and all of it Guarded; or leaves it as it was. */
+static bool prepare(kiln_guard_space_t *space, uint32_t idx)
+{
+    chunk_of(space, idx)->run_chunks = 1;
+    if (space->mechanism != KILN_GUARD_PAGES || chunk_of(space, idx)->committed) return true;
+    if (!commit(space, idx, 1)) return false;
+    if (kiln_os_guard(space->os, kiln_guard_chunk_start(space, idx), kiln_guard_chunk_bytes(space),
+                      true))
+        return true;
+    KILN_CHECK(kiln_guard_chunk_decommit(space, idx)); /* back to as many cuts as before */
+    return false;
+}
+
 uint32_t kiln_guard_chunk_open(kiln_guard_space_t *space)
 {
     if (!have_book(space)) return KILN_GUARD_NO_CHUNK;
     uint32_t idx = take_one(space);
-    if (idx == KILN_GUARD_NO_CHUNK) return KILN_GUARD_NO_CHUNK;
-    chunk_of(space, idx)->run_chunks = 1;
-    if (space->mechanism == KILN_GUARD_PAGES && !chunk_of(space, idx)->committed) {
-        bool good = commit(space, idx, 1);
-        if (good && !kiln_os_guard(space->os, kiln_guard_chunk_start(space, idx),
-                                   kiln_guard_chunk_bytes(space), true)) {
-            good = false;
-            KILN_CHECK(kiln_guard_chunk_decommit(space, idx)); /* back to as many cuts as before */
-        }
-        if (!good) {
-            become_reserved(space, idx, 1);
-            return KILN_GUARD_NO_CHUNK;
-        }
+    while (idx != KILN_GUARD_NO_CHUNK && !prepare(space, idx)) {
+        become_reserved(space, idx, 1);
+        idx = reuse_oldest(space); /* until one is committed already */
     }
-    become_used(space, idx, 1, true);
+    if (idx != KILN_GUARD_NO_CHUNK) become_used(space, idx, 1, true);
     return idx;
 }
 
