@@ -42,6 +42,12 @@ static bool protect(void *ctx, kiln_addr_t addr, uint64_t bytes, kiln_os_access_
     return limit->inner->protect(limit->inner->ctx, addr, bytes, access);
 }
 
+static bool guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
+{
+    const kiln_limit_t *limit = ctx;
+    return kiln_os_guard(limit->inner, addr, bytes, on);
+}
+
 static void release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     const kiln_limit_t *limit = ctx;
@@ -67,6 +73,7 @@ void kiln_limit_init(kiln_limit_t *limit, const kiln_os_t *inner, uint64_t bytes
     limit->os.discard = discard;
     limit->os.decommit = decommit;
     limit->os.protect = protect;
+    limit->os.guard = guard;
     limit->os.release = release;
     limit->os.direct = direct;
 }

@@ -97,6 +97,30 @@ static bool check_protect(void *ctx, kiln_addr_t addr, uint64_t bytes, kiln_os_a
     return done;
 }
 
+/* What becomes Ready has to be zero; what was Ready before has its bytes. */
+static void look_into_guarded(const kiln_os_check_t *check, kiln_addr_t addr, uint64_t bytes)
+{
+    const kiln_ranges_t *ranges = &check->model.ranges;
+    kiln_addr_t last = addr + (bytes - 1);
+    for (unsigned i = kiln_ranges_find(ranges, addr);
+         i < ranges->count && ranges->items[i].first <= last; i++) {
+        const kiln_os_range_t *item = &ranges->items[i];
+        kiln_addr_t from = item->first > addr ? item->first : addr;
+        kiln_addr_t to = item->last < last ? item->last : last;
+        if (item->tag.state == KILN_OS_GUARDED) look_for_zeros(check, from, to - from + 1);
+    }
+}
+
+static bool check_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
+{
+    kiln_os_check_t *check = ctx;
+    judge(check, KILN_OS_CALL_GUARD, addr, bytes, true);
+    if (!kiln_os_guard(check->inner, addr, bytes, on)) return false;
+    if (!on) look_into_guarded(check, addr, bytes);
+    record(check, KILN_OS_CALL_GUARD, addr, bytes, 0, on ? KILN_OS_NO_ACCESS : KILN_OS_READ_WRITE);
+    return true;
+}
+
 static void check_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     kiln_os_check_t *check = ctx;
@@ -129,6 +153,7 @@ void kiln_os_check_init(kiln_os_check_t *check, const kiln_os_t *inner, kiln_os_
                 .discard = check_discard,
                 .decommit = check_decommit,
                 .protect = check_protect,
+                .guard = check_guard,
                 .release = check_release,
                 .direct = check_direct,
                 .parker = inner->parker,

@@ -80,7 +80,8 @@ static bool out_of_ranges(const kiln_os_fake_t *fake)
 static uint64_t ours_bytes(const kiln_os_fake_t *fake)
 {
     const uint64_t *bytes = fake->model.state_bytes;
-    return bytes[KILN_OS_RESERVED] + bytes[KILN_OS_PREPARED] + bytes[KILN_OS_READY];
+    return bytes[KILN_OS_RESERVED] + bytes[KILN_OS_PREPARED] + bytes[KILN_OS_READY] +
+           bytes[KILN_OS_GUARDED];
 }
 
 static void update_stats(kiln_os_fake_t *fake)
@@ -286,6 +287,39 @@ static bool fake_protect(void *ctx, kiln_addr_t addr, uint64_t bytes, kiln_os_ac
     return true;
 }
 
+/* Guarded pages become Ready, and zero; those that are Ready keep their bytes. */
+static void open_guarded(kiln_os_fake_t *fake, kiln_addr_t addr, uint64_t bytes)
+{
+    const kiln_ranges_t *ranges = &fake->model.ranges;
+    kiln_addr_t last = addr + (bytes - 1);
+    for (unsigned i = kiln_ranges_find(ranges, addr);
+         i < ranges->count && ranges->items[i].first <= last; i++) {
+        const kiln_os_range_t *item = &ranges->items[i];
+        kiln_addr_t from = item->first > addr ? item->first : addr;
+        kiln_addr_t to = item->last < last ? item->last : last;
+        if (item->tag.state == KILN_OS_GUARDED) make_ready(fake, from, to - from + 1);
+    }
+}
+
+static bool fake_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
+{
+    kiln_os_fake_t *fake = ctx;
+    fake->stats.calls[KILN_OS_CALL_GUARD]++;
+    bool legal = judge(fake, KILN_OS_CALL_GUARD, addr, bytes, true);
+    bool refused = due_to_fail(fake, KILN_OS_CALL_GUARD);
+    if ((kiln_os_fake_script_byte(fake) & 7u) == SCRIPT_REFUSE) refused = true;
+    if (refused || !legal || fake->config.no_guard || out_of_ranges(fake)) {
+        fake->stats.refused[KILN_OS_CALL_GUARD]++;
+        hash_answer(fake, 0);
+        return false;
+    }
+    if (!on) open_guarded(fake, addr, bytes);
+    record(fake, KILN_OS_CALL_GUARD, addr, bytes, 0, on ? KILN_OS_NO_ACCESS : KILN_OS_READ_WRITE);
+    if (on) set_access(fake, addr, bytes, KILN_OS_NO_ACCESS);
+    hash_answer(fake, 1);
+    return true;
+}
+
 static void fake_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     kiln_os_fake_t *fake = ctx;
@@ -358,6 +392,7 @@ void kiln_os_fake_init(kiln_os_fake_t *fake, const kiln_os_fake_config_t *config
         .discard = fake_discard,
         .decommit = fake_decommit,
         .protect = fake_protect,
+        .guard = fake_guard,
         .release = fake_release,
         .direct = fake_direct,
     };
@@ -386,7 +421,7 @@ bool kiln_os_fake_place(kiln_os_fake_t *fake, kiln_addr_t addr, uint64_t bytes,
 {
     kiln_os_tag_t tag = {.state = (uint8_t)state};
     const kiln_os_fake_config_t *config = &fake->config;
-    KILN_CHECK(state != KILN_OS_PREPARED && state != KILN_OS_READY);
+    KILN_CHECK(state != KILN_OS_PREPARED && state != KILN_OS_READY && state != KILN_OS_GUARDED);
     KILN_CHECK(kiln_is_aligned(addr, config->phys_bytes));
     KILN_CHECK(kiln_is_aligned(bytes, config->phys_bytes));
     KILN_CHECK(bytes != 0 && addr <= fake->model.mask && bytes - 1 <= fake->model.mask - addr);
@@ -421,7 +456,7 @@ const char *kiln_os_fake_broken_rule(const kiln_os_fake_t *fake)
         return "os fake: peaks are not below the present";
     for (unsigned call = 0; call < KILN_OS_CALLS; call++)
         if (stats->refused[call] > stats->calls[call] ||
-            (call > KILN_OS_CALL_DIRECT && stats->refused[call] != 0))
+            (call > KILN_OS_CALL_GUARD && stats->refused[call] != 0))
             return "os fake: refused calls were calls that can be refused";
     if (fake->script_at > fake->config.script_bytes) return "os fake: the script has an end";
     if (stats->lies != 0 && !fake->config.lying) return "os fake: it lies only when told to";

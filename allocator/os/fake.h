@@ -63,7 +63,7 @@ typedef enum kiln_os_fake_place {
  *                     bits 5-7  7: refuse; 6: first, somebody else maps the page at the hint
  *   commit            bits 0-2  7: refuse; 6: if the commit is unreserved, somebody else first maps
  *                               the last page of the range, so that the answer is ELSEWHERE
- *   protect           bits 0-2  7: refuse */
+ *   protect, guard    bits 0-2  7: refuse */
 
 /* The memory behind a window. `zero` makes bytes that are about to become Ready read as zero;
  * `access` (may be NULL: not enforced) lets or stops the processor touch a range. */
@@ -88,10 +88,11 @@ typedef struct kiln_os_fake_config {
     kiln_addr_t straddle_addr; /* of KILN_PLACE_STRADDLE: arena_start */
     const uint8_t *script;     /* of KILN_PLACE_SCRIPT; must outlive the fake, as plan must */
     size_t script_bytes;
-    bool lying; /* the script may lie. After the first lie the fake no longer knows what
-                   is whose: it goes on as if `loose` were set */
-    bool loose; /* do what Linux would do where the rule is broken that memory be in the
-                   right state (the arena under `seed` and `go19` does so) */
+    bool lying;    /* the script may lie. After the first lie the fake no longer knows what
+                      is whose: it goes on as if `loose` were set */
+    bool loose;    /* do what Linux would do where the rule is broken that memory be in the
+                      right state (the arena under `seed` and `go19` does so) */
+    bool no_guard; /* guard is always refused: a kernel before Linux 6.13 */
     uint64_t unreserved_bytes; /* a reserve of this size or more is answered unreserved; 0: none */
 
     /* Refusals. A limit of 0 is no limit. Calls are counted from 1, those of refuse_calls only. */
@@ -102,7 +103,7 @@ typedef struct kiln_os_fake_config {
     size_t refuse_plan_bytes;    /* calls beyond the plan are granted */
     uint64_t reserve_bytes_max;  /* a larger reserve is refused */
     uint64_t commit_bytes_max;   /* a larger commit or direct is refused */
-    uint64_t space_budget_bytes; /* at most so much Reserved, Prepared and Ready: ulimit -v */
+    uint64_t space_budget_bytes; /* at most so much that is ours: ulimit -v */
     uint64_t ready_budget_bytes; /* at most so much Ready */
 } kiln_os_fake_config_t;
 
@@ -114,7 +115,7 @@ typedef struct kiln_os_fake_stats {
     uint64_t lies;            /* answers that were lies */
     uint64_t clobbered_bytes; /* loose: somebody else's memory that was replaced */
     uint64_t ready_bytes, ready_peak_bytes;
-    uint64_t space_bytes, space_peak_bytes; /* Reserved, Prepared and Ready */
+    uint64_t space_bytes, space_peak_bytes; /* all that is ours, whatever its state */
 } kiln_os_fake_stats_t;
 
 typedef struct kiln_os_fake {
@@ -158,8 +159,9 @@ bool kiln_os_fake_place(kiln_os_fake_t *fake, kiln_addr_t addr, uint64_t bytes,
 /* kiln_os_fake_state gives the state of the page at `addr`. */
 kiln_os_state_t kiln_os_fake_state(const kiln_os_fake_t *fake, kiln_addr_t addr);
 
-/* kiln_os_fake_next gives the next range that is ours (Reserved, Prepared, Ready) and not released,
- * by ascending address, or NULL. `*io_idx` starts at 0; no other call may come between. */
+/* kiln_os_fake_next gives the next range that is ours (Reserved, Prepared, Ready, Guarded) and not
+ * released, by ascending address, or NULL. `*io_idx` starts at 0; no other call may come between.
+ */
 const kiln_os_range_t *kiln_os_fake_next(const kiln_os_fake_t *fake, unsigned *io_idx);
 
 /* kiln_os_fake_broken_rule names the first law of the fake itself that does not hold, or NULL. */

@@ -50,6 +50,13 @@ static bool fault_protect(void *ctx, kiln_addr_t addr, uint64_t bytes, kiln_os_a
     return fault->inner->protect(fault->inner->ctx, addr, bytes, access);
 }
 
+static bool fault_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
+{
+    kiln_os_fault_t *fault = ctx;
+    if (due(fault, KILN_OS_CALL_GUARD)) return false;
+    return kiln_os_guard(fault->inner, addr, bytes, on);
+}
+
 static void fault_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     kiln_os_fault_t *fault = ctx;
@@ -77,6 +84,7 @@ void kiln_os_fault_init(kiln_os_fault_t *fault, const kiln_os_t *inner, uint64_t
                 .discard = fault_discard,
                 .decommit = fault_decommit,
                 .protect = fault_protect,
+                .guard = fault_guard,
                 .release = fault_release,
                 .direct = fault_direct,
                 .parker = inner->parker,

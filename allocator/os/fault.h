@@ -1,7 +1,7 @@
 /* fault.h - makes calls of another backend fail: the n-th, all from the n-th on, or by a plan.
  *
- * Calls that can be refused (reserve, commit, protect, direct) are counted from 1. A call that is
- * due to fail does not reach the inner backend. The loop that it is for:
+ * Calls that can be refused (reserve, commit, protect, direct, guard) are counted from 1. A call
+ * that is due to fail does not reach the inner backend. The loop that it is for:
  *
  *   for (uint64_t n = 1;; n++) {
  *       kiln_os_fault_init(&fault, &inner, n, false);

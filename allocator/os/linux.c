@@ -15,6 +15,10 @@ enum {
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
+#ifndef MADV_GUARD_INSTALL /* Linux 6.13; the numbers are the same on all machines but parisc */
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
 
 /* Is this a range that the machine's registers can hold? */
 static bool is_native(kiln_addr_t addr, uint64_t bytes)
@@ -42,6 +46,12 @@ static long unmap(kiln_addr_t addr, uint64_t bytes)
 static long drop_bytes(kiln_addr_t addr, uint64_t bytes)
 {
     return kiln_linux_call(__NR_madvise, (uintptr_t)addr, (uintptr_t)bytes, MADV_DONTNEED, 0, 0);
+}
+
+static long set_guard(kiln_addr_t addr, uint64_t bytes, bool on)
+{
+    uintptr_t advice = on ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE;
+    return kiln_linux_call(__NR_madvise, (uintptr_t)addr, (uintptr_t)bytes, advice, 0, 0);
 }
 
 /* wipe is for memory that the kernel will not take back: locked in, and at the limit of mappings.
@@ -120,6 +130,7 @@ static void linux_decommit(void *ctx, kiln_addr_t addr, uint64_t bytes)
     if (!is_native(addr, bytes)) return;
     if (!kiln_linux_failed(map(addr, bytes, PROT_NONE, MAP_OURS | MAP_FIXED | MAP_NORESERVE)))
         return;
+    (void)set_guard(addr, bytes, false); /* markers would outlast the next commit */
     if (kiln_linux_failed(drop_bytes(addr, bytes))) wipe(addr, bytes);
     (void)set_access(addr, bytes, PROT_NONE);
 }
@@ -134,6 +145,22 @@ static bool linux_protect(void *ctx, kiln_addr_t addr, uint64_t bytes, kiln_os_a
     (void)ctx;
     if (!is_native(addr, bytes)) return false;
     return !kiln_linux_failed(set_access(addr, bytes, protection[access]));
+}
+
+/* Guard pages are markers in the page tables, and make no mapping. A kernel that has none, or none
+ * for memory that is locked in, answers EINVAL before it did anything. Where it had no memory for
+ * page tables, a part may be guarded already. */
+static bool linux_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
+{
+    (void)ctx;
+    if (!is_native(addr, bytes)) return false;
+    long answer = set_guard(addr, bytes, on);
+    if (kiln_linux_failed(answer)) {
+        if (on && answer != -EINVAL) (void)set_guard(addr, bytes, false);
+        return false;
+    }
+    if (!on) kiln_linux_zeroed((uintptr_t)addr, (uintptr_t)bytes);
+    return true;
 }
 
 /* munmap is refused when it would cut one mapping in two at the limit of mappings. Then the memory
@@ -176,6 +203,7 @@ void kiln_os_linux_init(kiln_os_t *os, uint64_t phys_bytes)
         .discard = linux_discard,
         .decommit = linux_decommit,
         .protect = linux_protect,
+        .guard = linux_guard,
         .release = linux_release,
         .direct = linux_direct,
         .parker = {.wait = linux_wait, .wake = linux_wake},

@@ -8,7 +8,8 @@
  * Reserved memory is a PROT_NONE mapping that counts for `ulimit -v` but not as memory. Commit
  * opens it with mprotect: neighbours merge, so a heap that grows stays a handful of mappings. At
  * the limit of mappings (vm.max_map_count) commit, protect and reserve are refused; what cannot be
- * refused gives its memory back in any case, and at worst keeps the address space.
+ * refused gives its memory back in any case, and at worst keeps the address space. Guarded pages
+ * are those of MADV_GUARD_INSTALL, from Linux 6.13 on; an older kernel refuses them.
  *
  * Threads  any, at any time. */
 #ifndef KILN_ALLOCATOR_OS_LINUX_H

@@ -11,20 +11,20 @@ void kiln_os_model_init(kiln_os_model_t *model, kiln_os_range_t *items, unsigned
     for (unsigned i = 0; i < KILN_OS_STATES; i++) model->state_bytes[i] = 0;
 }
 
-/* Which states there are in [first, last], as a bit set of 1u << state, and two bits more: memory
- * of ours that was granted over what had been answered as unreserved, and memory of ours that was
- * not.
- */
+/* Which states there are in [first, last], as a bit set of 1u << state, and more bits: memory of
+ * ours that was granted over what had been answered as unreserved, memory of ours that was not,
+ * what is promised, and Ready memory that is protected. */
 enum {
     OURS = 1u << 8,
     OVER_PROMISE = 1u << 9,
     PROMISED = 1u << 10,
-    EXTRA = OURS | OVER_PROMISE | PROMISED,
+    PROTECTED = 1u << 11,
+    EXTRA = OURS | OVER_PROMISE | PROMISED | PROTECTED,
 };
 
 static bool is_ours(kiln_os_tag_t tag)
 {
-    return tag.state >= KILN_OS_RESERVED && tag.state <= KILN_OS_READY;
+    return tag.state >= KILN_OS_RESERVED && tag.state <= KILN_OS_GUARDED;
 }
 
 static unsigned states_of(const kiln_os_model_t *model, kiln_addr_t first, kiln_addr_t last)
@@ -38,6 +38,8 @@ static unsigned states_of(const kiln_os_model_t *model, kiln_addr_t first, kiln_
         if (item->first > next) states |= 1u << KILN_OS_NONE;
         states |= 1u << item->tag.state;
         if (is_ours(item->tag)) states |= item->tag.over_promise ? OVER_PROMISE : OURS;
+        if (item->tag.state == KILN_OS_READY && item->tag.access != KILN_OS_READ_WRITE)
+            states |= PROTECTED;
         if (item->tag.promise || item->tag.state == KILN_OS_UNRESERVED) states |= PROMISED;
         if (item->last >= last) return states;
         next = item->last + 1;
@@ -58,6 +60,7 @@ const char *kiln_os_model_range_rule(const kiln_os_model_t *model, kiln_os_call_
 
 static const char *commit_rule(unsigned states, bool reserved)
 {
+    if (reserved && states & 1u << KILN_OS_GUARDED) return KILN_OS_RULE_COMMIT;
     if (!reserved) return states & OURS ? KILN_OS_RULE_FLAG : NULL;
     if (states & 1u << KILN_OS_FOREIGN) return KILN_OS_RULE_CLOBBER;
     if (states & 1u << KILN_OS_READY) return KILN_OS_RULE_RECOMMIT;
@@ -73,15 +76,19 @@ const char *kiln_os_model_rule(const kiln_os_model_t *model, kiln_os_call_t call
 
     unsigned states = states_of(model, addr, addr + (bytes - 1));
     unsigned ready = 1u << KILN_OS_READY, prepared = 1u << KILN_OS_PREPARED;
+    unsigned guarded = 1u << KILN_OS_GUARDED;
     switch (call) {
     case KILN_OS_CALL_COMMIT:
         return commit_rule(states, reserved);
+    case KILN_OS_CALL_GUARD:
+        if (states & PROTECTED) return KILN_OS_RULE_GUARD;
+        return states & ~(ready | guarded | EXTRA) ? KILN_OS_RULE_GUARD : NULL;
     case KILN_OS_CALL_PROTECT:
         return states & ~(ready | EXTRA) ? KILN_OS_RULE_PROTECT : NULL;
     case KILN_OS_CALL_DISCARD:
         return states & ~(ready | EXTRA) ? KILN_OS_RULE_DISCARD : NULL;
     case KILN_OS_CALL_DECOMMIT:
-        return states & ~(ready | prepared | EXTRA) ? KILN_OS_RULE_DECOMMIT : NULL;
+        return states & ~(ready | prepared | guarded | EXTRA) ? KILN_OS_RULE_DECOMMIT : NULL;
     case KILN_OS_CALL_RELEASE:
         return states & (1u << KILN_OS_NONE | 1u << KILN_OS_FOREIGN) ? KILN_OS_RULE_RELEASE : NULL;
     default:
@@ -120,9 +127,10 @@ bool kiln_os_model_grant(kiln_os_model_t *model, kiln_addr_t addr, uint64_t byte
     return kiln_os_model_set(model, addr, bytes, tag);
 }
 
-/* change makes of each range in [addr, addr+bytes) what a protect or release makes of it: protect
- * keeps everything but the access; what had ever been answered as unreserved is so again after a
- * release, because another such answer may name the same addresses. */
+/* change makes of each range in [addr, addr+bytes) what a protect, guard or release makes of it:
+ * protect keeps everything but the access, guard all but state and access; what had ever been
+ * answered as unreserved is so again after a release, because another such answer may name the same
+ * addresses. */
 static bool change(kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t addr, uint64_t bytes,
                    kiln_os_access_t access)
 {
@@ -134,6 +142,9 @@ static bool change(kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t addr
         kiln_addr_t item_first = item.first > addr ? item.first : addr;
         kiln_addr_t item_last = item.last < last ? item.last : last;
         if (call == KILN_OS_CALL_PROTECT) {
+            item.tag.access = (uint8_t)access;
+        } else if (call == KILN_OS_CALL_GUARD) {
+            item.tag.state = access == KILN_OS_NO_ACCESS ? KILN_OS_GUARDED : KILN_OS_READY;
             item.tag.access = (uint8_t)access;
         } else {
             bool promised =
@@ -152,7 +163,7 @@ bool kiln_os_model_do(kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t a
 {
     kiln_os_tag_t tag = {.state = KILN_OS_NONE};
     bytes = kiln_round_up(bytes, model->phys_bytes);
-    if (call == KILN_OS_CALL_PROTECT || call == KILN_OS_CALL_RELEASE)
+    if (call == KILN_OS_CALL_PROTECT || call == KILN_OS_CALL_GUARD || call == KILN_OS_CALL_RELEASE)
         return change(model, call, addr, bytes, access);
     unsigned old = states_of(model, addr, addr + (bytes - 1));
     if (call == KILN_OS_CALL_COMMIT) {

@@ -16,14 +16,15 @@ typedef enum kiln_os_call {
     KILN_OS_CALL_RESERVE,
     KILN_OS_CALL_COMMIT,
     KILN_OS_CALL_PROTECT,
-    KILN_OS_CALL_DIRECT, /* the calls up to here can be refused */
+    KILN_OS_CALL_DIRECT,
+    KILN_OS_CALL_GUARD, /* the calls up to here can be refused */
     KILN_OS_CALL_DISCARD,
     KILN_OS_CALL_DECOMMIT,
     KILN_OS_CALL_RELEASE,
     KILN_OS_CALLS, /* how many */
 } kiln_os_call_t;
 
-enum { KILN_OS_CALLS_REFUSABLE = (1u << (KILN_OS_CALL_DIRECT + 1)) - 1 }; /* as a bit set */
+enum { KILN_OS_CALLS_REFUSABLE = (1u << (KILN_OS_CALL_GUARD + 1)) - 1 }; /* as a bit set */
 
 #define KILN_OS_RULE_EMPTY "os: the size of a call is not zero"
 #define KILN_OS_RULE_ALIGN "os: addresses and sizes are multiples of phys_bytes"
@@ -33,8 +34,9 @@ enum { KILN_OS_CALLS_REFUSABLE = (1u << (KILN_OS_CALL_DIRECT + 1)) - 1 }; /* as 
 #define KILN_OS_RULE_CLOBBER "os: commit does not replace somebody else's memory"
 #define KILN_OS_RULE_FLAG "os: commit as unreserved does not take memory that is ours"
 #define KILN_OS_RULE_DISCARD "os: discard takes Ready memory"
-#define KILN_OS_RULE_DECOMMIT "os: decommit takes Ready or Prepared memory"
+#define KILN_OS_RULE_DECOMMIT "os: decommit takes Ready, Prepared or Guarded memory"
 #define KILN_OS_RULE_PROTECT "os: protect takes Ready memory"
+#define KILN_OS_RULE_GUARD "os: guard takes memory that is Guarded, or Ready and writable"
 #define KILN_OS_RULE_RELEASE "os: release takes what reserve or direct gave"
 #define KILN_OS_RULE_FULL "os model: the array of ranges is large enough"
 
@@ -66,8 +68,9 @@ bool kiln_os_model_set(kiln_os_model_t *model, kiln_addr_t addr, uint64_t bytes,
 bool kiln_os_model_grant(kiln_os_model_t *model, kiln_addr_t addr, uint64_t bytes,
                          kiln_os_state_t state, kiln_os_use_t use);
 
-/* kiln_os_model_do records a call that was granted: commit, discard, decommit, protect, release.
- * `access` is protect's argument, `use` commit's. */
+/* kiln_os_model_do records a call that was granted: commit, discard, decommit, protect, guard,
+ * release. `access` is protect's argument, and what a guard leaves: NO_ACCESS for on; `use` is
+ * commit's. */
 bool kiln_os_model_do(kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t addr, uint64_t bytes,
                       kiln_os_use_t use, kiln_os_access_t access);
 

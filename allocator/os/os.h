@@ -1,18 +1,22 @@
 /* os.h - the world below Kiln: a struct of functions and a context.
  *
- * Memory is in one of four states, page by page (a page here is a hardware page, phys_bytes):
+ * Memory is in one of five states, page by page (a page here is a hardware page, phys_bytes):
  *
  *            reserve               commit                discard
  *    None -----------> Reserved ------------> Ready --------------> Prepared
  *      ^ \                |  ^                 | ^                      |
  *      |  \--- direct ----|--|-----------------|-+------- commit -------+
  *      |                  |  +---- decommit ---+------- decommit -------+
- *      +---- release -----+        (from Ready or Prepared)
+ *      +---- release -----+  |                 | ^
+ *                            |        guard on v | guard off
+ *                            +---- decommit -- Guarded
  *
  *    None      not ours; may be somebody else's
  *    Reserved  ours, no memory behind it; touching it faults
  *    Prepared  ours, its bytes were given up; must be committed again before it is touched
  *    Ready     ours, readable and writable; zero when it became Ready from any other state
+ *    Guarded   ours, its bytes were given up; touching it faults. It is part of the mapping of its
+ *              Ready neighbours, so any number of guarded pages costs none of a kernel's mappings
  *
  * Every other arrow is a bug of the caller: the check backend stops the program for it.
  * A reservation may also be *unreserved* (reserve answers with *out_reserved false): the address
@@ -66,10 +70,16 @@ typedef struct kiln_os {
                                kiln_os_use_t use);
 
     void (*discard)(void *ctx, kiln_addr_t addr, uint64_t bytes);  /* Ready -> Prepared */
-    void (*decommit)(void *ctx, kiln_addr_t addr, uint64_t bytes); /* Ready, Prepared -> Reserved */
+    void (*decommit)(void *ctx, kiln_addr_t addr, uint64_t bytes); /* either, Guarded -> Reserved */
 
     /* protect changes how Ready memory may be touched. False: no map entries, nothing changed. */
     bool (*protect)(void *ctx, kiln_addr_t addr, uint64_t bytes, kiln_os_access_t access);
+
+    /* guard makes Ready memory Guarded (`on`) or Guarded memory Ready again. Pages of the range
+     * that are so already stay as they are, bytes included. False: this kernel or backend has no
+     * such pages, or not for this memory (Linux: what is locked in); nothing changed, but Ready
+     * bytes may be gone. The pointer is NULL where a backend never has any: call kiln_os_guard. */
+    bool (*guard)(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on);
 
     /* release gives any part of what reserve or direct gave back, whatever its state. It cannot
      * fail. Where reserve answered "unreserved" nothing is held and nothing happens. */
@@ -82,5 +92,10 @@ typedef struct kiln_os {
 
     kiln_parker_t parker; /* how locks sleep here; empty: they spin */
 } kiln_os_t;
+
+static inline bool kiln_os_guard(const kiln_os_t *os, kiln_addr_t addr, uint64_t bytes, bool on)
+{
+    return os->guard && os->guard(os->ctx, addr, bytes, on);
+}
 
 #endif

@@ -22,6 +22,7 @@ typedef enum kiln_os_state {
     KILN_OS_RESERVED,
     KILN_OS_PREPARED,
     KILN_OS_READY,
+    KILN_OS_GUARDED,
     KILN_OS_FOREIGN, /* somebody else's */
     KILN_OS_STATES,  /* how many */
 } kiln_os_state_t;
@@ -29,7 +30,7 @@ typedef enum kiln_os_state {
 typedef struct kiln_os_tag {
     uint8_t state;     /* kiln_os_state_t */
     uint8_t access;    /* kiln_os_access_t; 0 unless Ready */
-    uint8_t use;       /* kiln_os_use_t; 0 unless Ready or Prepared */
+    uint8_t use;       /* kiln_os_use_t; 0 unless Ready, Prepared or Guarded */
     bool over_promise; /* granted on top of what had been answered as unreserved */
     bool promise;      /* committed there: when it is released, the answer still stands */
 } kiln_os_tag_t;

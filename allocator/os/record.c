@@ -77,6 +77,11 @@ static bool record_protect(void *ctx, kiln_addr_t addr, uint64_t bytes, kiln_os_
     return inner->protect(inner->ctx, addr, bytes, access);
 }
 
+static bool record_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
+{
+    return kiln_os_guard(((kiln_os_record_t *)ctx)->inner, addr, bytes, on);
+}
+
 static void record_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     const kiln_os_t *inner = ((kiln_os_record_t *)ctx)->inner;
@@ -95,6 +100,7 @@ void kiln_os_record_init(kiln_os_record_t *record, const kiln_os_t *inner,
         .discard = record_discard,
         .decommit = record_decommit,
         .protect = record_protect,
+        .guard = record_guard,
         .release = record_release,
         .direct = record_direct,
         .parker = inner->parker,

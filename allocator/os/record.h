@@ -10,7 +10,7 @@
  *
  * Answers are held back because a step's own line comes first in a trace, and what the step was is
  * known only when it is over. Calls that have no answer to choose (release, discard, decommit,
- * protect) pass through and leave no line. //allocator/arena:arena_record adds the steps.
+ * protect, guard) pass through and leave no line. //allocator/arena:arena_record adds the steps.
  *
  * Threads  called under the lock of the arena whose backend it is; so is the sink.
  * Memory   none is allocated.

@@ -173,6 +173,71 @@ static void case_protected_memory_that_was_given_up_is_writable_again(void)
     release(base, 2);
 }
 
+/* guard gives true where the backend has guarded pages: every fake, and Linux from 6.13 on. */
+static bool guard(kiln_addr_t addr, unsigned count, bool on)
+{
+    bool done = kiln_os_guard(os, addr, pages(count), on);
+    EXPECT(done || backend->form == OS_FORM_LINUX);
+    return done;
+}
+
+static void case_guarded_memory_faults_and_is_zero_again(void)
+{
+    kiln_addr_t base = reserve(6);
+    commit(base, 6);
+    for (unsigned i = 0; i < 6; i++) fill_page(page(base, i), 0xa5);
+    if (!guard(page(base, 1), 2, true)) {
+        for (unsigned i = 0; i < 6; i++) expect_touch(page(base, i), true, true);
+        EXPECT(!kiln_os_guard(os, base, pages(1), false));
+        release(base, 6);
+        return;
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        expect_touch(page(base, i), i != 1 && i != 2, i != 1 && i != 2);
+        if (i != 1 && i != 2) expect_page(page(base, i), 0xa5);
+    }
+    EXPECT(guard(page(base, 1), 3, true)); /* two of them are so already */
+    for (unsigned i = 1; i < 4; i++) expect_touch(page(base, i), false, false);
+    EXPECT(guard(page(base, 2), 3, false)); /* one of them is Ready already */
+    expect_touch(page(base, 1), false, false);
+    for (unsigned i = 2; i < 5; i++) {
+        expect_touch(page(base, i), true, true);
+        expect_page(page(base, i), i < 4 ? 0 : 0xa5);
+    }
+    fill_page(page(base, 3), 9);
+    os->decommit(os->ctx, base, pages(3)); /* Ready, Guarded, Ready */
+    for (unsigned i = 0; i < 3; i++) expect_touch(page(base, i), false, false);
+    commit(base, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        expect_touch(page(base, i), true, true);
+        expect_page(page(base, i), 0);
+    }
+    expect_page(page(base, 3), 9);
+    EXPECT(guard(page(base, 4), 2, true));
+    release(page(base, 5), 1);
+    release(base, 5);
+}
+
+static void case_a_refused_guard_leaves_memory_ready(void)
+{
+    kiln_addr_t base = reserve(2);
+    commit(base, 2);
+    if (os_backend_refuse_next()) {
+        EXPECT(!kiln_os_guard(os, base, pages(1), true));
+        expect_touch(base, true, true);
+    }
+    if (guard(base, 1, true)) {
+        if (os_backend_refuse_next()) {
+            EXPECT(!kiln_os_guard(os, base, pages(1), false));
+            expect_touch(base, false, false);
+        }
+        EXPECT(guard(base, 1, false));
+    }
+    fill_page(base, 4);
+    expect_page(base, 4);
+    release(base, 2);
+}
+
 static void case_parts_can_be_released(void)
 {
     kiln_addr_t base = reserve(PAGES);
@@ -315,6 +380,8 @@ static const struct {
     CASE(decommitted_memory_is_reserved_and_zero_again),
     CASE(protected_memory_keeps_its_bytes),
     CASE(protected_memory_that_was_given_up_is_writable_again),
+    CASE(guarded_memory_faults_and_is_zero_again),
+    CASE(a_refused_guard_leaves_memory_ready),
     CASE(parts_can_be_released),
     CASE(direct_memory_is_ready),
     CASE(grants_are_disjoint),

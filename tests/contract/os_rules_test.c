@@ -30,6 +30,9 @@ static void call(kiln_os_call_t which, unsigned first, unsigned count)
     case KILN_OS_CALL_DECOMMIT:
         os->decommit(os->ctx, addr, bytes);
         return;
+    case KILN_OS_CALL_GUARD:
+        (void)kiln_os_guard(os, addr, bytes, true); /* an older Linux has none */
+        return;
     default:
         os->release(os->ctx, addr, bytes);
         return;
@@ -56,6 +59,9 @@ static const struct {
     {KILN_OS_RULE_DECOMMIT, KILN_OS_CALL_DECOMMIT, 6, 2, KILN_OS_CALL_DECOMMIT, 5, 2},
     {KILN_OS_RULE_PROTECT, KILN_OS_CALL_PROTECT, 6, 1, KILN_OS_CALL_PROTECT, 5, 1},
     {KILN_OS_RULE_PROTECT, KILN_OS_CALL_PROTECT, 3, 2, KILN_OS_CALL_PROTECT, 4, 2},
+    {KILN_OS_RULE_GUARD, KILN_OS_CALL_GUARD, 3, 1, KILN_OS_CALL_GUARD, 4, 1},
+    {KILN_OS_RULE_GUARD, KILN_OS_CALL_GUARD, 5, 2, KILN_OS_CALL_GUARD, 4, 2},
+    {KILN_OS_RULE_GUARD, KILN_OS_CALL_GUARD, 7, 1, KILN_OS_CALL_GUARD, 5, 1},
     {KILN_OS_RULE_RELEASE, KILN_OS_CALL_RELEASE, 7, 1, KILN_OS_CALL_RELEASE, 6, 1},
     {KILN_OS_RULE_RELEASE, KILN_OS_CALL_RELEASE, 0, 8, KILN_OS_CALL_RELEASE, 0, 7},
     {KILN_OS_RULE_EMPTY, KILN_OS_CALL_COMMIT, 0, 0, KILN_OS_CALL_COMMIT, 0, 1},
@@ -112,6 +118,39 @@ static void commit_free_as_unreserved(void)
     EXPECT_EQ(os->commit(os->ctx, base + pages(7), pages(1), false, KILN_OS_HEAP), KILN_OS_OK);
 }
 
+static void guard_protected(void)
+{
+    (void)os->protect(os->ctx, base + pages(5), pages(1), KILN_OS_READ_ONLY);
+    (void)kiln_os_guard(os, base + pages(5), pages(1), true);
+}
+
+/* Page 4 is Guarded, where the backend has that. */
+static void guard_page(void)
+{
+    call(KILN_OS_CALL_GUARD, 4, 1);
+}
+
+static void commit_guarded(void)
+{
+    call(KILN_OS_CALL_COMMIT, 4, 1);
+}
+
+static void protect_guarded(void)
+{
+    call(KILN_OS_CALL_PROTECT, 4, 1);
+}
+
+static void discard_guarded(void)
+{
+    call(KILN_OS_CALL_DISCARD, 4, 1);
+}
+
+static void decommit_and_commit_guarded(void)
+{
+    call(KILN_OS_CALL_DECOMMIT, 4, 1);
+    call(KILN_OS_CALL_COMMIT, 4, 1);
+}
+
 static void nothing(void)
 {
 }
@@ -146,6 +185,14 @@ static void expect_all_rules(const char *name)
     expect_rule(KILN_OS_RULE_ALIGN, commit_from_half_page, release_half_page);
     expect_rule(KILN_OS_RULE_ALIGN, release_from_half_page, nothing);
     expect_rule(KILN_OS_RULE_SPACE, commit_past_the_top, nothing);
+    os_backend_close();
+    prepare(name);
+    expect_rule(KILN_OS_RULE_GUARD, guard_protected, guard_page);
+    if (kiln_os_guard(os, base + pages(4), pages(1), true)) {
+        expect_rule(KILN_OS_RULE_COMMIT, commit_guarded, nothing);
+        expect_rule(KILN_OS_RULE_PROTECT, protect_guarded, nothing);
+        expect_rule(KILN_OS_RULE_DISCARD, discard_guarded, decommit_and_commit_guarded);
+    }
     os_backend_close();
     prepare(name);
     expect_rule(KILN_OS_RULE_FLAG, commit_ours_as_unreserved, commit_free_as_unreserved);
@@ -218,10 +265,17 @@ static kiln_addr_t bad_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
     return answer_addr;
 }
 
+static bool bad_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
+{
+    (void)ctx, (void)addr, (void)bytes, (void)on;
+    return true;
+}
+
 static const kiln_os_t bad_os = {.phys_bytes = 4096,
                                  .addr_bits = sizeof(void *) * 8,
                                  .reserve = bad_reserve,
                                  .commit = bad_commit,
+                                 .guard = bad_guard,
                                  .direct = bad_direct};
 
 static uint64_t ask_bytes;
@@ -306,6 +360,26 @@ static void test_check_stops_a_commit_over_memory_that_was_promised_twice(void)
     EXPECT_STR(kiln_stops_rule(ask_commit_unreserved), KILN_OS_RULE_ANSWER_TAKEN);
 }
 
+static void ask_guard_off(void)
+{
+    (void)kiln_os_guard(&check.os, answer_addr, ask_bytes, false);
+}
+
+/* Only what was Guarded has to be zero. */
+static void test_check_looks_for_zeros_behind_guards(void)
+{
+    answer_addr = (uintptr_t)memory;
+    ask_bytes = sizeof memory;
+    memset(memory, 0, sizeof memory);
+    kiln_os_check_init(&check, &bad_os, ranges, RANGES, true);
+    ask_direct();
+    memory[0] = 1;
+    EXPECT(kiln_os_guard(&check.os, answer_addr + 4096, 4096, true));
+    EXPECT_RULE(kiln_stops_rule(ask_guard_off));
+    EXPECT(kiln_os_guard(&check.os, answer_addr, 4096, true));
+    EXPECT_STR(kiln_stops_rule(ask_guard_off), KILN_OS_RULE_ANSWER_ZERO);
+}
+
 static void test_check_looks_for_zeros(void)
 {
     answer_addr = (uintptr_t)memory;
@@ -341,6 +415,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_check_stops_a_commit_that_lands_elsewhere),
         KILN_TEST(test_check_stops_a_commit_over_memory_that_was_promised_twice),
         KILN_TEST(test_check_looks_for_zeros),
+        KILN_TEST(test_check_looks_for_zeros_behind_guards),
         KILN_TEST(test_check_stops_when_its_memory_is_full),
     };
     (void)os_backends_make();

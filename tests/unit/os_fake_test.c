@@ -119,6 +119,23 @@ static void test_a_promise_is_not_held(void)
     fake.os.release(&fake, 0x10000, 4 * PAGE); /* by whoever had the first promise */
 }
 
+static void test_a_machine_without_guards_refuses_them(void)
+{
+    defaults(32, PAGE, KILN_PLACE_OBEY_HINT);
+    for (unsigned none = 0; none < 2; none++) {
+        config.no_guard = none != 0;
+        start();
+        kiln_addr_t base = reserve(0, 4 * PAGE);
+        EXPECT_EQ(commit(base, 4 * PAGE), KILN_OS_OK);
+        EXPECT_EQ(kiln_os_guard(&fake.os, base + PAGE, PAGE, true), !none);
+        EXPECT_EQ(kiln_os_fake_state(&fake, base + PAGE), none ? KILN_OS_READY : KILN_OS_GUARDED);
+        EXPECT_EQ(fake.stats.refused[KILN_OS_CALL_GUARD], none);
+        EXPECT_EQ(fake.stats.ready_bytes, (none ? 4 : 3) * PAGE);
+        EXPECT_EQ(fake.stats.space_bytes, 4 * PAGE);
+        EXPECT_RULE(kiln_os_fake_broken_rule(&fake));
+    }
+}
+
 /* --- the machine --- */
 
 static void test_a_limit_of_mappings(void)
@@ -345,6 +362,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_refusal_by_budget),
         KILN_TEST(test_unreserved_memory_counts_when_it_is_committed),
         KILN_TEST(test_a_promise_is_not_held),
+        KILN_TEST(test_a_machine_without_guards_refuses_them),
         KILN_TEST(test_a_limit_of_mappings),
         KILN_TEST(test_a_loose_fake_does_what_linux_would),
         KILN_TEST(test_arguments_are_never_forgiven),

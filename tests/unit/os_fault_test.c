@@ -4,7 +4,7 @@
 #include "tests/kiln_stops.h"
 #include "tests/kiln_test.h"
 
-enum { RANGES = 64, CALLS = 6 };
+enum { RANGES = 64, CALLS = 7 };
 
 static kiln_os_range_t ranges[RANGES];
 static kiln_os_fake_t fake;
@@ -24,13 +24,16 @@ static unsigned run(void)
         EXPECT_EQ(kiln_os_fake_state(&fake, base), KILN_OS_RESERVED);
         EXPECT_EQ(fake.os.commit(&fake, base, 0x1000, true, KILN_OS_HEAP), KILN_OS_OK);
     }
-    if (!os->protect(os->ctx, base, 0x1000, KILN_OS_READ_ONLY)) failed |= 4;
+    if (!kiln_os_guard(os, base, 0x1000, true)) failed |= 4;
+    EXPECT_EQ(kiln_os_fake_state(&fake, base), failed & 4 ? KILN_OS_READY : KILN_OS_GUARDED);
+    if (!(failed & 4)) EXPECT(fake.os.guard(&fake, base, 0x1000, false));
+    if (!os->protect(os->ctx, base, 0x1000, KILN_OS_READ_ONLY)) failed |= 8;
     kiln_addr_t direct = os->direct(os->ctx, 0x1000, KILN_OS_META);
-    if (direct == 0) failed |= 8;
-    if (os->commit(os->ctx, base + 0x1000, 0x1000, true, KILN_OS_HEAP) != KILN_OS_OK) failed |= 16;
+    if (direct == 0) failed |= 16;
+    if (os->commit(os->ctx, base + 0x1000, 0x1000, true, KILN_OS_HEAP) != KILN_OS_OK) failed |= 32;
     os->discard(os->ctx, base, 0x1000);
     os->decommit(os->ctx, base, 0x1000);
-    if (os->commit(os->ctx, base, 0x1000, true, KILN_OS_HEAP) != KILN_OS_OK) failed |= 32;
+    if (os->commit(os->ctx, base, 0x1000, true, KILN_OS_HEAP) != KILN_OS_OK) failed |= 64;
     os->release(os->ctx, base, 0x4000);
     if (direct != 0) os->release(os->ctx, direct, 0x1000);
     return failed;
@@ -97,7 +100,7 @@ static void test_a_plan_says_which_calls_fail(void)
         EXPECT_EQ(fault.faults, (unsigned)__builtin_popcount(plan));
         EXPECT(!kiln_os_fault_missed(&fault));
     }
-    uint8_t late[2] = {0, 1}; /* call 9 of 6 */
+    uint8_t late[2] = {0, 1}; /* call 9 of 7 */
     start();
     kiln_os_fault_init_plan(&fault, &fake.os, late, 2);
     EXPECT_EQ(run(), 0);
@@ -109,7 +112,7 @@ static void test_only_the_chosen_calls_count_and_fail(void)
     start();
     kiln_os_fault_init(&fault, &fake.os, 2, true);
     fault.calls_set = 1u << KILN_OS_CALL_COMMIT;
-    EXPECT_EQ(run(), 16 | 32);
+    EXPECT_EQ(run(), 32 | 64);
     EXPECT_EQ(fault.calls_seen, 3);
 }
 

@@ -148,6 +148,33 @@ static void test_protected_memory_is_not_written(void)
     os.release(os.ctx, base, 2 * page_bytes);
 }
 
+/* From Linux 6.13 on: any number of pages that fault, in one mapping, and their memory is gone. */
+static void test_guarded_pages_make_no_mapping(void)
+{
+    enum { PAGES = 4096 };
+    start();
+    kiln_addr_t base = reserve(PAGES * page_bytes);
+    EXPECT(commit(base, PAGES * page_bytes));
+    memset(bytes_of(base), 1, PAGES * page_bytes);
+    if (os.guard(os.ctx, base, page_bytes, true)) {
+        for (unsigned i = 2; i < PAGES; i += 2)
+            EXPECT(os.guard(os.ctx, base + i * page_bytes, page_bytes, true));
+        EXPECT_EQ(count_mappings(base, PAGES * page_bytes), 1);
+        EXPECT_EQ(resident_pages(base, 64), 32);
+        EXPECT(kernel_writes(base) == -EFAULT);
+        EXPECT(kernel_writes(base + page_bytes) == 1);
+        EXPECT(os.guard(os.ctx, base, PAGES * page_bytes, false));
+        EXPECT(kernel_writes(base) == 1);
+        EXPECT_EQ(bytes_of(base)[1], 0);
+        EXPECT_EQ(bytes_of(base)[page_bytes + 1], 1);
+    } else { /* an older kernel: as if nobody had asked */
+        EXPECT(!os.guard(os.ctx, base, page_bytes, false));
+        EXPECT_EQ(bytes_of(base)[0], 1);
+        EXPECT(kernel_writes(base) == 1);
+    }
+    os.release(os.ctx, base, PAGES * page_bytes);
+}
+
 static void test_errno_is_left_alone(void)
 {
     bool reserved;
@@ -156,6 +183,7 @@ static void test_errno_is_left_alone(void)
     kiln_addr_t base = reserve(4 * page_bytes);
     EXPECT(commit(base, page_bytes));
     EXPECT(os.protect(os.ctx, base, page_bytes, KILN_OS_READ_ONLY));
+    EXPECT(!os.guard(os.ctx, base + page_bytes + 1, page_bytes, true));
     EXPECT_EQ(os.reserve(os.ctx, 0, 0, &reserved), 0);
     EXPECT_EQ(os.reserve(os.ctx, 0, UINTPTR_MAX - page_bytes, &reserved), 0);
     EXPECT_EQ(os.direct(os.ctx, UINTPTR_MAX - page_bytes, KILN_OS_META), 0);
@@ -182,6 +210,7 @@ static void test_numbers_beyond_the_machine_are_refused(void)
     EXPECT_EQ(os.commit(os.ctx, UINT64_MAX - 4095, 8192, true, KILN_OS_HEAP), KILN_OS_FAIL);
     EXPECT_EQ(os.commit(os.ctx, UINT64_MAX - 4095, 8192, false, KILN_OS_HEAP), KILN_OS_FAIL);
     EXPECT(!os.protect(os.ctx, UINT64_MAX - 4095, 8192, KILN_OS_READ_ONLY));
+    EXPECT(!os.guard(os.ctx, UINT64_MAX - 4095, 8192, true));
     os.discard(os.ctx, UINT64_MAX - 4095, 8192);
     os.decommit(os.ctx, UINT64_MAX - 4095, 8192);
     os.release(os.ctx, UINT64_MAX - 4095, 8192);
@@ -356,6 +385,8 @@ static int with_locked_memory(void)
     SO(commit(base, 2 * page_bytes));
     SO(bytes_of(base)[0] == 0 && bytes_of(base)[page_bytes] == 0);
     SO(bytes_of(base)[2 * page_bytes] == 5);
+    SO(!os.guard(os.ctx, base + 2 * page_bytes, page_bytes, true)); /* not for locked memory */
+    SO(bytes_of(base)[2 * page_bytes] == 5);
     return 0;
 }
 
@@ -402,6 +433,8 @@ static int everything_under_a_filter(void)
     bytes_of(base)[0] = 1;
     SO(os.protect(os.ctx, base, page_bytes, KILN_OS_READ_ONLY));
     os.discard(os.ctx, base, page_bytes);
+    if (os.guard(os.ctx, base + 4 * page_bytes, page_bytes, true))
+        SO(os.guard(os.ctx, base + 4 * page_bytes, page_bytes, false));
     os.decommit(os.ctx, base, 2 * page_bytes);
     SO(commit(base, page_bytes) && bytes_of(base)[0] == 0);
     kiln_addr_t direct = os.direct(os.ctx, page_bytes, KILN_OS_META);
@@ -489,6 +522,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_memory_given_up_goes_back),
         KILN_TEST(test_a_free_hint_is_obeyed),
         KILN_TEST(test_protected_memory_is_not_written),
+        KILN_TEST(test_guarded_pages_make_no_mapping),
         KILN_TEST(test_errno_is_left_alone),
         KILN_TEST(test_numbers_beyond_the_machine_are_refused),
         KILN_TEST(test_no_address_space_is_an_answer),
