@@ -38,6 +38,14 @@ static const choice_t profile_words[] = {
     {NULL, 0},
 };
 
+static const choice_t guard_words[] = {
+    {"none", KILN_GUARDED_NONE},
+    {"some", KILN_GUARDED_SOME},
+    {"all", KILN_GUARDED_ALL},
+    {"low", KILN_GUARDED_LOW},
+    {NULL, 0},
+};
+
 static const choice_t tool_words[] = {{"Kiln", 0}, {"AddressSanitizer", 1}, {NULL, 0}};
 
 /* In the order of the alphabet. `given` is a bool that says that the option was set, or 0. */
@@ -64,6 +72,14 @@ static const struct option {
      "a report ends the process with this exit code, unless abort_on_error=1 is set as well"},
     {"external_symbolizer_path", OPTION_PATH, AT(report.symbolizer), 0, 0, NULL, "FILE", "",
      "the program that names functions; without it, llvm-symbolizer from PATH"},
+    {"guard", OPTION_WORD, AT(guard), AT(has_guard), 0, guard_words, "none|some|all|low",
+     "some, with profile=fast none",
+     "blocks that end at a page that faults, so that a read or write beyond them, or after they "
+     "were freed, is seen at once; low: that begin at one"},
+    {"guard_every", OPTION_NUMBER, AT(guard_every), AT(has_guard_every), UINT32_MAX, NULL, "N",
+     "5000, with profile=fuzz 10",
+     "guard=some takes one block in N; with profile=fuzz other ones under another seed, and fewer "
+     "as there are more"},
     {"halt_on_error", OPTION_SWITCH, AT(report.halt_on_error), 0, 1, NULL, "0|1", "1",
      "a report ends the process; else the program goes on where it can"},
     {"handle_segv", OPTION_SWITCH, AT(report.handle_segv), AT(has_handle_segv), 1, NULL, "0|1",

@@ -24,10 +24,20 @@ typedef enum kiln_profile {
     KILN_PROFILE_FUZZ,
 } kiln_profile_t;
 
+typedef enum kiln_guarded {
+    KILN_GUARDED_NONE,
+    KILN_GUARDED_SOME,
+    KILN_GUARDED_ALL, /* against overflows */
+    KILN_GUARDED_LOW, /* all, against underflows */
+} kiln_guarded_t;
+
 typedef struct kiln_options {
     uint64_t profile; /* kiln_profile_t */
     uint64_t seed;    /* of a hardened heap */
     uint64_t quarantine_blocks, quarantine_bytes; /* of a size, of one thread */
+    uint64_t guard; /* kiln_guarded_t */
+    uint64_t guard_every;
+    bool has_guard, has_guard_every;
     bool check_at_exit;
     bool has_seed, has_quarantine_blocks, has_quarantine_bytes, has_check_at_exit;
     char record[KILN_OPTIONS_PATH_MAX_BYTES]; /* NUL-terminated; empty: no recording */

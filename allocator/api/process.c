@@ -77,7 +77,7 @@ static bool make_heap(void)
     config.single_threaded = &__libc_single_threaded;
     kiln_recording_begin(options.record, &config);
     kiln_harden_config_t hardening;
-    bool check_at_end, hardens = kiln_profile_config(&options, &hardening, &check_at_end);
+    bool check_at_end, hardens = kiln_profile_config(&options, config.os, &hardening, &check_at_end);
     if (hardens) config.note_bytes = kiln_harden_note_bytes(&hardening);
     if (kiln_heap_init(&kiln_process_heap, &config) != NULL) {
         memset(&kiln_process_heap, 0, sizeof kiln_process_heap); /* as init wants it next time */
@@ -85,7 +85,8 @@ static bool make_heap(void)
     }
     if (hardens && !harden(&hardening, check_at_end)) return false;
     kiln_recording_started(&kiln_process_heap);
-    if (options.has_handle_segv) kiln_segv_begin(&options.report);
+    if (hardens && hardening.guard) kiln_segv_explain = kiln_profile_explain;
+    if (options.has_handle_segv || kiln_segv_explain) kiln_segv_begin(&options.report);
     start.has_key = pthread_key_create(&start.key, detach) == 0;
     atomic_store_explicit(&start.ready, true, memory_order_release);
     return true;

@@ -13,6 +13,9 @@
  * program makes of it is known; freed ones with what is no address and no small number. */
 enum { FRESH_BYTE = 0xbe, FREED_BYTE = 0xfd };
 
+/* How often a block is guarded. */
+enum { EVERY_HARDENED = 5000, EVERY_FUZZ = 10 };
+
 /* From the kernel: its random numbers, else those that it left for the process. */
 static uint64_t any_seed(void)
 {
@@ -92,8 +95,55 @@ static uint32_t keep_stack(uintptr_t caller)
     return caller == 0 || frames == 0 ? 0 : kiln_stack_capture(caller, (unsigned)frames);
 }
 
-bool kiln_profile_config(const kiln_options_t *options, kiln_harden_config_t *out,
-                         bool *out_check_at_end)
+/* Blocks are guarded for ever only where all are. Where some are, they take a bounded part of the
+ * memory and of the address space, of which a program may have little. */
+static kiln_guard_t *make_guard(kiln_guarded_t guarded, uint64_t seed, const kiln_os_t *os)
+{
+    static kiln_guard_t guard;
+    kiln_guard_config_t config = kiln_guard_config_default(os);
+    config.seed = seed;
+    if (guarded == KILN_GUARDED_LOW) config.policy = KILN_GUARD_LOW;
+    if (guarded == KILN_GUARDED_SOME) {
+        config.space.region_bytes = os->addr_bits > 32 ? KILN_GIB(1) : KILN_MIB(64);
+        config.space.freed_chunks_max = 16;
+        config.block_bytes_max = (size_t)KILN_MIB(1);
+        config.live_bytes_max = KILN_MIB(4);
+    }
+    return kiln_guard_init(&guard, os, &config) == NULL ? &guard : NULL;
+}
+
+static void configure_guard(const kiln_options_t *options, const kiln_os_t *os,
+                            kiln_harden_config_t *out)
+{
+    bool fuzz = options->profile == KILN_PROFILE_FUZZ;
+    kiln_guarded_t guarded = options->has_guard ? (kiln_guarded_t)options->guard : KILN_GUARDED_SOME;
+    uint32_t every = fuzz ? EVERY_FUZZ : EVERY_HARDENED;
+    if (options->has_guard_every) every = (uint32_t)options->guard_every;
+    if (guarded == KILN_GUARDED_NONE || every == 0) return;
+    out->guard = make_guard(guarded, out->seed, os);
+    out->guard_every = guarded == KILN_GUARDED_SOME ? every : 1;
+    out->guard_rotates = fuzz;
+}
+
+bool kiln_profile_explain(kiln_report_t *report)
+{
+    kiln_guard_about_t about;
+    kiln_guard_t *guard = kiln_process_hardened ? kiln_process_hardened->config.guard : NULL;
+    const void *address = (const void *)report->address;
+    if (!guard || !kiln_guard_owns(guard, address)) return false;
+    report->kind = KILN_REPORT_WILD_ACCESS;
+    report->has_seed = true;
+    report->seed = kiln_process_hardened->config.seed;
+    if (!kiln_guard_about(guard, address, &about) || !about.known) return true;
+    report->kind = !about.live                         ? KILN_REPORT_USE_AFTER_FREE
+                   : about.where == KILN_GUARD_BELOW ? KILN_REPORT_UNDERFLOW
+                                                       : KILN_REPORT_OVERFLOW;
+    kiln_profile_about(report->address, &report->block);
+    return true;
+}
+
+bool kiln_profile_config(const kiln_options_t *options, const kiln_os_t *os,
+                         kiln_harden_config_t *out, bool *out_check_at_end)
 {
     *out_check_at_end = false;
     if (options->profile == KILN_PROFILE_FAST) return false;
@@ -116,6 +166,7 @@ bool kiln_profile_config(const kiln_options_t *options, kiln_harden_config_t *ou
     if (options->has_quarantine_blocks)
         out->quarantine.blocks_max = (uint32_t)options->quarantine_blocks;
     out->seed = options->has_seed ? options->seed : fuzz ? 0 : any_seed();
+    configure_guard(options, os, out);
     *out_check_at_end = options->has_check_at_exit ? options->check_at_exit : fuzz;
     return true;
 }

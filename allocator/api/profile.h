@@ -14,9 +14,13 @@
 #include "allocator/harden/harden.h"
 
 /* kiln_profile_config tells what a profile is made of, as the options say; `*out_check_at_end`,
- * whether the heap is to be checked when the process ends. False: the heap stays a plain one. */
-bool kiln_profile_config(const kiln_options_t *options, kiln_harden_config_t *out,
-                         bool *out_check_at_end);
+ * whether the heap is to be checked when the process ends. A guard, if there is one, is made on
+ * `os`. False: the heap stays a plain one. */
+bool kiln_profile_config(const kiln_options_t *options, const kiln_os_t *os,
+                         kiln_harden_config_t *out, bool *out_check_at_end);
+
+/* kiln_profile_explain tells what a fault in the guard's pages was (segv.h). */
+bool kiln_profile_explain(kiln_report_t *report);
 
 /* kiln_profile_check_at_end has the heap checked when the process ends. */
 void kiln_profile_check_at_end(void);

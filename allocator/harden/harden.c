@@ -133,9 +133,22 @@ static __attribute__((noinline)) void *take_large(kiln_harden_t *harden, size_t 
     return begin_large(harden, span, bytes, zero, site);
 }
 
+/* A guarded block, where it is one's turn and the guard has room; else NULL. */
+static void *take_guarded(kiln_harden_t *harden, kiln_harden_thread_t *mine, size_t align,
+                          size_t bytes, bool zero, kiln_site_t site)
+{
+    if (mine ? --mine->until_guard != 0 : harden->config.guard_every != 1) return NULL;
+    if (mine) mine->until_guard = kiln_harden_next_guarded(harden, mine);
+    return harden->config.guard
+               ? kiln_harden_guarded_malloc(harden, align, bytes, zero, site)
+               : NULL;
+}
+
 void *kiln_harden_malloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, size_t bytes,
                          bool zero, kiln_site_t site)
 {
+    void *guarded = take_guarded(harden, mine, KILN_HEAP_ALIGN_MIN, bytes, zero, site);
+    if (guarded) return guarded;
     if (__builtin_expect(bytes >= KILN_SMALL_MAX, 0))
         return take_large(harden, 1, bytes, zero, site);
     return take_small(harden, mine, kiln_size_class_of(bytes + 1), bytes, zero, site);
@@ -145,6 +158,9 @@ void *kiln_harden_aligned(kiln_harden_t *harden, kiln_harden_thread_t *mine, siz
                           size_t bytes, kiln_site_t site)
 {
     if (!kiln_is_power_of_two(align) || bytes >= PTRDIFF_MAX) return NULL;
+    size_t least = align < KILN_HEAP_ALIGN_MIN ? KILN_HEAP_ALIGN_MIN : align;
+    void *guarded = take_guarded(harden, mine, least, bytes, false, site);
+    if (guarded) return guarded;
     uint32_t class_idx = kiln_heap_class_for(align, bytes + 1);
     if (class_idx == KILN_CLASS_LARGE) return take_large(harden, align, bytes, false, site);
     return take_small(harden, mine, class_idx, bytes, false, site);
@@ -230,6 +246,7 @@ static __attribute__((noinline)) kiln_misuse_t free_slow(kiln_harden_t *harden,
                                                          kiln_harden_thread_t *mine, void *block,
                                                          kiln_site_t site)
 {
+    if (kiln_harden_guards(harden, block)) return kiln_harden_guarded_free(harden, block, site);
     kiln_heap_found_t found = kiln_heap_find(harden->heap, block);
     if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
     if (!kiln_heap_change(harden->heap, found.state, KILN_SLOT_LIVE, KILN_SLOT_QUARANTINED))
@@ -265,22 +282,25 @@ static size_t asked_of(const kiln_harden_t *harden, const kiln_heap_found_t *fou
     return shape->slot_bytes - kiln_note_slack(shape, found->state);
 }
 
-kiln_misuse_t kiln_harden_free_sized(kiln_harden_t *harden, kiln_harden_thread_t *mine,
-                                     void *block, size_t align, size_t bytes, kiln_site_t site)
-{
-    kiln_heap_found_t found = kiln_heap_find(harden->heap, block);
-    if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
-    if (align != 0 && (!kiln_is_power_of_two(align) || !kiln_is_aligned((uintptr_t)block, align)))
-        return KILN_MISUSE_ALIGNMENT;
-    if (asked_of(harden, &found) != bytes) return KILN_MISUSE_SIZE;
-    return kiln_harden_free(harden, mine, block, site);
-}
-
 size_t kiln_harden_usable(kiln_harden_t *harden, const void *block, kiln_misuse_t *out_misuse)
 {
+    if (kiln_harden_guards(harden, block))
+        return kiln_guard_usable(harden->config.guard, block, out_misuse);
     kiln_heap_found_t found = kiln_heap_find(harden->heap, block);
     *out_misuse = found.misuse;
     return found.misuse == KILN_MISUSE_NONE ? asked_of(harden, &found) : 0;
+}
+
+kiln_misuse_t kiln_harden_free_sized(kiln_harden_t *harden, kiln_harden_thread_t *mine,
+                                     void *block, size_t align, size_t bytes, kiln_site_t site)
+{
+    kiln_misuse_t misuse;
+    size_t asked = kiln_harden_usable(harden, block, &misuse);
+    if (misuse != KILN_MISUSE_NONE) return misuse;
+    if (align != 0 && (!kiln_is_power_of_two(align) || !kiln_is_aligned((uintptr_t)block, align)))
+        return KILN_MISUSE_ALIGNMENT;
+    if (asked != bytes) return KILN_MISUSE_SIZE;
+    return kiln_harden_free(harden, mine, block, site);
 }
 
 /* ---- realloc ---- */
@@ -354,9 +374,24 @@ static void check_slack(kiln_harden_t *harden, const kiln_span_t *span, uint32_t
     kiln_canary_write(&harden->canary, (char *)end, end - start);
 }
 
+/* A guarded block cannot be resized: its end, or its start, is where the guard is. */
+static void *move_guarded(kiln_harden_t *harden, kiln_harden_thread_t *mine, void *block,
+                          size_t bytes, kiln_site_t site, kiln_misuse_t *out_misuse)
+{
+    size_t asked = kiln_harden_usable(harden, block, out_misuse);
+    if (*out_misuse != KILN_MISUSE_NONE) return NULL;
+    void *fresh = kiln_harden_malloc(harden, mine, bytes, false, site);
+    if (!fresh) return NULL;
+    memcpy(fresh, block, asked < bytes ? asked : bytes);
+    *out_misuse = kiln_harden_guarded_free(harden, block, site);
+    return fresh;
+}
+
 void *kiln_harden_realloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, void *block,
                           size_t bytes, kiln_site_t site, kiln_misuse_t *out_misuse)
 {
+    if (kiln_harden_guards(harden, block))
+        return move_guarded(harden, mine, block, bytes, site, out_misuse);
     kiln_heap_found_t found = kiln_heap_find(harden->heap, block);
     *out_misuse = found.misuse;
     if (found.misuse != KILN_MISUSE_NONE || bytes >= PTRDIFF_MAX) return NULL;

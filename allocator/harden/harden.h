@@ -14,6 +14,10 @@
  *   a write to a freed block, or a free slot       when the slot is handed out, or at a check
  *   a second free, a free of what is no block      at the call; the heap's misuse, as ever
  *   another size than was asked for                at the sized free
+ * Some blocks, or all, come from a guard instead (guard.h): an access beyond them, or after they were
+ * freed, faults at once. Which ones is drawn, or goes round, so that other ones are guarded under
+ * another seed.
+ *
  * What was in a block is never seen by the next owner: freed bytes are overwritten, and large
  * blocks, whose pages go back to the page heap, are cleared when they are given out.
  *
@@ -22,11 +26,12 @@
  *          kiln_harden_thread_t belongs to one thread at a time. Locks: the list of threads, then
  *          those of the heap.
  * Errors   as those of heap.h. Damage is told to `found`, where it is met; then the heap goes on.
- * Owner    heap and what the config names outlive it. */
+ * Owner    heap, guard and what the config names outlive it. */
 #ifndef KILN_ALLOCATOR_HARDEN_HARDEN_H
 #define KILN_ALLOCATOR_HARDEN_HARDEN_H
 
 #include "allocator/harden/fill.h"
+#include "allocator/harden/guard.h"
 #include "allocator/harden/note.h"
 #include "allocator/harden/quarantine.h"
 
@@ -71,6 +76,9 @@ typedef struct kiln_harden_config {
     uint8_t fresh_byte; /* what malloc's blocks hold; 0: zero */
     uint8_t freed_byte; /* what blocks in quarantine hold; 0: zero */
     kiln_quarantine_bounds_t quarantine;
+    kiln_guard_t *guard;  /* NULL: no block is guarded */
+    uint32_t guard_every; /* one in so many is; 1: all are. See kiln_harden_next_guarded */
+    bool guard_rotates;   /* more seldom the more there are: else as often for ever */
     kiln_damage_found_t *found;           /* told with no lock but, from a check, the page heap's */
     uint32_t (*stack)(uintptr_t caller);  /* keeps a stack; NULL: none are kept, nor threads */
     uint32_t (*thread)(void);             /* the number of the calling thread; with `stack` */
@@ -82,6 +90,8 @@ struct kiln_harden_thread {
     kiln_thread_cache_t *cache;
     kiln_harden_t *harden;
     uint64_t random;      /* state of a generator */
+    uint64_t until_guard; /* the block that makes it 0 is guarded */
+    uint64_t blocks;      /* given up to the last guarded one */
     uint32_t few_classes; /* up to this class the common paths below may be taken */
     kiln_harden_thread_t *prev, *next; /* of the list; a spare one: next */
     kiln_quarantine_t quarantine;
@@ -158,6 +168,24 @@ void kiln_harden_release(kiln_harden_t *harden, kiln_harden_thread_t *mine, uint
 /* kiln_harden_canary_end gives where the canary behind a large block ends. */
 uintptr_t kiln_harden_canary_end(const kiln_span_t *span, size_t asked);
 
+/* kiln_harden_next_guarded draws how many blocks later the next one is guarded: 1 to twice
+ * guard_every. Where guard_rotates: exactly guard_every while a thread has had few blocks, so that
+ * guard_every seeds one after another guard each of them; from then on as many as a fiftieth of the
+ * blocks so far on average, so that the guard costs a program little, whatever it allocates. */
+uint64_t kiln_harden_next_guarded(const kiln_harden_t *harden, kiln_harden_thread_t *mine);
+
+/* The blocks of the guard; see harden.c for what calls them. */
+void *kiln_harden_guarded_malloc(kiln_harden_t *harden, size_t align, size_t bytes, bool zero,
+                                 kiln_site_t site);
+kiln_misuse_t kiln_harden_guarded_free(kiln_harden_t *harden, void *block, kiln_site_t site);
+uint64_t kiln_harden_guarded_check(kiln_harden_t *harden, kiln_site_t site);
+kiln_harden_about_t kiln_harden_guarded_about(const kiln_harden_t *harden, uintptr_t address);
+
+static inline bool kiln_harden_guards(const kiln_harden_t *harden, const void *block)
+{
+    return harden->config.guard != NULL && kiln_guard_owns(harden->config.guard, block);
+}
+
 /* kiln_harden_retire_ruined goes on with a free whose block was taken from the program, and damaged.
  * kiln_harden_push_full makes room for a slot first.
  * kiln_harden_hand_out_ruined hands a slot out that is not zero, which it tells of. */
@@ -215,10 +243,11 @@ static inline void *kiln_harden_malloc_fast(kiln_harden_thread_t *mine, size_t b
                                             kiln_site_t site)
 {
     kiln_slot_t slot;
-    if (__builtin_expect(bytes >= KILN_FEW_BYTES, 0)) return NULL;
+    if (__builtin_expect(bytes >= KILN_FEW_BYTES || mine->until_guard == 1, 0)) return NULL;
     uint32_t class_idx = kiln_classes_of_16[bytes / KILN_FILL_UNIT + 1]; /* of bytes + 1 */
     if (__builtin_expect(class_idx > mine->few_classes, 0)) return NULL;
     if (__builtin_expect(!kiln_harden_pop(mine, class_idx, &slot), 0)) return NULL;
+    mine->until_guard--;
     const kiln_harden_t *harden = mine->harden;
     const kiln_note_shape_t *shape = &harden->shapes[class_idx];
     char *block = slot.block, *end = block + shape->slot_bytes;

@@ -146,12 +146,15 @@ uint64_t kiln_harden_check(kiln_harden_t *harden, kiln_site_t site)
             addr = kiln_span_end(span);
         }
     kiln_page_heap_unlock(pages);
+    if (harden->config.guard) damaged += kiln_harden_guarded_check(harden, site);
     return damaged;
 }
 
 kiln_harden_about_t kiln_harden_about(const kiln_harden_t *harden, uintptr_t address)
 {
     kiln_harden_about_t about = {.known = false};
+    if (kiln_harden_guards(harden, (const void *)address))
+        return kiln_harden_guarded_about(harden, address);
     kiln_heap_about_t heap = kiln_heap_about(harden->heap, (const void *)address);
     if (!heap.heap || heap.slot_bytes == 0) return about;
     const kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)heap.block);

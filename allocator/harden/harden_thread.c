@@ -4,6 +4,9 @@
 #include "allocator/base/check.h"
 #include "allocator/base/mix.h"
 
+/* See kiln_harden_next_guarded. */
+enum { EXACT_ROUNDS = 50 };
+
 uint32_t kiln_harden_note_bytes(const kiln_harden_config_t *config)
 {
     return config->stack ? KILN_NOTE_STACKS_BYTES : KILN_NOTE_SIZE_BYTES;
@@ -73,8 +76,29 @@ static kiln_harden_thread_t *take_record(kiln_harden_t *harden)
 /* Do the common paths know all that is to be done? */
 static bool is_plain(const kiln_harden_t *harden)
 {
-    return harden->random && !harden->keeps_stacks && harden->fresh_byte == 0 &&
+    return harden->config.guard_every != 1 && harden->random && !harden->keeps_stacks && harden->fresh_byte == 0 &&
            harden->freed_byte == 0;
+}
+
+uint64_t kiln_harden_next_guarded(const kiln_harden_t *harden, kiln_harden_thread_t *mine)
+{
+    uint64_t every = harden->config.guard_every;
+    if (!harden->config.guard || every == 0) return UINT64_MAX;
+    if (every == 1) return 1;
+    mine->blocks += every;
+    if (harden->config.guard_rotates && mine->blocks < every * EXACT_ROUNDS) return every;
+    if (harden->config.guard_rotates) every = mine->blocks / EXACT_ROUNDS;
+    uint64_t later = 1 + kiln_mix(mine->random ^ mine->blocks) % (2 * every);
+    mine->blocks += later;
+    return later;
+}
+
+/* Which of a thread's first blocks: where they go round, another one under the next seed. */
+static uint64_t first_guarded(const kiln_harden_t *harden)
+{
+    const kiln_harden_config_t *config = &harden->config;
+    if (!config->guard || config->guard_every == 0) return UINT64_MAX;
+    return 1 + (config->guard_rotates ? config->seed : kiln_mix(config->seed)) % config->guard_every;
 }
 
 kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
@@ -88,6 +112,8 @@ kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
         mine->harden = harden;
         mine->few_classes = is_plain(harden) ? KILN_FEW_CLASSES : 0;
         mine->random = kiln_mix(harden->config.seed + ++harden->threads);
+        mine->blocks = 0;
+        mine->until_guard = first_guarded(harden);
         mine->prev = NULL;
         mine->next = harden->first;
         if (mine->next) mine->next->prev = mine;
@@ -141,10 +167,12 @@ void kiln_harden_detach(kiln_harden_t *harden, kiln_harden_thread_t *mine)
 void kiln_harden_fork_prepare(kiln_harden_t *harden)
 {
     lock(harden);
+    if (harden->config.guard) kiln_guard_fork_prepare(harden->config.guard);
 }
 
 void kiln_harden_fork_parent(kiln_harden_t *harden)
 {
+    if (harden->config.guard) kiln_guard_fork_parent(harden->config.guard);
     unlock(harden);
 }
 
@@ -163,6 +191,7 @@ static void reclaim(kiln_harden_t *harden, kiln_harden_thread_t *dead)
 
 void kiln_harden_fork_child(kiln_harden_t *harden, kiln_harden_thread_t *mine)
 {
+    if (harden->config.guard) kiln_guard_fork_child(harden->config.guard);
     unlock(harden);
     for (kiln_harden_thread_t *thread = harden->first, *next; thread; thread = next) {
         next = thread->next;
@@ -175,6 +204,8 @@ void kiln_harden_fork_child(kiln_harden_t *harden, kiln_harden_thread_t *mine)
 const char *kiln_harden_broken_rule(const kiln_harden_t *harden)
 {
     const kiln_harden_thread_t *prev = NULL;
+    const char *guard_rule = harden->config.guard ? kiln_guard_broken_rule(harden->config.guard) : NULL;
+    if (guard_rule) return guard_rule;
     for (const kiln_harden_thread_t *mine = harden->first; mine; mine = mine->next) {
         if (mine->prev != prev) return "the list of threads is linked both ways";
         if (!mine->cache) return "a thread of a hardened heap has a cache";

@@ -1,0 +1,84 @@
+/* The blocks of a hardened heap that come from a guard. */
+#include "allocator/harden/harden.h"
+
+static uint32_t stack_of(const kiln_harden_t *harden, kiln_site_t site)
+{
+    return harden->keeps_stacks ? harden->config.stack(site.caller) : 0;
+}
+
+static uint32_t thread_of(const kiln_harden_t *harden)
+{
+    return harden->keeps_stacks ? harden->config.thread() : 0;
+}
+
+void *kiln_harden_guarded_malloc(kiln_harden_t *harden, size_t align, size_t bytes, bool zero,
+                                 kiln_site_t site)
+{
+    void *block = kiln_guard_malloc(harden->config.guard, bytes, align, stack_of(harden, site),
+                                    thread_of(harden));
+    if (block && harden->fresh_byte != 0 && !zero) memset(block, harden->fresh_byte, bytes);
+    return block;
+}
+
+static kiln_harden_about_t about_of(const kiln_guard_about_t *guarded)
+{
+    return (kiln_harden_about_t){
+        .known = guarded->known,
+        .live = guarded->live,
+        .block = guarded->block,
+        .asked = guarded->bytes,
+        .slot_bytes = guarded->bytes,
+        .alloc_stack = guarded->alloc_stack,
+        .free_stack = guarded->free_stack,
+        .alloc_thread = (uint16_t)guarded->alloc_thread,
+        .free_thread = (uint16_t)guarded->free_thread,
+    };
+}
+
+kiln_harden_about_t kiln_harden_guarded_about(const kiln_harden_t *harden, uintptr_t address)
+{
+    kiln_guard_about_t guarded = {.known = false};
+    (void)kiln_guard_about(harden->config.guard, (const void *)address, &guarded);
+    return about_of(&guarded);
+}
+
+static void tell(kiln_harden_t *harden, const kiln_harden_about_t *about,
+                 const kiln_guard_damage_t *damage, kiln_site_t site)
+{
+    kiln_damage_t told = {
+        .kind = damage->where == KILN_GUARD_BELOW ? KILN_DAMAGE_UNDERFLOW : KILN_DAMAGE_OVERFLOW,
+        .first = damage->first,
+        .end = damage->first + 1,
+        .block = *about,
+    };
+    harden->config.found(&told, site);
+}
+
+kiln_misuse_t kiln_harden_guarded_free(kiln_harden_t *harden, void *block, kiln_site_t site)
+{
+    kiln_guard_damage_t damage;
+    kiln_harden_about_t about = kiln_harden_guarded_about(harden, (uintptr_t)block);
+    kiln_misuse_t misuse = kiln_guard_free(harden->config.guard, block, stack_of(harden, site),
+                                           thread_of(harden), &damage);
+    if (misuse == KILN_MISUSE_NONE && damage.damaged) tell(harden, &about, &damage, site);
+    return misuse;
+}
+
+/* What a check carries through the guard. */
+typedef struct {
+    kiln_harden_t *harden;
+    kiln_site_t site;
+} check_t;
+
+static void visit(void *ctx, const kiln_guard_about_t *block, const kiln_guard_damage_t *damage)
+{
+    const check_t *check = ctx;
+    kiln_harden_about_t about = about_of(block);
+    tell(check->harden, &about, damage, check->site);
+}
+
+uint64_t kiln_harden_guarded_check(kiln_harden_t *harden, kiln_site_t site)
+{
+    check_t check = {harden, site};
+    return kiln_guard_check(harden->config.guard, visit, &check);
+}
