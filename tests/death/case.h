@@ -24,7 +24,7 @@ typedef struct case_args {
     const char *deed;
     const char *take;  /* the function that allocates: case_take */
     const char *call;  /* the function that is misused, or that frees: case_give */
-    const char *when;  /* how it is to be found: free, realloc, check, exit, leave */
+    const char *when;  /* how it is to be found: free, realloc, check, exit, leave, reuse */
     const char *how;   /* of the deed */
     const char *place; /* middle, or last: no block of the deed's lies behind it */
     bool right;

@@ -105,7 +105,7 @@ void case_give(const char *call, void *block, size_t align, size_t bytes)
     else if (case_is(call, "cfree"))
         cfree(block);
     else if (case_is(call, "realloc"))
-        call_free(call_realloc(block, bytes + 1));
+        call_free(call_realloc(block, bytes));
     else if (case_is(call, "reallocarray"))
         call_free(call_reallocarray(block, 2, bytes));
     else if (case_is(call, "usable")) /* the twin's block is freed by nobody */

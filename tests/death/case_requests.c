@@ -10,6 +10,7 @@ enum { OLD = 0xa5, TRIES = 3000, TRIES_BYTES = 64 << 20 };
 void case_request(const case_args_t *args)
 {
     void *block;
+    if (!case_is(args->how, "first")) case_give("free", case_take("malloc", 0, 1, 1), 0, 0);
     errno = 0;
     if (args->right)
         block = case_take(args->take, 64, 2, 100);

@@ -10,6 +10,7 @@ other one, and does not begin there, an underflow. In the middle nothing tells. 
 set of right kinds: one where the bytes tell, else both. (AddressSanitizer says heap-buffer-overflow
 for all of these.)"""
 
+import dataclasses
 from dataclasses import dataclass, field
 
 OVERFLOW, UNDERFLOW, FREED_WRITE = "heap-buffer-overflow", "heap-buffer-underflow", "heap-use-after-free"
@@ -38,6 +39,7 @@ class Profile:
     hard: bool            # blocks have a byte of slack at least, and know what was asked for
     slack: frozenset      # moments at which a write to slack is found
     freed: frozenset      # the same of a write to a block in quarantine
+    owed: dict            # of these, what is not found then yet, and why
     quarantine_blocks: int = 0
     quarantine_bytes: int = 0
 
@@ -50,16 +52,18 @@ class Profile:
 
 NEVER = frozenset()
 PROFILES = {row.name: row for row in (
-    Profile("fast", "profile=fast", False, NEVER, NEVER),
+    Profile("fast", "profile=fast", False, NEVER, NEVER, {}),
     Profile("hardened", "profile=hardened:seed=20259", True, frozenset(("free", "realloc", "check")),
-            frozenset(("leave", "check")), 32, 8192),
+            frozenset(("leave", "reuse", "check")),
+            {"leave": "hardened looks at a freed block when it is handed out again, not when it leaves the quarantine"},
+            32, 8192),
     Profile("fuzz", "profile=fuzz", True, frozenset(("free", "realloc", "check", "exit")),
-            frozenset(("leave", "check", "exit")), 1024, 262144),
+            frozenset(("leave", "reuse", "check", "exit")), {}, 1024, 262144),
 )}
 
 # Which call of the program tells of it.
 CALLS = {"free": {"free"}, "realloc": {"realloc"}, "check": {"kiln_check_heap"}, "exit": {"exit"},
-         "leave": {"free", "malloc", "aligned_alloc"}}
+         "leave": {"free", "malloc", "aligned_alloc"}, "reuse": {"free", "malloc", "aligned_alloc"}}
 
 
 @dataclass
@@ -72,7 +76,7 @@ class Case:
     calls: set = field(default_factory=set)   # that are to tell of it; empty: any
     options: str = ""
     answer: str = ""      # what is said instead of a report: refused, old-bytes, no-old-bytes
-    owed: str = ""        # why what is promised is not seen yet
+    owed: str = ""        # why what is promised may not be seen yet: a debt, which is counted
 
     def line(self, right=False):
         words = [f"--{name.replace('_', '-')}={value}" for name, value in self.args.items()]
@@ -107,11 +111,6 @@ def taken(args, align):
     return {**args, **({"take": "aligned_alloc", "align": align} if align else {})}
 
 
-# What is promised and not kept yet. Each line is a debt: when a case of it is seen, the line must go.
-def debt(case):
-    return case.owed
-
-
 # ---- writes into slack and neighbours ----
 
 def slack_case(profile, underflow, size, align, distance, when, slack, width=1, run=False, place="middle"):
@@ -135,7 +134,7 @@ def slack_case(profile, underflow, size, align, distance, when, slack, width=1, 
     asked = size if own else neighbour
     lands = own or slack or (end > asked and not (underflow and run is False and end <= asked))
     group = "underflow" if underflow else "overflow"
-    blocks = 3 if size >= HUGE[0] else 6 if large else min(1300, max(40, away * 4))
+    blocks = 3 + underflow if size >= HUGE[0] else 6 if large else min(1300, max(40, away * 4))
     args = taken({"deed": group + "-write", "bytes": size, "neighbour": neighbour, "slot": slot, "blocks": blocks,
                   "distance": distance, "width": width, "how": "run" if run else "jump", "when": when,
                   "place": place}, align)
@@ -184,18 +183,20 @@ def freed_case(profile, size, distance, ops, when, how="plain", align=0, take="m
     args = {"deed": "freed-write", "bytes": size, "blocks": 2 if large else 8, "neighbour": size, "distance": distance,
             "ops": ops, "when": when, "how": how, "take": take, "call": call}
     args = taken(args, align)
-    if when == "leave":
+    if when in ("leave", "reuse"):
         args["later"] = 3 if large else profile.quarantine_blocks + 8
+    if large and when == "reuse":
+        return None
     promised = profile.hard and when in profile.freed and (large or ops < places)
     case = Case("write after free" if promised or not profile.hard else "write after free, reused", profile, args,
                 frozenset((FREED_WRITE,) if profile.hard else ()), promised, CALLS[when])
-    if large and promised:
-        case.owed = "large blocks are in no quarantine"
+    if promised:
+        case.owed = "large blocks are in no quarantine" if large else profile.owed.get(when, "")
     return case
 
 
 def freed_cases(profile):
-    whens = ("check", "leave", "exit") if profile.hard else ("check",)
+    whens = ("check", "leave", "reuse", "exit") if profile.hard else ("check",)
     for size in SMALL + MEDIUM + LARGE + HUGE[:1]:
         slot, large = slot_of(profile, size)
         spots = {0, size // 2, size - 1} if size < HUGE[0] else {size // 2}
@@ -337,6 +338,11 @@ def requests(profile, bits):
             elif kind == BAD_ALIGN and take == "posix_memalign":
                 case.owed = "posix_memalign answers EINVAL to a bad alignment and does not report it"
             yield case
+            if not may_return_null:
+                first = dataclasses.replace(case, args={**args, "how": "first"})
+                if kind in (PRODUCT, BAD_ALIGN) or take == "pvalloc":
+                    first.owed = first.owed or "a request that is refused before the heap is made reads no option"
+                yield first
         args = {"deed": "request", "take": "malloc", "how": "resize", "bytes": most}
         yield Case("bad request", profile, args, NEVER if may_return_null else frozenset((TOO_BIG,)), True, {"realloc"}, options,
                    "refused" if may_return_null else "")

@@ -4,9 +4,9 @@
 
 #include <stdlib.h>
 
-/* Blocks of one slot size: every second one as long as the deed's, the others as long as its
- * neighbours are to be. */
-enum { BED_BLOCKS_MAX = 1300 };
+/* Blocks of one slot size: half of them as long as the deed's, the others as long as its neighbours
+ * are to be; mixed so that at every distance two of different lengths lie (Thue and Morse's). */
+enum { BED_BLOCKS_MAX = 1300, REUSE_MAX = 3000 };
 
 typedef struct bed {
     size_t count;
@@ -29,7 +29,7 @@ static void make_bed(const case_args_t *args)
 {
     bed.count = args->blocks < BED_BLOCKS_MAX ? args->blocks : BED_BLOCKS_MAX;
     for (size_t i = 0; i < bed.count; i++) {
-        bed.bytes[i] = i % 2 == 0 ? args->bytes : args->neighbour;
+        bed.bytes[i] = __builtin_parityl(i) ? args->neighbour : args->bytes;
         bed.blocks[i] = case_block(args, bed.bytes[i]);
     }
 }
@@ -109,9 +109,18 @@ void case_overflow(const case_args_t *args)
     tell(&place);
     if (!args->right) case_flip(place.first, place.bytes);
     if (case_is(args->when, "realloc"))
-        bed.blocks[place.front] = realloc(bed.blocks[place.front], bed.bytes[place.front] * 2 + 1);
+        bed.blocks[place.front] = realloc(bed.blocks[place.front], bed.bytes[place.front] * 2 + 64);
     if (case_is(args->when, "check")) (void)kiln_check_heap();
     if (!case_is(args->when, "check") && !case_is(args->when, "exit")) give_all();
+}
+
+/* Allocates until the address comes back: when it is handed out again. It may be in quarantine once
+ * more, then it does not. */
+static void take_until(const case_args_t *args, const char *block)
+{
+    const char *again = NULL;
+    for (unsigned i = 0; i < REUSE_MAX && again != block; i++)
+        again = case_take(args->take, args->align, 1, args->bytes);
 }
 
 /* A block that was freed, and lies where it lay: none of the later ones is kept. */
@@ -122,15 +131,16 @@ void case_freed_write(const case_args_t *args)
     case_fact("block", block, args->bytes);
     case_fact("write", block + args->distance, args->width);
     if (case_is(args->how, "realloc")) {
-        char *moved = realloc(block, args->bytes * 2 + 1);
+        char *moved = realloc(block, args->bytes * 2 + 64);
         if (moved == block) case_end(CASE_NO_PLACE, "realloc did not move the block");
-        case_fact("moved", moved, args->bytes * 2 + 1);
+        case_fact("moved", moved, args->bytes * 2 + 64);
     } else {
         case_give(args->call, block, args->align, args->bytes);
     }
     case_ops(args, args->ops);
     if (!args->right) case_flip(block + args->distance, args->width);
     case_ops(args, args->later);
+    if (case_is(args->when, "reuse")) take_until(args, block);
     if (case_is(args->when, "check")) (void)kiln_check_heap();
     case_fact("wall", wall, args->bytes);
 }
