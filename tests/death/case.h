@@ -26,7 +26,8 @@ typedef struct case_args {
     const char *call;  /* the function that is misused, or that frees: case_give */
     const char *when;  /* how it is to be found: free, realloc, check, exit, leave, reuse */
     const char *how;   /* of the deed */
-    const char *place; /* middle, or last: no block of the deed's lies behind it */
+    const char *place; /* middle; last: no block of the deed's lies behind it; freed: what is
+                          written to was a neighbour */
     bool right;
     size_t bytes, align;
     size_t neighbour; /* bytes of the blocks around */

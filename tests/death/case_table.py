@@ -132,7 +132,7 @@ def slack_case(profile, underflow, size, align, distance, when, slack, width=1, 
     if run and (end > slot + neighbour or (underflow and away > 1)):
         return None
     asked = size if own else neighbour
-    lands = own or slack or (end > asked and not (underflow and run is False and end <= asked))
+    lands = own or slack  # else in the neighbour's bytes, where nobody can tell it from the neighbour's own
     group = "underflow" if underflow else "overflow"
     blocks = 3 + underflow if size >= HUGE[0] else 6 if large else min(1300, max(40, away * 4))
     args = taken({"deed": group + "-write", "bytes": size, "neighbour": neighbour, "slot": slot, "blocks": blocks,
@@ -144,7 +144,7 @@ def slack_case(profile, underflow, size, align, distance, when, slack, width=1, 
         kinds = {OVERFLOW}
     if underflow and end_bad == slot and first_bad > asked:
         kinds = {UNDERFLOW}
-    promised = bool(lands and when in profile.slack)
+    promised = lands and when in profile.slack
     if not profile.hard:
         kinds = set()
     return Case(f"{group} into {'slack' if lands else 'live bytes'}", profile, args, frozenset(kinds), promised, CALLS[when])
@@ -173,6 +173,27 @@ def slack_cases(profile):
             yield slack_case(profile, False, size, align, 16, whens[len(whens) > 1], True)
             yield slack_case(profile, True, size, align, 1, "free", True)
             yield slack_case(profile, True, size, align, 8, whens[len(whens) > 1], True, width=8)
+
+
+def freed_neighbour_case(profile, underflow, size, distance, when):
+    """A write that lands in a neighbour's slot which is in quarantine: the heap sees a freed block that
+    was written, and cannot know where the write came from."""
+    slot, large = slot_of(profile, size)
+    away, first = (-(-distance // slot), -distance % slot) if underflow else divmod(size + distance - 1, slot)
+    if large or away == 0:
+        return None
+    args = {"deed": ("underflow" if underflow else "overflow") + "-write", "bytes": size, "neighbour": size, "slot": slot,
+            "blocks": min(1300, max(40, away * 4)), "distance": distance, "when": when, "place": "freed"}
+    return Case("overflow into a freed block", profile, args, frozenset((FREED_WRITE,) if profile.hard else ()),
+                when in profile.freed, CALLS[when])
+
+
+def freed_neighbour_cases(profile):
+    for size in SMALL + MEDIUM:
+        for when in ("check", "exit") if profile.hard else ("exit",):
+            for distance in (1, 8, 16, 64, 4096):
+                yield freed_neighbour_case(profile, False, size, distance, when)
+                yield freed_neighbour_case(profile, True, size, distance, when)
 
 
 # ---- writes to what was freed ----
@@ -340,7 +361,7 @@ def requests(profile, bits):
             yield case
             if not may_return_null:
                 first = dataclasses.replace(case, args={**args, "how": "first"})
-                if kind in (PRODUCT, BAD_ALIGN) or take == "pvalloc":
+                if kind == BAD_ALIGN or take in ("pvalloc", "reallocarray"):
                     first.owed = first.owed or "a request that is refused before the heap is made reads no option"
                 yield first
         args = {"deed": "request", "take": "malloc", "how": "resize", "bytes": most}
@@ -369,7 +390,7 @@ def all_cases(bits, names=None):
     for profile in PROFILES.values():
         if names and profile.name not in names:
             continue
-        for made in (slack_cases(profile), freed_cases(profile), double_frees(profile), wrong_frees(profile),
+        for made in (slack_cases(profile), freed_neighbour_cases(profile), freed_cases(profile), double_frees(profile), wrong_frees(profile),
                      mismatches(profile), requests(profile, bits), old_bytes(profile)):
             for case in made:
                 key = case and (case.all_options(), tuple(case.line()))

@@ -107,6 +107,7 @@ void case_overflow(const case_args_t *args)
     make_bed(args);
     place_t place = find_place(args);
     tell(&place);
+    if (case_is(args->place, "freed")) case_give("free", bed.blocks[place.front], 0, 0);
     if (!args->right) case_flip(place.first, place.bytes);
     if (case_is(args->when, "realloc"))
         bed.blocks[place.front] = realloc(bed.blocks[place.front], bed.bytes[place.front] * 2 + 64);

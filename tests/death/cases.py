@@ -12,8 +12,8 @@ be missed, so that it fails. What a failure prints first is one command line tha
 
 import argparse
 import collections
-import concurrent.futures
 import dataclasses
+import multiprocessing
 import os
 import re
 import subprocess
@@ -101,14 +101,14 @@ def check_write(case, said, kind):
     want("the region", (start, region_bytes, where), (*(block or (0, 0)), side))
 
 
-def check_freed_write(case, said):
+def check_freed_write(said, of):
     first, count = said.facts["write"]
     address, where, region_bytes, start = region_of(said)
     want("the address", address, first)
     access = ACCESS.search(said.err)
     want("the access", access and (int(access.group(1)), int(access.group(2), 16)), (count, first))
     inside = first < start + region_bytes
-    want("the region", (start, region_bytes, where), (*said.facts["block"], "inside of" if inside else "after"))
+    want("the region", (start, region_bytes, where), (*said.facts[of], "inside of" if inside else "after"))
 
 
 def check_free(case, said, kind):
@@ -157,10 +157,12 @@ def check_report(case, said):
     if case.promised and (not call or call.group(1) not in case.calls):
         raise Wrong(f"{call and call.group(1)} told of it, not {' or '.join(sorted(case.calls))}")
     deed = case.args["deed"]
-    if deed in ("overflow-write", "underflow-write"):
+    if case.args.get("place") == "freed":
+        check_freed_write(said, "front")
+    elif deed in ("overflow-write", "underflow-write"):
         check_write(case, said, kinds[0])
     elif deed == "freed-write":
-        check_freed_write(case, said)
+        check_freed_write(said, "block")
     elif deed == "request":
         check_request(case, said, kinds[0])
     else:
@@ -183,17 +185,18 @@ def judge_answer(case, said):
 
 
 def judge(case, said):
-    """kept, missed, owed, "not promised, seen" or "not promised, missed"; Wrong for all else."""
+    """kept, missed, owed, "not promised, seen" or "not promised, missed", and the kind that was told;
+    Wrong for all else."""
     if said.facts.get("write") is None and case.args["deed"].endswith("-write"):
         raise Wrong(f"the deed was not done: {said.out.splitlines()[-1:]}")
     if case.answer:
-        return judge_answer(case, said)
+        return judge_answer(case, said), None
     if said.status == 0 and not said.err:
         if not case.promised:
-            return "not promised, missed"
-        return "owed" if case.owed else "missed"
-    check_report(case, said)
-    return "kept" if case.promised else "not promised, seen"
+            return "not promised, missed", None
+        return "owed" if case.owed else "missed", None
+    kind = check_report(case, said)
+    return "kept" if case.promised else "not promised, seen", kind
 
 
 def check_json(program, case):
@@ -206,24 +209,50 @@ def check_json(program, case):
 
 
 def try_case(program, number, case):
-    """The verdict and, where something is wrong, what."""
+    """The verdict, where something is wrong what, and the kind that was told, if any."""
     said = run(program, case)
     try:
-        verdict = judge(case, said)
+        verdict, kind = judge(case, said)
         if verdict == "kept" and not case.answer and number % JSON_EVERY == 0:
             check_json(program, case)
         if verdict == "missed":
             raise Wrong("it was not seen, which is promised")
     except Wrong as wrong:
         verdict = "missed" if "not seen" in str(wrong) else "wrong"
-        return verdict, f"{wrong}\n    {said.shown}\n" + said.err
+        return verdict, f"{wrong}\n    {said.shown}\n" + said.err, None
     twin = run(program, case, right=True)
     if twin.status != 0 or twin.err:
-        return "twin", f"the correct twin: exit status {twin.status}\n    {twin.shown}\n" + twin.out + twin.err
-    return verdict, None
+        why = f"the correct twin: exit status {twin.status}\n    {twin.shown}\n"
+        return "twin", why + twin.out + twin.err, None
+    return verdict, None, kind
 
 
 # ---- all of them ----
+
+def try_share(program, cases, share, shares, pipe):
+    pipe.send([try_case(program, i, cases[i]) for i in range(share, len(cases), shares)])
+    pipe.close()
+
+
+def try_all(program, cases):
+    """What try_case says of each, in their order; as many at once as there are processors."""
+    shares = os.cpu_count() or 1
+    verdicts = [("wrong", "its worker died", None)] * len(cases)
+    workers = []
+    for share in range(shares):
+        ours, theirs = multiprocessing.Pipe(duplex=False)
+        worker = multiprocessing.Process(target=try_share, args=(program, cases, share, shares, theirs))
+        worker.start()
+        theirs.close()
+        workers.append((worker, ours))
+    for share, (worker, ours) in enumerate(workers):
+        try:
+            verdicts[share::shares] = ours.recv()
+        except EOFError:
+            pass  # what it has not tried has failed
+        worker.join()
+    return verdicts
+
 
 def print_table(counts):
     columns = ("kept", "owed", "not promised, seen", "not promised, missed", "missed", "wrong", "twin")
@@ -270,19 +299,22 @@ def main():
     cases = cases[:: args.every]
     counts = collections.defaultdict(collections.Counter)
     failures, debts, paid = [], collections.Counter(), collections.Counter()
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() + 1) as pool:
-        verdicts = pool.map(lambda pair: try_case(args.program, *pair), enumerate(cases))
-        for case, (verdict, why) in zip(cases, verdicts):
-            counts[case.profile.name, case.group][verdict] += 1
-            if why:
-                failures.append(why)
-            if case.owed and verdict in ("owed", "kept"):
-                (debts if verdict == "owed" else paid)[case.owed] += 1
-    for owed in paid.keys() - debts.keys():
+    aside = 0
+    for case, (verdict, why, kind) in zip(cases, try_all(args.program, cases)):
+        counts[case.profile.name, case.group][verdict] += 1
+        other = {"overflow-write": table.UNDERFLOW, "underflow-write": table.OVERFLOW}.get(case.args["deed"])
+        aside += kind is not None and kind == other
+        if why:
+            failures.append(why)
+        if case.owed and verdict in ("owed", "kept"):
+            (debts if verdict == "owed" else paid)[case.owed] += 1
+    whole = args.every == 1 and not args.group and not args.profile
+    for owed in paid.keys() - debts.keys() if whole else ():
         failures.append(f"every case of this is seen now; take it out of the table: {owed}")
     for why in failures[:SHOWN_MAX]:
         print(f"FAILED {why}")
     print_table(counts)
+    print(f"{aside} writes between two blocks were told of from the other side, where the bytes do not say which it was.")
     for owed, count in debts.items():
         print(f"owed, {count} cases, and {paid[owed]} that are seen all the same: {owed}")
     promised = sum(row[verdict] for row in counts.values() for verdict in ("kept", "owed", "missed"))
