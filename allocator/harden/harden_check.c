@@ -5,8 +5,8 @@
  * grew was given, most of which has no memory yet. */
 enum { CANARY_LARGE_BYTES = KILN_PAGE_BYTES };
 
-/* How often a slot must look damaged in the same way before it is believed, since another thread may
- * be at work in it; and how often it is looked at at most. */
+/* How often a slot must look damaged in the same way before it is believed, since another thread
+ * may be at work in it; and how often it is looked at at most. */
 enum { LOOKS = 1000, LOOKS_MAX = 100000 };
 
 uintptr_t kiln_harden_canary_end(const kiln_span_t *span, size_t asked)
@@ -25,8 +25,7 @@ static kiln_harden_about_t about_slot(const kiln_harden_t *harden, const kiln_sp
         asked = atomic_load_explicit(&kiln_note_large(span)->asked, memory_order_relaxed);
         about.known = slot_bytes > 0;
     } else {
-        size_t slack =
-            kiln_note_slack(&harden->shapes[span->class_idx], &span->states[slot_idx]);
+        size_t slack = kiln_note_slack(&harden->shapes[span->class_idx], &span->states[slot_idx]);
         about.known = slack > 0; /* 0: nobody ever had it */
         asked = slack < slot_bytes ? slot_bytes - slack : 0;
     }
@@ -44,8 +43,8 @@ static kiln_harden_about_t about_slot(const kiln_harden_t *harden, const kiln_sp
 }
 
 /* Behind the last of the bytes [start, end) that is not as it should be. */
-static uintptr_t end_of_bad(const kiln_harden_t *harden, uintptr_t start, uintptr_t end, bool canary,
-                            uint8_t byte)
+static uintptr_t end_of_bad(const kiln_harden_t *harden, uintptr_t start, uintptr_t end,
+                            bool canary, uint8_t byte)
 {
     while (end > start) {
         uint8_t wanted = canary ? kiln_canary_byte(&harden->canary, end - 1) : byte;
@@ -55,12 +54,15 @@ static uintptr_t end_of_bad(const kiln_harden_t *harden, uintptr_t start, uintpt
     return end;
 }
 
-/* Slack that is damaged from its first byte on was overflowed into by its own block. If that byte is
- * whole and the last one is not, somebody came from the other side. */
-static kiln_damage_kind_t kind_of_slack(const kiln_damage_t *damage, uintptr_t start, uintptr_t end)
+/* Slack that is damaged from its first byte on was overflowed into by its own block. If that byte
+ * is whole and the last one is not, somebody came from the other side, if a block begins there, or
+ * did: there is none behind the last slot of a span, nor where no block ever was. */
+static kiln_damage_kind_t kind_of_slack(const kiln_harden_t *harden, const kiln_damage_t *damage,
+                                        uintptr_t start, uintptr_t end)
 {
-    return damage->first > start && damage->end == end ? KILN_DAMAGE_UNDERFLOW
-                                                       : KILN_DAMAGE_OVERFLOW;
+    if (damage->first == start || damage->end != end) return KILN_DAMAGE_OVERFLOW;
+    kiln_harden_about_t behind = kiln_harden_about(harden, end);
+    return behind.known && behind.block == end ? KILN_DAMAGE_UNDERFLOW : KILN_DAMAGE_OVERFLOW;
 }
 
 static kiln_damage_t look_at_live(const kiln_harden_t *harden, const kiln_span_t *span,
@@ -69,13 +71,12 @@ static kiln_damage_t look_at_live(const kiln_harden_t *harden, const kiln_span_t
     kiln_damage_t damage = {.block = about_slot(harden, span, slot_idx, state)};
     uintptr_t start = damage.block.block + damage.block.asked;
     uintptr_t end = damage.block.block + damage.block.slot_bytes;
-    bool is_large = span->class_idx == KILN_CLASS_LARGE;
-    if (is_large) end = kiln_harden_canary_end(span, damage.block.asked);
+    if (span->class_idx == KILN_CLASS_LARGE) end = kiln_harden_canary_end(span, damage.block.asked);
     if (kiln_canary_holds(&harden->canary, (const char *)end, end - start)) return damage;
     damage.first = kiln_canary_first_bad(&harden->canary, start, end);
     if (damage.first >= end) return damage; /* it was just written */
     damage.end = end_of_bad(harden, damage.first, end, true, 0);
-    damage.kind = is_large ? KILN_DAMAGE_OVERFLOW : kind_of_slack(&damage, start, end);
+    damage.kind = kind_of_slack(harden, &damage, start, end);
     return damage;
 }
 

@@ -54,9 +54,8 @@ static kiln_harden_config_t fuzz(void)
 
 static void begin(kiln_harden_config_t config, world_kind_t kind)
 {
-    world_config_t world_config = {.kind = kind,
-                                   .follow = KILN_FOLLOW_KILN,
-                                   .note_bytes = kiln_harden_note_bytes(&config)};
+    world_config_t world_config = {
+        .kind = kind, .follow = KILN_FOLLOW_KILN, .note_bytes = kiln_harden_note_bytes(&config)};
     kiln_heap_t *heap = world_open(world_config);
     EXPECT_RULE(kiln_harden_init(&harden, heap, &config));
     mine = kiln_harden_attach(&harden);
@@ -195,6 +194,54 @@ static void test_byte_before_the_start(void)
         }
         for (unsigned i = 0; i < 200; i++) give(blocks[i]);
     }
+    finish();
+}
+
+/* The last byte of the slack is damaged: whose doing it is, by what lies behind. */
+static kiln_damage_kind_t kind_of_last_byte(const char *block)
+{
+    kiln_harden_about_t about = kiln_harden_about(&harden, (uintptr_t)block);
+    char *last = (char *)(about.block + about.slot_bytes - 1);
+    *last ^= 1;
+    EXPECT_EQ(kiln_harden_check(&harden, site), 1);
+    EXPECT_EQ(told.first, (uintptr_t)last);
+    *last ^= 1;
+    return told.kind;
+}
+
+/* Where no block is behind, and none ever was, nobody can have gone before its start. */
+static void test_before_no_block_is_an_overflow(void)
+{
+    begin(hardened(), WORLD_FAKE);
+    for (size_t bytes = 20; bytes < KILN_SMALL_MAX; bytes = bytes * 3 + 4) {
+        char *block = take(bytes);
+        size_t slot_bytes = kiln_harden_about(&harden, (uintptr_t)block).slot_bytes;
+        kiln_harden_about_t behind = kiln_harden_about(&harden, (uintptr_t)block + slot_bytes);
+        if (!behind.known) EXPECT_EQ(kind_of_last_byte(block), KILN_DAMAGE_OVERFLOW);
+    }
+    EXPECT(told_count > 0);
+    finish();
+}
+
+/* Large blocks lie next to each other as small ones do, and can be told apart as well. */
+static void test_before_a_large_block_is_an_underflow(void)
+{
+    begin(hardened(), WORLD_FAKE);
+    char *blocks[8];
+    unsigned neighbours = 0;
+    for (unsigned i = 0; i < 8; i++) blocks[i] = take(100000);
+    for (unsigned i = 0; i < 8; i++)
+        for (unsigned j = 0; j < 8; j++) {
+            size_t slot_bytes = kiln_harden_about(&harden, (uintptr_t)blocks[i]).slot_bytes;
+            if (blocks[i] + slot_bytes != blocks[j]) continue;
+            EXPECT_EQ(kind_of_last_byte(blocks[i]), KILN_DAMAGE_UNDERFLOW);
+            give(blocks[j]); /* its pages are nobody's: it is not known any more */
+            EXPECT_EQ(kind_of_last_byte(blocks[i]), KILN_DAMAGE_OVERFLOW);
+            blocks[j] = take(100000);
+            neighbours++;
+        }
+    EXPECT(neighbours > 0);
+    for (unsigned i = 0; i < 8; i++) give(blocks[i]);
     finish();
 }
 
@@ -365,7 +412,8 @@ static void test_stacks(void)
     finish();
 }
 
-/* The same seed and calls: the same addresses, from the start of the arena on. Another seed: others. */
+/* The same seed and calls: the same addresses, from the start of the arena on. Another seed:
+ * others. */
 static uint64_t walk(uint64_t seed)
 {
     kiln_harden_config_t config = fuzz();
@@ -415,7 +463,8 @@ static void test_without_a_thread(void)
 static void test_config_is_judged(void)
 {
     kiln_harden_config_t config = hardened();
-    kiln_heap_t *heap = world_open((world_config_t){.kind = WORLD_FAKE, .follow = KILN_FOLLOW_KILN});
+    kiln_heap_t *heap =
+        world_open((world_config_t){.kind = WORLD_FAKE, .follow = KILN_FOLLOW_KILN});
     EXPECT_STR(kiln_harden_init(&harden, heap, &config),
                "a hardened heap's records have room for notes");
     world_close();
@@ -434,6 +483,8 @@ int main(int argc, char **argv)
         KILN_TEST(test_every_byte_past_the_end_hardened),
         KILN_TEST(test_every_byte_past_the_end_fuzz),
         KILN_TEST(test_byte_before_the_start),
+        KILN_TEST(test_before_no_block_is_an_overflow),
+        KILN_TEST(test_before_a_large_block_is_an_underflow),
         KILN_TEST(test_write_after_free_hardened),
         KILN_TEST(test_write_after_free_fuzz),
         KILN_TEST(test_freed_block_waits),

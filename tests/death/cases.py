@@ -1,0 +1,326 @@
+#!/usr/bin/python3
+"""cases.py PROGRAM [--profile=NAME]... [--every=N] [--control]
+
+Runs every case of case_table.py, and its correct twin, each in a process of its own, and judges what
+was said: that a promise was kept, at the call that it names, with the right kind, and with addresses
+that are those of the deed; that nothing else was said; that twins say nothing. Prints a table, and
+"N passed, M failed". Exit status 1 where any failed.
+
+--every=N runs each Nth case, --group=WORD those whose row of the table has that word. --control judges
+overflows of a heap that sees none (profile=fast) by the promises of one that does: each must be said to
+be missed, so that it fails. What a failure prints first is one command line that shows it again."""
+
+import argparse
+import collections
+import dataclasses
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+
+import case_table as table
+
+LIMIT_S = 60
+JSON_EVERY = 60
+SHOWN_MAX = 20
+CHECK_REPORT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "report", "check_report.py")
+ABORTED, OLD_BYTES = -6, 4
+
+FACT = re.compile(r"^(\w+) 0x([0-9a-f]+) (\d+)$", re.M)
+SUMMARY = re.compile(r"^SUMMARY: Kiln: ([a-z-]+) ", re.M)
+ERROR = re.compile(r"^==\d+==ERROR: Kiln: (.*)$", re.M)
+CALL = re.compile(r"^    (operator (?:new|delete)(?:\[\])?|\w+) ", re.M)
+ADDRESS = re.compile(r"(?:on address|on|malloc\(\)-ed:) 0x([0-9a-f]+)")
+ACCESS = re.compile(r"^WRITE of size (\d+) at 0x([0-9a-f]+) ", re.M)
+REGION = re.compile(r"^0x([0-9a-f]+) is located (\d+) bytes? (before|after|inside of) (\d+)-byte region "
+                    r"\[0x([0-9a-f]+),0x([0-9a-f]+)\)$", re.M)
+CLAIMED = re.compile(r"^the block was freed as one of (\d+) bytes?(?: aligned to (\d+))?$", re.M)
+ASKED = re.compile(r": ([a-z_]+) asked for (\d+) bytes?, in thread T\d+:$", re.M)
+
+
+class Wrong(Exception):
+    """What was said is not what is right."""
+
+
+@dataclasses.dataclass
+class Said:
+    status: int
+    facts: dict
+    out: str
+    err: str
+    shown: str
+
+
+def run(program, case, right=False, options=""):
+    words = [program, *case.line(right)]
+    env = {"KILN_OPTIONS": case.all_options() + ":symbolize=0" + options}
+    shown = f"KILN_OPTIONS={env['KILN_OPTIONS']} {' '.join(words)}"
+    try:
+        done = subprocess.run(words, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return Said(-1, {}, "", f"it did not end within {LIMIT_S} s", shown)
+    out, err = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
+    facts = {name: (int(address, 16), int(count)) for name, address, count in FACT.findall(out)}
+    return Said(done.returncode, facts, out, err, shown)
+
+
+def want(what, got, right):
+    if got != right:
+        raise Wrong(f"{what} is {got}, not {right}")
+
+
+# ---- what a report must say ----
+
+def region_of(said):
+    """Its parts, of which the sums were checked: address, offset, where, bytes, start."""
+    match = REGION.search(said.err)
+    if not match:
+        raise Wrong("it does not say where the address is located")
+    address, offset, where, count, start, end = match.groups()
+    address, start, end, offset, count = int(address, 16), int(start, 16), int(end, 16), int(offset), int(count)
+    want("the region's size", end - start, count)
+    right = {"before": start - address, "after": address - end, "inside of": address - start}[where]
+    want(f"the distance {where} the region", offset, right)
+    return address, where, count, start
+
+
+def check_write(case, said, kind):
+    """A write to slack: the first byte that is damaged, how many are, and of whose slack."""
+    first, count = said.facts["write"]
+    front, asked = said.facts["front"]
+    address, where, region_bytes, start = region_of(said)
+    bad, end = max(first, front + asked), min(first + count, front + case.args["slot"])
+    want("the address", address, bad)
+    access = ACCESS.search(said.err)
+    want("the access", access and (int(access.group(1)), int(access.group(2), 16)), (end - bad, bad))
+    block, side = (said.facts["front"], "after") if kind == table.OVERFLOW else (said.facts.get("behind"), "before")
+    want("the region", (start, region_bytes, where), (*(block or (0, 0)), side))
+
+
+def check_freed_write(said, of):
+    first, count = said.facts["write"]
+    address, where, region_bytes, start = region_of(said)
+    want("the address", address, first)
+    access = ACCESS.search(said.err)
+    want("the access", access and (int(access.group(1)), int(access.group(2), 16)), (count, first))
+    inside = first < start + region_bytes
+    want("the region", (start, region_bytes, where), (*said.facts[of], "inside of" if inside else "after"))
+
+
+def check_free(case, said, kind):
+    """A wrong free: the address that was passed, and of a block its own region."""
+    block, asked = said.facts["block"]
+    passed = said.facts.get("freed", (block, 0))[0]
+    address = ADDRESS.search(ERROR.search(said.err).group(1))
+    want("the address", address and int(address.group(1), 16), passed)
+    if kind == table.FOREIGN:
+        want("that the address is nobody's", "is not memory of this heap\n" in said.err, True)
+        return
+    slot, large = table.slot_of(case.profile, asked, case.args.get("align", 16))
+    if kind == table.DOUBLE and "is in pages of the heap that no block uses now\n" in said.err:
+        return
+    _, where, region_bytes, start = region_of(said)
+    want("the region", (start, region_bytes, where), (block, asked if case.profile.hard else slot, "inside of"))
+    if kind in (table.SIZE, table.ALIGN):
+        align = case.args["claimed-align"] if "aligned" in case.args["call"] else 0
+        claimed = CLAIMED.search(said.err)
+        right = (str(case.args["claimed"]), str(align) if align else None)
+        if case.args["claimed"] > 0:  # of 0 bytes it says nothing
+            want("what the free was told", claimed and claimed.groups(), right)
+
+
+def check_request(case, said, kind):
+    asked = ASKED.search(said.err)
+    product = case.args.get("count", 1) * case.args["bytes"]
+    call = "realloc" if case.args.get("how") == "resize" else case.args["take"]
+    if case.args["take"] == "posix_memalign" and kind == table.BAD_ALIGN:
+        return
+    if kind == table.PRODUCT:
+        product = 0  # there is no such number
+    want("the request", asked and (asked.group(1), int(asked.group(2)) if kind != table.PRODUCT else 0), (call, product))
+
+
+def check_report(case, said):
+    """The kind, where all that was said is right."""
+    if said.status != ABORTED:
+        raise Wrong(f"exit status {said.status}, not SIGABRT")
+    kinds = SUMMARY.findall(said.err)
+    if len(kinds) != 1 or said.err.count("ERROR: Kiln: ") != 1 or not said.err.endswith("==ABORTING\n"):
+        raise Wrong(f"{len(kinds)} reports, or one that is not whole")
+    if kinds[0] not in case.kinds:
+        raise Wrong(f"the kind is {kinds[0]}, not {' or '.join(sorted(case.kinds)) or 'none: the report is false'}")
+    call = CALL.search(said.err)
+    if case.promised and (not call or call.group(1) not in case.calls):
+        raise Wrong(f"{call and call.group(1)} told of it, not {' or '.join(sorted(case.calls))}")
+    deed = case.args["deed"]
+    if case.args.get("place") == "freed":
+        check_freed_write(said, "front")
+    elif deed in ("overflow-write", "underflow-write"):
+        check_write(case, said, kinds[0])
+    elif deed == "freed-write":
+        check_freed_write(said, "block")
+    elif deed == "request":
+        check_request(case, said, kinds[0])
+    else:
+        check_free(case, said, kinds[0])
+    return kinds[0]
+
+
+# ---- the verdict on a case ----
+
+def judge_answer(case, said):
+    if said.err or said.status not in (0, OLD_BYTES):
+        raise Wrong(f"exit status {said.status}, where an answer was wanted")
+    if case.answer == "refused":
+        want("the answer", said.facts.get("refused", (1, 0))[0], 0)
+        return "kept"
+    revealed = said.status == OLD_BYTES
+    if case.answer == "old-bytes":  # where nothing is promised; a heap that hides them all would be a surprise
+        return "not promised, missed" if revealed else "not promised, seen"
+    return "missed" if revealed else "kept"
+
+
+def judge(case, said):
+    """kept, missed, owed, "not promised, seen" or "not promised, missed", and the kind that was told;
+    Wrong for all else."""
+    if said.facts.get("write") is None and case.args["deed"].endswith("-write"):
+        raise Wrong(f"the deed was not done: {said.out.splitlines()[-1:]}")
+    if case.answer:
+        return judge_answer(case, said), None
+    if said.status == 0 and not said.err:
+        if not case.promised:
+            return "not promised, missed", None
+        return "owed" if case.owed else "missed", None
+    kind = check_report(case, said)
+    return "kept" if case.promised else "not promised, seen", kind
+
+
+def check_json(program, case):
+    said = run(program, case, options=":report=json")
+    kind = SUMMARY.findall(run(program, case).err)
+    done = subprocess.run([sys.executable, CHECK_REPORT, "json", f"kind={kind[0] if kind else '?'}", "halts=True"],
+                          input=said.err.encode(), capture_output=True, check=False)
+    if done.returncode != 0:
+        raise Wrong(f"JSON: {done.stdout.decode()}")
+
+
+def try_case(program, number, case):
+    """The verdict, where something is wrong what, and the kind that was told, if any."""
+    said = run(program, case)
+    try:
+        verdict, kind = judge(case, said)
+        if verdict == "kept" and not case.answer and number % JSON_EVERY == 0:
+            check_json(program, case)
+        if verdict == "missed":
+            raise Wrong("it was not seen, which is promised")
+    except Wrong as wrong:
+        verdict = "missed" if "not seen" in str(wrong) else "wrong"
+        return verdict, f"{wrong}\n    {said.shown}\n" + said.err, None
+    twin = run(program, case, right=True)
+    if twin.status != 0 or twin.err:
+        why = f"the correct twin: exit status {twin.status}\n    {twin.shown}\n"
+        return "twin", why + twin.out + twin.err, None
+    return verdict, None, kind
+
+
+# ---- all of them ----
+
+def try_share(program, cases, share, shares, pipe):
+    pipe.send([try_case(program, i, cases[i]) for i in range(share, len(cases), shares)])
+    pipe.close()
+
+
+def try_all(program, cases):
+    """What try_case says of each, in their order; as many at once as there are processors."""
+    shares = os.cpu_count() or 1
+    verdicts = [("wrong", "its worker died", None)] * len(cases)
+    workers = []
+    for share in range(shares):
+        ours, theirs = multiprocessing.Pipe(duplex=False)
+        worker = multiprocessing.Process(target=try_share, args=(program, cases, share, shares, theirs))
+        worker.start()
+        theirs.close()
+        workers.append((worker, ours))
+    for share, (worker, ours) in enumerate(workers):
+        try:
+            verdicts[share::shares] = ours.recv()
+        except EOFError:
+            pass  # what it has not tried has failed
+        worker.join()
+    return verdicts
+
+
+def print_table(counts):
+    columns = ("kept", "owed", "not promised, seen", "not promised, missed", "missed", "wrong", "twin")
+    heads = ("kept", "owed", "beyond", "unseen", "MISSED", "WRONG", "TWIN")
+    print(f"{'profile':10}{'what':28}" + "".join(f"{head:>8}" for head in heads))
+    for profile, group in sorted(counts):
+        row = counts[profile, group]
+        print(f"{profile:10}{group:28}" + "".join(f"{row[column] or '-':>8}" for column in columns))
+    print("kept: promised and reported. owed: promised, not seen yet. beyond: reported though not promised; unseen: neither.")
+
+
+def controlled(cases):
+    """Overflows of a heap that sees none, judged as hardened's."""
+    sees = table.PROFILES["hardened"].slack
+    for case in cases:
+        if case.profile.name == "fast" and case.group in ("overflow into slack", "underflow into slack"):
+            yield dataclasses.replace(case, promised=case.args["when"] in sees,
+                                      kinds=frozenset((table.OVERFLOW, table.UNDERFLOW)))
+
+
+def bits_of(program):
+    with open(program, "rb") as file:
+        return 64 if file.read(5)[4] == 2 else 32
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="cases.py", allow_abbrev=False)
+    parser.add_argument("program")
+    parser.add_argument("--profile", action="append", choices=sorted(table.PROFILES))
+    parser.add_argument("--group", action="append", metavar="WORD")
+    parser.add_argument("--every", type=int, default=1, metavar="N")
+    parser.add_argument("--control", action="store_true")
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    started = time.monotonic()
+    cases = list(table.all_cases(bits_of(args.program), args.profile))
+    if args.control:
+        cases = list(controlled(cases))
+    if args.group:
+        cases = [case for case in cases if any(word in case.group for word in args.group)]
+    cases = cases[:: args.every]
+    counts = collections.defaultdict(collections.Counter)
+    failures, debts, paid = [], collections.Counter(), collections.Counter()
+    aside = 0
+    for case, (verdict, why, kind) in zip(cases, try_all(args.program, cases)):
+        counts[case.profile.name, case.group][verdict] += 1
+        other = {"overflow-write": table.UNDERFLOW, "underflow-write": table.OVERFLOW}.get(case.args["deed"])
+        aside += kind is not None and kind == other
+        if why:
+            failures.append(why)
+        if case.owed and verdict in ("owed", "kept"):
+            (debts if verdict == "owed" else paid)[case.owed] += 1
+    whole = args.every == 1 and not args.group and not args.profile
+    for owed in paid.keys() - debts.keys() if whole else ():
+        failures.append(f"every case of this is seen now; take it out of the table: {owed}")
+    for why in failures[:SHOWN_MAX]:
+        print(f"FAILED {why}")
+    print_table(counts)
+    print(f"{aside} writes between two blocks were told of from the other side, where the bytes do not say which it was.")
+    for owed, count in debts.items():
+        print(f"owed, {count} cases, and {paid[owed]} that are seen all the same: {owed}")
+    promised = sum(row[verdict] for row in counts.values() for verdict in ("kept", "owed", "missed"))
+    print(f"{len(cases)} cases and as many twins, {promised} promised, in {time.monotonic() - started:.0f} s")
+    print(f"{len(cases) - len(failures)} passed, {len(failures)} failed")
+    sys.exit(1 if failures or not cases else 0)
+
+
+main()
