@@ -83,7 +83,8 @@ KILN_EXPORT void *calloc(size_t count, size_t bytes)
     size_t all_bytes;
     bool fits = !__builtin_mul_overflow(count, bytes, &all_bytes);
     void *block = fits ? kiln_process_zeroed_fast(all_bytes) : NULL;
-    return __builtin_expect(block != NULL, 1) ? block : calloc_slow(count, bytes, KILN_SITE("calloc"));
+    return __builtin_expect(block != NULL, 1) ? block
+                                              : calloc_slow(count, bytes, KILN_SITE("calloc"));
 }
 
 static void *resize(void *block, size_t bytes, kiln_site_t site)

@@ -138,12 +138,14 @@ void *new_array_aligned(size_t bytes, size_t align)
 
 void *new_one_aligned_nothrow(size_t bytes, size_t align, const void *nothrow)
 {
-    return allocate_nothrow(align, bytes, nothrow, "_Znw" SIZE ALIGN NOTHROW, KILN_SITE("operator new"));
+    return allocate_nothrow(align, bytes, nothrow, "_Znw" SIZE ALIGN NOTHROW,
+                            KILN_SITE("operator new"));
 }
 
 void *new_array_aligned_nothrow(size_t bytes, size_t align, const void *nothrow)
 {
-    return allocate_nothrow(align, bytes, nothrow, "_Zna" SIZE ALIGN NOTHROW, KILN_SITE("operator new[]"));
+    return allocate_nothrow(align, bytes, nothrow, "_Zna" SIZE ALIGN NOTHROW,
+                            KILN_SITE("operator new[]"));
 }
 
 void delete_one(void *block)

@@ -96,7 +96,8 @@ static const struct option {
     {"malloc_context_size", OPTION_NUMBER, AT(report.malloc_context_size), 0, 64, NULL, "N", "16",
      "frames kept of where a block was allocated and freed"},
     {"profile", OPTION_WORD, AT(profile), 0, 0, profile_words, "fast|hardened|fuzz", "fast",
-     "what the heap sees: wrong frees; also damaged and freed blocks; also repeatable, with stacks"},
+     "what the heap sees: wrong frees; also damaged and freed blocks; also repeatable, with "
+     "stacks"},
     {"quarantine_blocks", OPTION_NUMBER, AT(quarantine_blocks), AT(has_quarantine_blocks), 1024,
      NULL, "N", "32, with profile=fuzz 1024",
      "freed blocks of a size that a thread keeps from being used again, at most"},

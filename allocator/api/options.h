@@ -32,10 +32,10 @@ typedef enum kiln_guarded {
 } kiln_guarded_t;
 
 typedef struct kiln_options {
-    uint64_t profile; /* kiln_profile_t */
-    uint64_t seed;    /* of a hardened heap */
+    uint64_t profile;                             /* kiln_profile_t */
+    uint64_t seed;                                /* of a hardened heap */
     uint64_t quarantine_blocks, quarantine_bytes; /* of a size, of one thread */
-    uint64_t guard; /* kiln_guarded_t */
+    uint64_t guard;                               /* kiln_guarded_t */
     uint64_t guard_every;
     bool has_guard, has_guard_every;
     bool check_at_exit;

@@ -73,15 +73,14 @@ static inline void kiln_process_leave(kiln_visit_t visit)
     if (__builtin_expect(visit.cache == NULL, 0)) kiln_process_leave_slow();
 }
 
-/* The visits. `site` names the function that the program called, for a report, and where that returns
- * to (KILN_CALLER); NULL is no memory; errno is the caller's to set. `align` is a power of two; in
- * free_sized 0 means none. realloc and usable get a block that is not NULL; of what was wrong with it
- * they have told when they come back with `*out_misuse`. */
+/* The visits. `site` names the function that the program called, for a report, and where that
+ * returns to (KILN_CALLER); NULL is no memory; errno is the caller's to set. `align` is a power of
+ * two; in free_sized 0 means none. realloc and usable get a block that is not NULL; what was wrong
+ * with it they have reported when they come back with `*out_misuse`. */
 void *kiln_process_malloc_slow(size_t bytes, kiln_site_t site);
 void *kiln_process_calloc(size_t count, size_t bytes, kiln_site_t site);
 void *kiln_process_aligned(size_t align, size_t bytes, kiln_site_t site);
-void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t site,
-                           kiln_misuse_t *out_misuse);
+void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t site, kiln_misuse_t *out_misuse);
 size_t kiln_process_usable(const void *block, kiln_site_t site);
 void kiln_process_free_slow(void *block, kiln_site_t site);
 void kiln_process_free_sized(void *block, size_t align, size_t bytes, kiln_site_t site);

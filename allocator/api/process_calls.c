@@ -62,15 +62,14 @@ void *kiln_process_aligned(size_t align, size_t bytes, kiln_site_t site)
     return block;
 }
 
-void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t site,
-                           kiln_misuse_t *out_misuse)
+void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t site, kiln_misuse_t *out_misuse)
 {
     kiln_visit_t visit = kiln_process_enter();
     void *resized = NULL;
     *out_misuse = KILN_MISUSE_FOREIGN;
     if (visit.heap && kiln_process_hardened)
-        resized = kiln_harden_realloc(kiln_process_hardened, mine(), block, bytes, site,
-                                      out_misuse);
+        resized =
+            kiln_harden_realloc(kiln_process_hardened, mine(), block, bytes, site, out_misuse);
     else if (visit.heap)
         resized = kiln_heap_realloc(visit.heap, visit.cache, block, bytes, out_misuse);
     kiln_process_leave(visit);

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
+#include "allocator/api/profile.h"
 #include "allocator/api/kiln.h"
 #include "allocator/api/process.h"
-#include "allocator/api/profile.h"
 #include "allocator/api/report.h"
 #include "allocator/base/mix.h"
 #include "allocator/os/linux_syscall.h"
@@ -30,11 +30,15 @@ static uint64_t any_seed(void)
 static kiln_report_kind_t kind_of(kiln_damage_kind_t kind)
 {
     switch (kind) {
-    case KILN_DAMAGE_UNDERFLOW: return KILN_REPORT_UNDERFLOW;
-    case KILN_DAMAGE_USE_AFTER_FREE: return KILN_REPORT_USE_AFTER_FREE;
+    case KILN_DAMAGE_UNDERFLOW:
+        return KILN_REPORT_UNDERFLOW;
+    case KILN_DAMAGE_USE_AFTER_FREE:
+        return KILN_REPORT_USE_AFTER_FREE;
     case KILN_DAMAGE_OVERFLOW:
-    case KILN_DAMAGE_WILD_WRITE: return KILN_REPORT_OVERFLOW;
-    case KILN_DAMAGE_NONE: break;
+    case KILN_DAMAGE_WILD_WRITE:
+        return KILN_REPORT_OVERFLOW;
+    case KILN_DAMAGE_NONE:
+        break;
     }
     return KILN_REPORT_CORRUPTION;
 }
@@ -116,7 +120,8 @@ static void configure_guard(const kiln_options_t *options, const kiln_os_t *os,
                             kiln_harden_config_t *out)
 {
     bool fuzz = options->profile == KILN_PROFILE_FUZZ;
-    kiln_guarded_t guarded = options->has_guard ? (kiln_guarded_t)options->guard : KILN_GUARDED_SOME;
+    kiln_guarded_t guarded =
+        options->has_guard ? (kiln_guarded_t)options->guard : KILN_GUARDED_SOME;
     uint32_t every = fuzz ? EVERY_FUZZ : EVERY_HARDENED;
     if (options->has_guard_every) every = (uint32_t)options->guard_every;
     if (guarded == KILN_GUARDED_NONE || every == 0) return;
@@ -135,9 +140,9 @@ bool kiln_profile_explain(kiln_report_t *report)
     report->has_seed = true;
     report->seed = kiln_process_hardened->config.seed;
     if (!kiln_guard_about(guard, address, &about) || !about.known) return true;
-    report->kind = !about.live                         ? KILN_REPORT_USE_AFTER_FREE
+    report->kind = !about.live                       ? KILN_REPORT_USE_AFTER_FREE
                    : about.where == KILN_GUARD_BELOW ? KILN_REPORT_UNDERFLOW
-                                                       : KILN_REPORT_OVERFLOW;
+                                                     : KILN_REPORT_OVERFLOW;
     kiln_profile_about(report->address, &report->block);
     return true;
 }

@@ -2,8 +2,9 @@
  *
  *   fast      the heap of heap.h
  *   hardened  allocator/harden: blocks lie at random, freed bytes are zeroed
- *   fuzz      the same, repeatable: a seed decides; freed and fresh bytes have patterns of their own,
- *             the quarantine is long, stacks are kept, and the heap is checked when the process ends
+ *   fuzz      the same, repeatable: a seed decides; freed and fresh bytes have patterns of their
+ *             own, the quarantine is long, stacks are kept, more blocks are guarded, and the heap
+ *             is checked when the process ends
  *
  * Threads  kiln_profile_begin runs once, under the start lock; the rest: any. */
 #ifndef KILN_ALLOCATOR_API_PROFILE_H

@@ -4,8 +4,9 @@
  *   | the program's `asked` bytes | canary   |   live: the slack holds the canary, to the byte
  *   | zero, or the freed byte                |   freed: all of it
  *
- * The canary is a secret of the heap: sixteen bytes, none of them zero, repeated from every multiple
- * of sixteen on. A slot starts and ends at such a multiple, so that all of this goes by whole units.
+ * The canary is a secret of the heap: sixteen bytes, none of them zero, repeated from every
+ * multiple of sixteen on. A slot starts and ends at such a multiple, so that all of this goes by
+ * whole units.
  *
  * Units    bytes; `slot_bytes` is a multiple of KILN_FILL_UNIT, and a slot is aligned to it.
  * Threads  the caller owns the slot. */

@@ -1,9 +1,12 @@
 /* guard.h - blocks that end, or begin, at a page that faults.
  *
- *   KILN_GUARD_HIGH           start                end
- *      | guard, guard | 0000 #### block bytes .... ## | guard, guard |     ends as close to the
- * guard ^ canary        canary ^                      as its alignment allows KILN_GUARD_LOW start
- * end | guard, guard | block bytes .... ############ | guard, guard |     starts at a page canary ^
+ *   HIGH  | guard pages | 0000 #### the block's bytes ## | guard pages |
+ *   LOW   | guard pages | the block's bytes ############ | guard pages |
+ *
+ *   #  canary;  0  still zero
+ *
+ * Under HIGH a block ends as close to the page behind it as its alignment allows, under LOW it
+ * starts at a page.
  *
  * An access beyond the page bound faults at once; a write into the rest of the block's own pages
  * (the slack) damages a canary, which free and kiln_guard_check look at. A freed block faults from

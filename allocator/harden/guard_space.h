@@ -26,8 +26,8 @@
  *
  * Units    pages are hardware pages. A chunk is named by its index.
  * Lock     the guard's. kiln_guard_space_has and kiln_guard_space_about take none: what they read
- * is atomic, and records are never unmapped. Memory   chunks' entries and records are one mapping
- * of their own. */
+ *          is atomic, and records are never unmapped.
+ * Memory   chunks' entries and records are one mapping of their own. */
 #ifndef KILN_ALLOCATOR_HARDEN_GUARD_SPACE_H
 #define KILN_ALLOCATOR_HARDEN_GUARD_SPACE_H
 

@@ -67,8 +67,7 @@ static inline void *hand_out(kiln_harden_t *harden, uint32_t class_idx, kiln_slo
     const kiln_note_shape_t *shape = &harden->shapes[class_idx];
     size_t slot_bytes = shape->slot_bytes, slack = slot_bytes - bytes;
     char *block = slot.block;
-    if (__builtin_expect(!kiln_fill_holds(block, slot_bytes, 0), 0))
-        ruined(harden, slot, site);
+    if (__builtin_expect(!kiln_fill_holds(block, slot_bytes, 0), 0)) ruined(harden, slot, site);
     kiln_note_set_slack(shape, slot.state, slack);
     if (harden->fresh_byte != 0 && !zero) memset(block, harden->fresh_byte, bytes);
     kiln_canary_write(&harden->canary, block + slot_bytes, slack);
@@ -84,9 +83,8 @@ static inline bool pop(const kiln_harden_t *harden, kiln_harden_thread_t *mine, 
                           : kiln_cache_bin_pop(&mine->cache->bins[class_idx], out);
 }
 
-__attribute__((noinline, cold)) void *kiln_harden_hand_out_ruined(kiln_harden_t *harden,
-                                                                  kiln_slot_t slot, size_t bytes,
-                                                                  kiln_site_t site)
+__attribute__((noinline, cold)) void *
+kiln_harden_hand_out_ruined(kiln_harden_t *harden, kiln_slot_t slot, size_t bytes, kiln_site_t site)
 {
     const kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)slot.block);
     return hand_out(harden, span->class_idx, slot, bytes, false, site);
@@ -123,8 +121,8 @@ static void *begin_large(kiln_harden_t *harden, kiln_span_t *span, size_t bytes,
     return (void *)block;
 }
 
-static __attribute__((noinline)) void *take_large(kiln_harden_t *harden, size_t align,
-                                                  size_t bytes, bool zero, kiln_site_t site)
+static __attribute__((noinline)) void *take_large(kiln_harden_t *harden, size_t align, size_t bytes,
+                                                  bool zero, kiln_site_t site)
 {
     if (bytes >= PTRDIFF_MAX) return NULL;
     kiln_span_t *span = kiln_large_new(&harden->heap->pages, bytes + 1, align);
@@ -139,13 +137,12 @@ static void *take_guarded(kiln_harden_t *harden, kiln_harden_thread_t *mine, siz
 {
     if (mine ? --mine->until_guard != 0 : harden->config.guard_every != 1) return NULL;
     if (mine) mine->until_guard = kiln_harden_next_guarded(harden, mine);
-    return harden->config.guard
-               ? kiln_harden_guarded_malloc(harden, align, bytes, zero, site)
-               : NULL;
+    return harden->config.guard ? kiln_harden_guarded_malloc(harden, align, bytes, zero, site)
+                                : NULL;
 }
 
-void *kiln_harden_malloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, size_t bytes,
-                         bool zero, kiln_site_t site)
+void *kiln_harden_malloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, size_t bytes, bool zero,
+                         kiln_site_t site)
 {
     void *guarded = take_guarded(harden, mine, KILN_HEAP_ALIGN_MIN, bytes, zero, site);
     if (guarded) return guarded;
@@ -168,8 +165,8 @@ void *kiln_harden_aligned(kiln_harden_t *harden, kiln_harden_thread_t *mine, siz
 
 /* ---- free ---- */
 
-__attribute__((noinline)) void kiln_harden_push_full(kiln_harden_thread_t *mine,
-                                                     uint32_t class_idx, kiln_slot_t slot)
+__attribute__((noinline)) void kiln_harden_push_full(kiln_harden_thread_t *mine, uint32_t class_idx,
+                                                     kiln_slot_t slot)
 {
     kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
     kiln_thread_cache_flush(&mine->harden->heap->caches, mine->cache, class_idx);
@@ -213,9 +210,8 @@ static void retire(kiln_harden_t *harden, kiln_harden_thread_t *mine, kiln_span_
 }
 
 __attribute__((noinline, cold)) void kiln_harden_retire_ruined(kiln_harden_thread_t *mine,
-                                                               kiln_span_t *span,
-                                                               uint32_t slot_idx, void *block,
-                                                               kiln_site_t site)
+                                                               kiln_span_t *span, uint32_t slot_idx,
+                                                               void *block, kiln_site_t site)
 {
     retire(mine->harden, mine, span, slot_idx, block, site);
 }
@@ -291,8 +287,8 @@ size_t kiln_harden_usable(kiln_harden_t *harden, const void *block, kiln_misuse_
     return found.misuse == KILN_MISUSE_NONE ? asked_of(harden, &found) : 0;
 }
 
-kiln_misuse_t kiln_harden_free_sized(kiln_harden_t *harden, kiln_harden_thread_t *mine,
-                                     void *block, size_t align, size_t bytes, kiln_site_t site)
+kiln_misuse_t kiln_harden_free_sized(kiln_harden_t *harden, kiln_harden_thread_t *mine, void *block,
+                                     size_t align, size_t bytes, kiln_site_t site)
 {
     kiln_misuse_t misuse;
     size_t asked = kiln_harden_usable(harden, block, &misuse);

@@ -10,13 +10,13 @@
  *       +------------- pushed out by later frees of its class ---------------------+
  *
  * What is seen, and when:
- *   a write to slack, before or behind a block     when that block is freed or resized, or at a check
- *   a write to a freed block, or a free slot       when the slot is handed out, or at a check
- *   a second free, a free of what is no block      at the call; the heap's misuse, as ever
- *   another size than was asked for                at the sized free
- * Some blocks, or all, come from a guard instead (guard.h): an access beyond them, or after they were
- * freed, faults at once. Which ones is drawn, or goes round, so that other ones are guarded under
- * another seed.
+ *   a write to slack, before or behind a block   when that block is freed or resized; at a check
+ *   a write to a freed block, or a free slot     when the slot is handed out; at a check
+ *   a second free, a free of what is no block    at the call; the heap's misuse, as ever
+ *   another size than was asked for              at the sized free
+ * Some blocks, or all, come from a guard instead (guard.h): an access beyond them, or after they
+ * were freed, faults at once. Which ones is drawn, or goes round, so that other ones are guarded
+ * under another seed.
  *
  * What was in a block is never seen by the next owner: freed bytes are overwritten, and large
  * blocks, whose pages go back to the page heap, are cleared when they are given out.
@@ -76,12 +76,12 @@ typedef struct kiln_harden_config {
     uint8_t fresh_byte; /* what malloc's blocks hold; 0: zero */
     uint8_t freed_byte; /* what blocks in quarantine hold; 0: zero */
     kiln_quarantine_bounds_t quarantine;
-    kiln_guard_t *guard;  /* NULL: no block is guarded */
-    uint32_t guard_every; /* one in so many is; 1: all are. See kiln_harden_next_guarded */
-    bool guard_rotates;   /* more seldom the more there are: else as often for ever */
-    kiln_damage_found_t *found;           /* told with no lock but, from a check, the page heap's */
-    uint32_t (*stack)(uintptr_t caller);  /* keeps a stack; NULL: none are kept, nor threads */
-    uint32_t (*thread)(void);             /* the number of the calling thread; with `stack` */
+    kiln_guard_t *guard;        /* NULL: no block is guarded */
+    uint32_t guard_every;       /* one in so many is; 1: all are. See kiln_harden_next_guarded */
+    bool guard_rotates;         /* more seldom the more there are: else as often for ever */
+    kiln_damage_found_t *found; /* told with no lock but, from a check, the page heap's */
+    uint32_t (*stack)(uintptr_t caller); /* keeps a stack; NULL: none are kept, nor threads */
+    uint32_t (*thread)(void);            /* the number of the calling thread; with `stack` */
 } kiln_harden_config_t;
 
 typedef struct kiln_harden_thread kiln_harden_thread_t;
@@ -89,10 +89,10 @@ typedef struct kiln_harden kiln_harden_t;
 struct kiln_harden_thread {
     kiln_thread_cache_t *cache;
     kiln_harden_t *harden;
-    uint64_t random;      /* state of a generator */
-    uint64_t until_guard; /* the block that makes it 0 is guarded */
-    uint64_t blocks;      /* given up to the last guarded one */
-    uint32_t few_classes; /* up to this class the common paths below may be taken */
+    uint64_t random;                   /* state of a generator */
+    uint64_t until_guard;              /* the block that makes it 0 is guarded */
+    uint64_t blocks;                   /* given up to the last guarded one */
+    uint32_t few_classes;              /* up to this class the common paths below may be taken */
     kiln_harden_thread_t *prev, *next; /* of the list; a spare one: next */
     kiln_quarantine_t quarantine;
     kiln_slot_t places[]; /* of the quarantine */
@@ -113,7 +113,8 @@ struct kiln_harden {
 /* kiln_harden_note_bytes is what the heap's config must ask for. */
 uint32_t kiln_harden_note_bytes(const kiln_harden_config_t *config);
 
-/* kiln_harden_init hardens `heap`, on which nothing was allocated yet. NULL, or why it cannot be. */
+/* kiln_harden_init hardens `heap`, on which nothing was allocated yet. It gives NULL, or why it
+ * cannot be. */
 const char *kiln_harden_init(kiln_harden_t *harden, kiln_heap_t *heap,
                              const kiln_harden_config_t *config);
 
@@ -125,8 +126,8 @@ void kiln_harden_detach(kiln_harden_t *harden, kiln_harden_thread_t *mine);
 
 /* kiln_harden_malloc gives `bytes` bytes, aligned to `align` (a power of two, else NULL), zeroed
  * when `zero`. */
-void *kiln_harden_malloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, size_t bytes,
-                         bool zero, kiln_site_t site);
+void *kiln_harden_malloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, size_t bytes, bool zero,
+                         kiln_site_t site);
 void *kiln_harden_aligned(kiln_harden_t *harden, kiln_harden_thread_t *mine, size_t align,
                           size_t bytes, kiln_site_t site);
 
@@ -134,8 +135,8 @@ void *kiln_harden_aligned(kiln_harden_t *harden, kiln_harden_thread_t *mine, siz
  * sized free must name exactly what was asked for, and usable is what was asked for. */
 kiln_misuse_t kiln_harden_free(kiln_harden_t *harden, kiln_harden_thread_t *mine, void *block,
                                kiln_site_t site);
-kiln_misuse_t kiln_harden_free_sized(kiln_harden_t *harden, kiln_harden_thread_t *mine,
-                                     void *block, size_t align, size_t bytes, kiln_site_t site);
+kiln_misuse_t kiln_harden_free_sized(kiln_harden_t *harden, kiln_harden_thread_t *mine, void *block,
+                                     size_t align, size_t bytes, kiln_site_t site);
 void *kiln_harden_realloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, void *block,
                           size_t bytes, kiln_site_t site, kiln_misuse_t *out_misuse);
 size_t kiln_harden_usable(kiln_harden_t *harden, const void *block, kiln_misuse_t *out_misuse);
@@ -186,9 +187,9 @@ static inline bool kiln_harden_guards(const kiln_harden_t *harden, const void *b
     return harden->config.guard != NULL && kiln_guard_owns(harden->config.guard, block);
 }
 
-/* kiln_harden_retire_ruined goes on with a free whose block was taken from the program, and damaged.
- * kiln_harden_push_full makes room for a slot first.
- * kiln_harden_hand_out_ruined hands a slot out that is not zero, which it tells of. */
+/* kiln_harden_retire_ruined goes on with a free whose block was taken from the program, and is
+ * damaged. kiln_harden_push_full makes room for a slot first. kiln_harden_hand_out_ruined hands a
+ * slot out that is not zero, which it tells of. */
 void kiln_harden_retire_ruined(kiln_harden_thread_t *mine, kiln_span_t *span, uint32_t slot_idx,
                                void *block, kiln_site_t site);
 void kiln_harden_push_full(kiln_harden_thread_t *mine, uint32_t class_idx, kiln_slot_t slot);
@@ -205,8 +206,7 @@ enum { KILN_FEW_CLASSES = 32, KILN_FEW_BYTES = KILN_TABLE_BYTES_MAX };
 
 /* kiln_harden_pop takes one of the free slots at hand, which one is drawn: by the upper half of a
  * linear congruential generator (Knuth's constants for 64 bits). */
-static inline bool kiln_harden_pop(kiln_harden_thread_t *mine, uint32_t class_idx,
-                                   kiln_slot_t *out)
+static inline bool kiln_harden_pop(kiln_harden_thread_t *mine, uint32_t class_idx, kiln_slot_t *out)
 {
     kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
     kiln_slot_t *first = kiln_cache_bin_first(bin, class_idx);

@@ -76,8 +76,8 @@ static kiln_harden_thread_t *take_record(kiln_harden_t *harden)
 /* Do the common paths know all that is to be done? */
 static bool is_plain(const kiln_harden_t *harden)
 {
-    return harden->config.guard_every != 1 && harden->random && !harden->keeps_stacks && harden->fresh_byte == 0 &&
-           harden->freed_byte == 0;
+    return harden->config.guard_every != 1 && harden->random && !harden->keeps_stacks &&
+           harden->fresh_byte == 0 && harden->freed_byte == 0;
 }
 
 uint64_t kiln_harden_next_guarded(const kiln_harden_t *harden, kiln_harden_thread_t *mine)
@@ -98,7 +98,8 @@ static uint64_t first_guarded(const kiln_harden_t *harden)
 {
     const kiln_harden_config_t *config = &harden->config;
     if (!config->guard || config->guard_every == 0) return UINT64_MAX;
-    return 1 + (config->guard_rotates ? config->seed : kiln_mix(config->seed)) % config->guard_every;
+    return 1 +
+           (config->guard_rotates ? config->seed : kiln_mix(config->seed)) % config->guard_every;
 }
 
 kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
@@ -204,7 +205,8 @@ void kiln_harden_fork_child(kiln_harden_t *harden, kiln_harden_thread_t *mine)
 const char *kiln_harden_broken_rule(const kiln_harden_t *harden)
 {
     const kiln_harden_thread_t *prev = NULL;
-    const char *guard_rule = harden->config.guard ? kiln_guard_broken_rule(harden->config.guard) : NULL;
+    const char *guard_rule =
+        harden->config.guard ? kiln_guard_broken_rule(harden->config.guard) : NULL;
     if (guard_rule) return guard_rule;
     for (const kiln_harden_thread_t *mine = harden->first; mine; mine = mine->next) {
         if (mine->prev != prev) return "the list of threads is linked both ways";

@@ -18,7 +18,7 @@
 #include "allocator/heap/heap.h"
 
 enum {
-    KILN_NOTE_SIZE_BYTES = 2,   /* a slot: sizes alone */
+    KILN_NOTE_SIZE_BYTES = 2,    /* a slot: sizes alone */
     KILN_NOTE_STACKS_BYTES = 16, /* a slot: sizes, stacks and threads, and room to align them */
     KILN_NOTE_LOW_MAX = 255,
 };

@@ -84,8 +84,8 @@ typedef struct kiln_heap_config {
     uint64_t idle_bytes_max;       /* more idle memory that was written to is discarded; and
                                       what is idle for long: page_heap.h */
 
-    uint32_t note_bytes;           /* not 0: a layer above keeps notes, see
-                                      kiln_page_heap_harden */
+    uint32_t note_bytes; /* not 0: a layer above keeps notes, see
+                            kiln_page_heap_harden */
 
     /* May be NULL. Else the byte it points to is not 0 only while the process has a single thread,
      * and turns 0 before a second one starts, as glibc's __libc_single_threaded does: meanwhile

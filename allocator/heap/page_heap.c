@@ -435,7 +435,8 @@ static bool lend_idle_pages(kiln_page_heap_t *heap)
     memset((void *)base, 0, (size_t)bytes_of(LENT_PAGES));
     kiln_meta_lend(&heap->lent, base, (size_t)bytes_of(LENT_PAGES));
     /* The record of these pages is the first thing in them. */
-    kiln_span_t *span = kiln_meta_take(&heap->lent, kiln_span_record_bytes(KILN_CLASS_LARGE, heap->note_bytes));
+    kiln_span_t *span =
+        kiln_meta_take(&heap->lent, kiln_span_record_bytes(KILN_CLASS_LARGE, heap->note_bytes));
     KILN_ASSERT(span);
     kiln_span_shape(span, KILN_CLASS_LARGE);
     heap->records++;

@@ -59,8 +59,8 @@ typedef struct kiln_page_heap {
     uint64_t records;                       /* all: waiting, of spans, of free runs */
     kiln_region_t *regions;                 /* joined where they touch */
     kiln_region_t *spare_regions;           /* records that wait, of regions that were joined */
-    uint32_t note_bytes; /* a slot, in span records: see span.h */
-    bool opens_clean;    /* the pages of a small span are all zero when it is opened */
+    uint32_t note_bytes;                    /* a slot, in span records: see span.h */
+    bool opens_clean; /* the pages of a small span are all zero when it is opened */
     uint64_t dirty_pages_max;
     uint64_t dirty_low;  /* fewest dirty pages since the idle policy last looked */
     uint64_t pages_back; /* how many pages came back since then */

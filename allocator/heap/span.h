@@ -11,8 +11,8 @@
  *
  * Units    pages are KILN_PAGE_BYTES. Slot indices count from the start of the span.
  * Lock     of the size class while the span is cut into slots, else of the page heap.
- * Memory   from meta.h; see kiln_span_record_bytes. Behind the heap's own part lie notes, `note_bytes`
- *          for every slot: the layer above the heap keeps there what it knows of a block. The heap
+ * Memory   from meta.h; see kiln_span_record_bytes. Behind the heap's own part lie notes, some
+ * bytes for every slot: the layer above the heap keeps there what it knows of a block. The heap
  *          gives them zeroed, once, and never looks at them. */
 #ifndef KILN_ALLOCATOR_HEAP_SPAN_H
 #define KILN_ALLOCATOR_HEAP_SPAN_H
@@ -94,8 +94,8 @@ void kiln_span_shape(kiln_span_t *span, uint32_t class_idx);
  * that. */
 void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages);
 
-/* kiln_span_clear makes the first `bytes` bytes zero: it writes only to pages that may be dirty. The
- * span was opened and nobody else knows of its slots yet. */
+/* kiln_span_clear makes the first `bytes` bytes zero: it writes only to pages that may be dirty.
+ * The span was opened and nobody else knows of its slots yet. */
 void kiln_span_clear(const kiln_span_t *span, size_t bytes);
 
 /* kiln_span_close takes the slots away; all are in the span, or it is a large block. The pages

@@ -58,8 +58,7 @@ void kiln_process_free_slow(void *block, kiln_site_t site)
     freed++;
 }
 
-void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t site,
-                           kiln_misuse_t *out_misuse)
+void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t site, kiln_misuse_t *out_misuse)
 {
     (void)block, (void)site;
     *out_misuse = KILN_MISUSE_NONE;
