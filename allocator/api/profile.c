@@ -83,9 +83,11 @@ static void found(const kiln_damage_t *damage, kiln_site_t site)
         .address = damage->first,
         .call = site.call,
         .caller = site.caller,
-        .note = damage->kind == KILN_DAMAGE_USE_AFTER_FREE
-                    ? "the bytes were written after the block was freed, and before this call."
-                    : "the bytes were written before this call, which found them changed.",
+        .note =
+            damage->kind == KILN_DAMAGE_USE_AFTER_FREE
+                ? "the bytes were written after the block was freed, and before this call, which "
+                  "found them changed."
+                : "the bytes were written before this call, which found them changed.",
         .has_seed = true,
         .seed = kiln_process_hardened->config.seed,
     };

@@ -120,6 +120,8 @@ static void put_first_line(const kiln_report_t *report, kiln_out_t *out)
 void kiln_report_text_head(const kiln_report_t *report, kiln_out_t *out)
 {
     const char *remedy = kiln_report_words(report->kind)->remedy;
+    /* An access is the program's, though a call may have found it. */
+    bool is_call = report->call && kiln_report_words(report->kind)->shape != KILN_REPORT_ACCESS;
     for (unsigned i = 0; i < RULER_LETTERS; i++) kiln_out_put(out, "=");
     kiln_out_put(out, "\n");
     put_process(report, out);
@@ -128,7 +130,7 @@ void kiln_report_text_head(const kiln_report_t *report, kiln_out_t *out)
     kiln_out_put(out, ": ");
     put_first_line(report, out);
     kiln_out_put(out, "    ");
-    kiln_out_put(out, report->call ? report->call : "the program");
+    kiln_out_put(out, is_call ? report->call : "the program");
     kiln_out_put(out, remedy);
     kiln_out_put(out, "\n");
 }

@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { KILN_FILL_UNIT = 16, KILN_FILL_FEW_BYTES = 1024 };
+enum { KILN_FILL_UNIT = 16, KILN_FILL_ROUND = 2 * KILN_FILL_UNIT, KILN_FILL_FEW_BYTES = 1024 };
 
 typedef uint64_t kiln_unit_t __attribute__((vector_size(KILN_FILL_UNIT)));
 
@@ -107,7 +107,7 @@ static inline kiln_unit_t kiln_units_or(const char *slot, const char *end, kiln_
         slot += KILN_FILL_UNIT;
     }
     KILN_FEW_ROUNDS
-    for (; slot != end; slot += 2 * KILN_FILL_UNIT) {
+    for (; slot != end; slot += KILN_FILL_ROUND) {
         wrong |= kiln_unit_load(slot) ^ wanted;
         other |= kiln_unit_load(slot + KILN_FILL_UNIT) ^ wanted;
     }
@@ -121,7 +121,7 @@ static inline void kiln_units_set(char *slot, const char *end, kiln_unit_t unit)
         slot += KILN_FILL_UNIT;
     }
     KILN_FEW_ROUNDS
-    for (; slot != end; slot += 2 * KILN_FILL_UNIT) {
+    for (; slot != end; slot += KILN_FILL_ROUND) {
         kiln_unit_store(slot, unit);
         kiln_unit_store(slot + KILN_FILL_UNIT, unit);
     }

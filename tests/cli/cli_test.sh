@@ -53,6 +53,12 @@ expect_run "-- may be left out" 0 '^hello$' "$kiln" run echo hello
 expect_run "the program runs in the caller's folder" 0 "^$scratch$" "$kiln" run -- pwd
 expect_run "a program runs on libkiln.so" 0 '/libkiln\.so$' "$kiln" run -- \
     bash -c 'while read -r line; do [[ $line != *libkiln.so ]] || { echo "$line"; break; }; done </proc/self/maps'
+expect_run "a profile that there is not" 2 "fast hardened fuzz, not 'fuz'.*'fuzz'" "$kiln" run --profile=fuz -- true
+expect_run "a guard that there is not" 2 "none some all low, not 'full'" "$kiln" run --guard=full -- true
+expect_run "a profile without a word" 2 "kiln run --profile=VALUE" "$kiln" run --profile fuzz -- true
+expect_run "profile and guard are told the program" 0 '^seed=4:profile=hardened:guard=none$' \
+    env KILN_OPTIONS=seed=4 "$kiln" run --profile=hardened --guard=none -- sh -c 'echo $KILN_OPTIONS'
+expect_run "guard=all means the profile fuzz" 0 '^profile=fuzz:guard=all$' "$kiln" run --guard=all -- sh -c 'echo $KILN_OPTIONS'
 expect_run "an LD_PRELOAD of the caller stays" 0 'libkiln\.so:libm\.so\.6$' \
     env LD_PRELOAD=libm.so.6 "$kiln" run -- sh -c 'echo $LD_PRELOAD'
 expect_run "nothing of kiln's own is in the environment" 1 '^$' "$kiln" run -- sh -c 'env | grep ^KILN_'

@@ -5,13 +5,18 @@ source "$KILN_ROOT/tools/lib/program.sh"
 
 usage() {
     cat <<'END'
-Usage: kiln run [--record FILE] [--] PROGRAM ARGS...
+Usage: kiln run [--profile=P] [--guard=G] [--record FILE] [--] PROGRAM ARGS...
        kiln run --race-demo
 
 Runs PROGRAM with every malloc, free, new and delete in it, and in the programs it starts, served
 by Kiln (libkiln.so in LD_PRELOAD). Installs compiler and build tool and builds libkiln.so first,
 if that has not been done.
 
+  --profile=P     what Kiln sees: fast (wrong frees), hardened (also damage to blocks and to freed
+                  ones), fuzz (the same, repeatable, with the stacks of malloc and free)
+  --guard=G       which blocks end at a page that faults, so that a read or write beyond them, or
+                  after they were freed, is seen at once: none, some, all; low: all begin at one.
+                  With all or low the profile is fuzz, unless it is named
   --record FILE   writes what the operating system answered and what the arena did to FILE;
                   `kiln replay FILE` replays it. An old FILE is replaced. The first process that
                   allocates is recorded: name PROGRAM itself, not env or a script that starts it.
@@ -21,7 +26,8 @@ if that has not been done.
 
 PROGRAM is a 64-bit program that uses its C library as a shared library. The exit status is that
 of PROGRAM; 127 if there is no such program, 126 if it cannot be executed, 2 for a wrong option.
-The environment's KILN_OPTIONS is passed on.
+The environment's KILN_OPTIONS is passed on, in front of what these options say; KILN_OPTIONS=help=1
+lists all of them.
 END
 }
 
@@ -36,7 +42,19 @@ race_demo() {
     exit 0
 }
 
+# one_of OPTION VALUE WORD... ends the command unless the value is one of the words.
+one_of() {
+    local option=$1 value=$2 word
+    shift 2
+    for word; do
+        [[ $word != "$value" ]] || return 0
+    done
+    kiln_usage "$option is one of $*, not '$value'; the nearest is '$(kiln_nearest "$value" "$@")'"
+}
+
 record=''
+profile=''
+guard=''
 while [[ $# -gt 0 ]]; do
     case $1 in
     -h | --help)
@@ -49,6 +67,15 @@ while [[ $# -gt 0 ]]; do
         shift
         ;;
     --record=*) record=${1#--record=} ;;
+    --profile=*)
+        profile=${1#--profile=}
+        one_of --profile "$profile" fast hardened fuzz
+        ;;
+    --guard=*)
+        guard=${1#--guard=}
+        one_of --guard "$guard" none some all low
+        ;;
+    --profile | --guard) kiln_usage "$1 needs a value: kiln run $1=VALUE -- PROGRAM" ;;
     --race-demo)
         [[ -z $record && $# == 1 ]] || kiln_usage "--race-demo runs an example of its own: kiln run --race-demo"
         race_demo
@@ -57,7 +84,7 @@ while [[ $# -gt 0 ]]; do
         shift
         break
         ;;
-    -*) kiln_bad_option run "$1" --record --race-demo --help ;;
+    -*) kiln_bad_option run "$1" --profile= --guard= --record --race-demo --help ;;
     *) break ;;
     esac
     shift
@@ -72,6 +99,11 @@ program=$(type -P -- "$1") || {
     kiln_say "there is no program '$1'; looked in ${PATH:-an empty PATH}"
     exit 127
 }
+
+[[ $guard != all && $guard != low || -n $profile ]] || profile=fuzz
+for setting in ${profile:+"profile=$profile"} ${guard:+"guard=$guard"}; do
+    export KILN_OPTIONS=${KILN_OPTIONS:+$KILN_OPTIONS:}$setting
+done
 
 if [[ -n $record ]]; then
     [[ $record == /* ]] || record=$PWD/$record
