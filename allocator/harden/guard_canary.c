@@ -77,7 +77,6 @@ bool kiln_guard_slack_below(const kiln_guard_slack_t *slack, uintptr_t *out_addr
         *out_address = at - 1;
         return true;
     }
-    if (zeros_end < slack->data) zeros_end = slack->data;
     uintptr_t least = all_zero(slack->data, zeros_end) ? zeros_end : slack->data;
     for (uintptr_t at = near; at > least; at--) {
         if (*(const unsigned char *)(at - 1) == 0) continue;
