@@ -3,7 +3,7 @@
 /* Blocks' bytes may be read as whatever is quickest. */
 typedef uint64_t __attribute__((may_alias)) word_t;
 
-enum { WORD_BYTES = sizeof(word_t), BLOCK_WORDS = 8 };
+enum { WORD_BYTES = sizeof(word_t), BLOCK_WORDS = 8, BLOCK_BYTES = WORD_BYTES * BLOCK_WORDS };
 
 /* The canary at an address: the same eight bytes again and again. */
 static unsigned char canary_at(uint64_t key, uintptr_t address)
@@ -56,10 +56,10 @@ bool kiln_guard_slack_above(const kiln_guard_slack_t *slack, uintptr_t *out_addr
     return false;
 }
 
-/* all_zero looks at words; `from` and `to` are multiples of BLOCK_WORDS words. */
+/* all_zero looks at many words at once; `from` and `to` are multiples of BLOCK_BYTES. */
 static bool all_zero(uintptr_t from, uintptr_t to)
 {
-    for (; from < to; from += BLOCK_WORDS * WORD_BYTES) {
+    for (; from < to; from += BLOCK_BYTES) {
         const word_t *word = (const word_t *)from;
         word_t any = 0;
         for (unsigned i = 0; i < BLOCK_WORDS; i++) any |= word[i];
@@ -70,14 +70,12 @@ static bool all_zero(uintptr_t from, uintptr_t to)
 
 bool kiln_guard_slack_below(const kiln_guard_slack_t *slack, uintptr_t *out_address)
 {
-    const uintptr_t unit = BLOCK_WORDS * WORD_BYTES;
-    uintptr_t near = near_start(slack), zeros_end = near - near % unit;
+    uintptr_t near = near_start(slack), zeros_end = near - near % BLOCK_BYTES;
     for (uintptr_t at = slack->start; at > near; at--) {
         if (*(const unsigned char *)(at - 1) == canary_at(slack->key, at - 1)) continue;
         *out_address = at - 1;
         return true;
     }
-    if (zeros_end < slack->data) zeros_end = slack->data;
     uintptr_t least = all_zero(slack->data, zeros_end) ? zeros_end : slack->data;
     for (uintptr_t at = near; at > least; at--) {
         if (*(const unsigned char *)(at - 1) == 0) continue;

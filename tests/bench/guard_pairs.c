@@ -99,10 +99,11 @@ int main(int argc, char **argv)
         return 2;
     }
     size_t bytes = strtoul(argv[2], NULL, 10);
+    if (bytes == 0) bytes = 1;
     unsigned long pairs = strtoul(argv[3], NULL, 10), live = strtoul(argv[4], NULL, 10);
     start(argv[1]);
     char **held = calloc(live + 1, sizeof *held);
-    if (!held || bytes == 0) return 2;
+    if (!held) return 2;
     double before = used_seconds();
     unsigned long done = run(bytes, pairs, held, live);
     double seconds = used_seconds() - before;
@@ -110,5 +111,6 @@ int main(int argc, char **argv)
            "%lu KiB of page tables\n",
            argv[1], bytes, live, done, done > 0 ? seconds * 1e9 / (double)done : 0.0, mappings(),
            status_kib("VmRSS:"), status_kib("VmPTE:"));
+    free(held);
     return done == pairs ? 0 : 1;
 }

@@ -308,8 +308,8 @@ static void *take_and_give(void *unused)
 static void *free_the_same(void *unused)
 {
     for (unsigned i = 0; i < 200; i++) {
-        if (pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
-            shared_block = take(32);
+        int turn = pthread_barrier_wait(&barrier);
+        if (turn == PTHREAD_BARRIER_SERIAL_THREAD) shared_block = take(32);
         pthread_barrier_wait(&barrier);
         kiln_misuse_t misuse = give(shared_block);
         if (misuse == KILN_MISUSE_NONE)

@@ -300,6 +300,38 @@ static void test_any_address_is_explained(void)
     in_all_worlds(case_any_address_is_explained);
 }
 
+/* Behind the last block of a chunk, and in the gap in front of the next chunk's first. */
+static void case_chunks_have_neighbours(void)
+{
+    unsigned char *last = take(4096, 1), *block = take(4096, 1);
+    uint64_t chunk_bytes = GUARD_CHUNK_BYTES;
+    while ((uintptr_t)last / chunk_bytes == (uintptr_t)block / chunk_bytes) {
+        last = block;
+        block = take(4096, 1);
+        EXPECT(block != NULL);
+    }
+    uintptr_t chunk = (uintptr_t)block / chunk_bytes * chunk_bytes;
+    expect_about(last + 4096, last, 4096, true, KILN_GUARD_ABOVE, 0);
+    expect_about(last + 8192, last, 4096, true, KILN_GUARD_ABOVE, 4096);
+    EXPECT_EQ((uintptr_t)block - chunk, 8192);
+    EXPECT_EQ(chunk - (uintptr_t)last, 3 * 4096); /* data, and two pages that no slot has */
+    expect_about((void *)(chunk - 1), last, 4096, true, KILN_GUARD_ABOVE, 8191);
+    expect_about((void *)(chunk + 1), block, 4096, true, KILN_GUARD_BELOW, 8191);
+    expect_about((void *)chunk, block, 4096, true, KILN_GUARD_BELOW, 8192);
+    EXPECT_EQ(guard_free(block), KILN_MISUSE_NONE);
+    EXPECT_EQ(guard_free(last), KILN_MISUSE_NONE);
+}
+
+static void test_chunks_have_neighbours(void)
+{
+    for (unsigned policy = 0; policy < 2; policy++) {
+        kiln_guard_config_t config = guard_small_config((kiln_guard_policy_t)policy);
+        guard_world_open(GUARD_FAKE, &config, 0, false);
+        case_chunks_have_neighbours();
+        guard_world_close();
+    }
+}
+
 static void case_live_blocks_are_listed(kiln_guard_policy_t policy)
 {
     (void)policy;
@@ -453,6 +485,12 @@ static unsigned a_few_blocks(void)
         EXPECT(!guard_can_touch(blocks[i]));
         EXPECT_RULE(kiln_guard_broken_rule(guard));
     }
+    for (unsigned i = 0; i < 12; i++) { /* a chunk each: those above are retired */
+        unsigned char *block = take(1 << 20, 16);
+        if (!block) continue;
+        EXPECT_EQ(guard_free(block), KILN_MISUSE_NONE);
+        EXPECT_RULE(kiln_guard_broken_rule(guard));
+    }
     return refused;
 }
 
@@ -483,8 +521,6 @@ static void test_wrong_configurations_are_named(void)
     bad = good;                                                                                    \
     bad.field = value;                                                                             \
     EXPECT_STR(kiln_guard_init(guard, os, &bad), text)
-    WRONG("guard: the policy is one of those", policy, (kiln_guard_policy_t)2);
-    WRONG("guard: the mechanism is one of those", space.mechanism, (kiln_guard_mechanism_t)3);
     WRONG("guard: a gap is 1 to 16 pages", space.gap_pages, 0);
     WRONG("guard: a gap is 1 to 16 pages", space.gap_pages, 17);
     WRONG("guard: at least one dead chunk is kept", space.freed_chunks_max, 0);
@@ -492,6 +528,12 @@ static void test_wrong_configurations_are_named(void)
     WRONG("guard: a block fits the address space", block_bytes_max, SIZE_MAX);
     WRONG("guard: the region fits the address space", space.region_bytes, UINT64_MAX);
 #undef WRONG
+    bad = good;
+    memset(&bad.policy, 3, sizeof bad.policy);
+    EXPECT_STR(kiln_guard_init(guard, os, &bad), "guard: the policy is one of those");
+    bad = good;
+    memset(&bad.space.mechanism, 3, sizeof bad.space.mechanism);
+    EXPECT_STR(kiln_guard_init(guard, os, &bad), "guard: the mechanism is one of those");
 }
 
 int main(int argc, char **argv)
@@ -504,6 +546,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_forgotten_blocks_are_freed_twice),
         KILN_TEST(test_damage_is_told_to_the_byte),
         KILN_TEST(test_any_address_is_explained),
+        KILN_TEST(test_chunks_have_neighbours),
         KILN_TEST(test_live_blocks_are_listed),
         KILN_TEST(test_mappings_bound_the_pool_and_it_recovers),
         KILN_TEST(test_a_limit_of_memory),
