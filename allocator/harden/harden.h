@@ -47,7 +47,7 @@ typedef struct kiln_site {
 typedef enum kiln_damage_kind {
     KILN_DAMAGE_NONE,
     KILN_DAMAGE_OVERFLOW,       /* behind a live block */
-    KILN_DAMAGE_UNDERFLOW,      /* the same bytes, but they end where another block starts */
+    KILN_DAMAGE_UNDERFLOW,      /* the same bytes, but they end where the next block starts */
     KILN_DAMAGE_USE_AFTER_FREE, /* in a block that was freed */
     KILN_DAMAGE_WILD_WRITE,     /* in a slot that no block ever was in */
 } kiln_damage_kind_t;

@@ -63,6 +63,9 @@ char *case_block(const case_args_t *args, size_t bytes);
  * block. */
 void case_give(const char *call, void *block, size_t align, size_t bytes);
 
+/* case_resize is realloc, by a way that no compiler and no linter looks through. */
+char *case_resize(char *block, size_t bytes);
+
 /* case_ops makes `count` pairs of malloc and free of the size of the deed's blocks. */
 void case_ops(const case_args_t *args, size_t count);
 

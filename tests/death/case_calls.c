@@ -124,6 +124,11 @@ void case_give(const char *call, void *block, size_t align, size_t bytes)
         case_end(CASE_USAGE, "no function of that name frees");
 }
 
+char *case_resize(char *block, size_t bytes)
+{
+    return call_realloc(block, bytes);
+}
+
 void case_ops(const case_args_t *args, size_t count)
 {
     for (size_t i = 0; i < count; i++)

@@ -3,7 +3,6 @@
 #include "tests/death/case.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -60,7 +59,7 @@ void case_double_free(const case_args_t *args)
         after_reuse(args, block);
     } else {
         if (case_is(args->how, "realloc")) {
-            if (realloc(block, args->bytes * 2 + 64) == block)
+            if (case_resize(block, args->bytes * 2 + 64) == block)
                 case_end(CASE_NO_PLACE, "realloc did not move the block");
         } else if (!args->right || !case_is(args->call, "usable")) {
             case_give(case_is(args->call, "usable") ? "free" : args->call, block, args->align,

@@ -2,7 +2,6 @@
 #include "tests/death/case.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { OLD = 0xa5, TRIES = 3000, TRIES_BYTES = 64 << 20 };
@@ -15,7 +14,7 @@ void case_request(const case_args_t *args)
     if (args->right)
         block = case_take(args->take, 64, 2, 100);
     else if (case_is(args->how, "resize"))
-        block = realloc(case_take("malloc", 0, 1, 100), args->bytes);
+        block = case_resize(case_take("malloc", 0, 1, 100), args->bytes);
     else
         block = case_take(args->take, args->align, args->count, args->bytes);
     case_fact(block ? "served" : "refused", block, (size_t)errno);
@@ -49,7 +48,7 @@ void case_old_bytes(const case_args_t *args)
         look(block, 0, bytes);
         memset(block, OLD ^ 0xff, bytes);
         if (case_is(args->how, "grown")) {
-            block = realloc(block, args->bytes);
+            block = case_resize(block, args->bytes);
             look(block, bytes, args->bytes);
         }
         memset(block, OLD, args->bytes);

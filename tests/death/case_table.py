@@ -205,7 +205,7 @@ def freed_case(profile, size, distance, ops, when, how="plain", align=0, take="m
             "ops": ops, "when": when, "how": how, "take": take, "call": call}
     args = taken(args, align)
     if when in ("leave", "reuse"):
-        args["later"] = 3 if large else profile.quarantine_blocks + 8
+        args["later"] = 3 if large else places + 8
     if large and when == "reuse":
         return None
     promised = profile.hard and when in profile.freed and (large or ops < places)

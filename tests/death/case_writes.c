@@ -2,8 +2,6 @@
 #include "allocator/api/kiln.h"
 #include "tests/death/case.h"
 
-#include <stdlib.h>
-
 /* Blocks of one slot size: half of them as long as the deed's, the others as long as its neighbours
  * are to be; mixed so that at every distance two of different lengths lie (Thue and Morse's). */
 enum { BED_BLOCKS_MAX = 1300, REUSE_MAX = 3000 };
@@ -110,7 +108,8 @@ void case_overflow(const case_args_t *args)
     if (case_is(args->place, "freed")) case_give("free", bed.blocks[place.front], 0, 0);
     if (!args->right) case_flip(place.first, place.bytes);
     if (case_is(args->when, "realloc"))
-        bed.blocks[place.front] = realloc(bed.blocks[place.front], bed.bytes[place.front] * 2 + 64);
+        bed.blocks[place.front] =
+            case_resize(bed.blocks[place.front], bed.bytes[place.front] * 2 + 64);
     if (case_is(args->when, "check")) (void)kiln_check_heap();
     if (!case_is(args->when, "check") && !case_is(args->when, "exit")) give_all();
 }
@@ -132,7 +131,7 @@ void case_freed_write(const case_args_t *args)
     case_fact("block", block, args->bytes);
     case_fact("write", block + args->distance, args->width);
     if (case_is(args->how, "realloc")) {
-        char *moved = realloc(block, args->bytes * 2 + 64);
+        char *moved = case_resize(block, args->bytes * 2 + 64);
         if (moved == block) case_end(CASE_NO_PLACE, "realloc did not move the block");
         case_fact("moved", moved, args->bytes * 2 + 64);
     } else {

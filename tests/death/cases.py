@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""cases.py PROGRAM [--profile=NAME]... [--every=N] [--control]
+"""cases.py PROGRAM [--profile=NAME]... [--group=WORD]... [--every=N] [--seed=N] [--control]
 
 Runs every case of case_table.py, and its correct twin, each in a process of its own, and judges what
 was said: that a promise was kept, at the call that it names, with the right kind, and with addresses
@@ -284,6 +284,7 @@ def arguments():
     parser.add_argument("--profile", action="append", choices=sorted(table.PROFILES))
     parser.add_argument("--group", action="append", metavar="WORD")
     parser.add_argument("--every", type=int, default=1, metavar="N")
+    parser.add_argument("--seed", type=int, metavar="N", help="of the heap: blocks lie elsewhere")
     parser.add_argument("--control", action="store_true")
     return parser.parse_args()
 
@@ -297,6 +298,8 @@ def main():
     if args.group:
         cases = [case for case in cases if any(word in case.group for word in args.group)]
     cases = cases[:: args.every]
+    if args.seed is not None:
+        cases = [dataclasses.replace(case, options=f"{case.options}:seed={args.seed}") for case in cases]
     counts = collections.defaultdict(collections.Counter)
     failures, debts, paid = [], collections.Counter(), collections.Counter()
     aside = 0
@@ -308,7 +311,7 @@ def main():
             failures.append(why)
         if case.owed and verdict in ("owed", "kept"):
             (debts if verdict == "owed" else paid)[case.owed] += 1
-    whole = args.every == 1 and not args.group and not args.profile
+    whole = args.every == 1 and not args.group and not args.profile and args.seed is None
     for owed in paid.keys() - debts.keys() if whole else ():
         failures.append(f"every case of this is seen now; take it out of the table: {owed}")
     for why in failures[:SHOWN_MAX]:
