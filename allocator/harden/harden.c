@@ -165,10 +165,25 @@ void *kiln_harden_aligned(kiln_harden_t *harden, kiln_harden_thread_t *mine, siz
 
 /* ---- free ---- */
 
-__attribute__((noinline)) void kiln_harden_push_full(kiln_harden_thread_t *mine, uint32_t class_idx,
-                                                     kiln_slot_t slot)
+/* Slots of a bin are about to go to their class, where any thread may get them. */
+void kiln_harden_look_at_bin(kiln_harden_thread_t *mine, uint32_t class_idx, uint32_t count,
+                             kiln_site_t site)
+{
+    size_t slot_bytes = mine->harden->shapes[class_idx].slot_bytes;
+    const kiln_slot_t *slots = kiln_cache_bin_first(&mine->cache->bins[class_idx], class_idx);
+    for (uint32_t i = 0; i < count; i++)
+        if (__builtin_expect(!kiln_fill_holds(slots[i].block, slot_bytes, 0), 0))
+            ruined(mine->harden, slots[i], site);
+}
+
+/* kiln_thread_cache_flush takes the older half. */
+__attribute__((noinline)) void kiln_harden_push_full(kiln_harden_thread_t *mine,
+                                                     uint32_t class_idx, kiln_slot_t slot,
+                                                     kiln_site_t site)
 {
     kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
+    uint32_t count = kiln_cache_bin_count(bin, class_idx);
+    kiln_harden_look_at_bin(mine, class_idx, (count + 1) / 2, site);
     kiln_thread_cache_flush(&mine->harden->heap->caches, mine->cache, class_idx);
     atomic_store_explicit(slot.state, KILN_SLOT_FREE, memory_order_relaxed);
     kiln_cache_bin_push(bin, slot);
@@ -185,7 +200,7 @@ static inline void release(kiln_harden_t *harden, kiln_harden_thread_t *mine, ui
         kiln_fill(slot.block, slot_bytes, 0);
     }
     if (__builtin_expect(mine != NULL, 1)) {
-        kiln_harden_push(mine, class_idx, slot);
+        kiln_harden_push(mine, class_idx, slot, site);
         return;
     }
     atomic_store_explicit(slot.state, KILN_SLOT_FREE, memory_order_relaxed);

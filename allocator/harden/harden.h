@@ -11,7 +11,8 @@
  *
  * What is seen, and when:
  *   a write to slack, before or behind a block   when that block is freed or resized; at a check
- *   a write to a freed block, or a free slot     when the slot is handed out; at a check
+ *   a write to a freed block, or a free slot     when the slot is handed out, or leaves the
+ *                                                thread that freed it; at a check
  *   a second free, a free of what is no block    at the call; the heap's misuse, as ever
  *   another size than was asked for              at the sized free
  * Some blocks, or all, come from a guard instead (guard.h): an access beyond them, or after they
@@ -166,6 +167,10 @@ kiln_damage_t kiln_harden_look(const kiln_harden_t *harden, const kiln_span_t *s
 void kiln_harden_release(kiln_harden_t *harden, kiln_harden_thread_t *mine, uint32_t class_idx,
                          kiln_slot_t slot, kiln_site_t site);
 
+/* kiln_harden_look_at_bin tells of those of a bin's older slots that are not zero. */
+void kiln_harden_look_at_bin(kiln_harden_thread_t *mine, uint32_t class_idx, uint32_t count,
+                             kiln_site_t site);
+
 /* kiln_harden_canary_end gives where the canary behind a large block ends. */
 uintptr_t kiln_harden_canary_end(const kiln_span_t *span, size_t asked);
 
@@ -188,11 +193,13 @@ static inline bool kiln_harden_guards(const kiln_harden_t *harden, const void *b
 }
 
 /* kiln_harden_retire_ruined goes on with a free whose block was taken from the program, and is
- * damaged. kiln_harden_push_full makes room for a slot first. kiln_harden_hand_out_ruined hands a
+ * damaged. kiln_harden_push_full makes room for a slot first, and looks at
+ * those that go. kiln_harden_hand_out_ruined hands a
  * slot out that is not zero, which it tells of. */
 void kiln_harden_retire_ruined(kiln_harden_thread_t *mine, kiln_span_t *span, uint32_t slot_idx,
                                void *block, kiln_site_t site);
-void kiln_harden_push_full(kiln_harden_thread_t *mine, uint32_t class_idx, kiln_slot_t slot);
+void kiln_harden_push_full(kiln_harden_thread_t *mine, uint32_t class_idx, kiln_slot_t slot,
+                           kiln_site_t site);
 void *kiln_harden_hand_out_ruined(kiln_harden_t *harden, kiln_slot_t slot, size_t bytes,
                                   kiln_site_t site);
 
@@ -227,11 +234,11 @@ static inline bool kiln_harden_pop(kiln_harden_thread_t *mine, uint32_t class_id
 
 /* kiln_harden_push puts a slot that leaves the quarantine where it can be handed out again. */
 static inline void kiln_harden_push(kiln_harden_thread_t *mine, uint32_t class_idx,
-                                    kiln_slot_t slot)
+                                    kiln_slot_t slot, kiln_site_t site)
 {
     kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
     if (__builtin_expect(!kiln_cache_bin_has_room(bin), 0)) {
-        kiln_harden_push_full(mine, class_idx, slot);
+        kiln_harden_push_full(mine, class_idx, slot, site);
         return;
     }
     atomic_store_explicit(slot.state, KILN_SLOT_FREE, memory_order_relaxed);
@@ -286,7 +293,7 @@ static inline bool kiln_harden_free_fast(const kiln_heap_t *heap, kiln_harden_th
     }
     kiln_units_set(block, end, (kiln_unit_t){0, 0});
     slot = kiln_quarantine_push(&mine->quarantine.rings[class_idx], slot);
-    if (__builtin_expect(slot.block != NULL, 1)) kiln_harden_push(mine, class_idx, slot);
+    if (__builtin_expect(slot.block != NULL, 1)) kiln_harden_push(mine, class_idx, slot, site);
     return true;
 }
 

@@ -130,12 +130,14 @@ void kiln_harden_flush(kiln_harden_t *harden, kiln_harden_thread_t *mine)
     kiln_site_t nowhere = {NULL, 0};
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
         kiln_quarantine_ring_t *ring = &mine->quarantine.rings[i];
-        if (ring->count == 0 || !ring->places[0].block) continue; /* it is filled from there on */
-        for (uint32_t j = 0; j < ring->count; j++) {
+        bool is_empty = ring->count == 0 || !ring->places[0].block; /* it is filled from there on */
+        for (uint32_t j = 0; !is_empty && j < ring->count; j++) {
             kiln_slot_t slot = kiln_quarantine_push(ring, (kiln_slot_t){NULL, NULL});
             if (slot.block) kiln_harden_release(harden, mine, i, slot, nowhere);
         }
         ring->next = 0;
+        uint32_t count = kiln_cache_bin_count(&mine->cache->bins[i], i);
+        kiln_harden_look_at_bin(mine, i, count, nowhere);
     }
     kiln_heap_flush(harden->heap, mine->cache);
 }
