@@ -97,6 +97,7 @@ static void *resize(void *block, size_t bytes, kiln_site_t site)
     kiln_misuse_t misuse;
     void *resized = kiln_process_realloc(block, bytes, site, &misuse);
     if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0)) {
+        kiln_report_misuse(misuse, site.call, site.caller, block, 0, 0);
         errno = EINVAL;
         return NULL;
     }

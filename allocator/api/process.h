@@ -75,12 +75,13 @@ static inline void kiln_process_leave(kiln_visit_t visit)
 
 /* The visits. `site` names the function that the program called, for a report, and where that
  * returns to (KILN_CALLER); NULL is no memory; errno is the caller's to set. `align` is a power of
- * two; in free_sized 0 means none. realloc and usable get a block that is not NULL; what was wrong
- * with it they have reported when they come back with `*out_misuse`. */
+ * two; in free_sized 0 means none. realloc and usable get a block that is not NULL; realloc leaves
+ * it to the caller to report what was wrong with it. */
 void *kiln_process_malloc_slow(size_t bytes, kiln_site_t site);
 void *kiln_process_calloc(size_t count, size_t bytes, kiln_site_t site);
 void *kiln_process_aligned(size_t align, size_t bytes, kiln_site_t site);
-void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t site, kiln_misuse_t *out_misuse);
+void *kiln_process_realloc_slow(void *block, size_t bytes, kiln_site_t site,
+                                kiln_misuse_t *out_misuse);
 size_t kiln_process_usable(const void *block, kiln_site_t site);
 void kiln_process_free_slow(void *block, kiln_site_t site);
 void kiln_process_free_sized(void *block, size_t align, size_t bytes, kiln_site_t site);
@@ -110,6 +111,15 @@ static inline void *kiln_process_malloc_hardened(size_t bytes, kiln_site_t site)
 {
     kiln_harden_thread_t *mine = kiln_thread.hardened;
     return __builtin_expect(mine != NULL, 1) ? kiln_harden_malloc_fast(mine, bytes, site) : NULL;
+}
+
+static inline void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t site,
+                                         kiln_misuse_t *out_misuse)
+{
+    kiln_thread_cache_t *cache = kiln_thread.cache;
+    if (__builtin_expect(cache != NULL, 1))
+        return kiln_heap_realloc(&kiln_process_heap, cache, block, bytes, out_misuse);
+    return kiln_process_realloc_slow(block, bytes, site, out_misuse);
 }
 
 static inline void kiln_process_free(void *block, kiln_site_t site)

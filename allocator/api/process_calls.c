@@ -9,10 +9,12 @@ static inline kiln_harden_thread_t *mine(void)
     return kiln_thread.hardened;
 }
 
-/* All but the common paths. */
+/* A thread with a cache of the plain heap comes here when its common path was not enough; others
+ * for all but the hardened heap's common path. */
 static __attribute__((noinline)) void *malloc_elsewhere(size_t bytes, kiln_site_t site)
 {
-    if (mine()) return kiln_harden_malloc(kiln_process_hardened, mine(), bytes, false, site);
+    if (kiln_thread.cache)
+        return kiln_heap_malloc_slow(&kiln_process_heap, kiln_thread.cache, bytes);
     kiln_visit_t visit = kiln_process_enter();
     void *block = NULL;
     if (visit.heap && kiln_process_hardened)
@@ -62,7 +64,8 @@ void *kiln_process_aligned(size_t align, size_t bytes, kiln_site_t site)
     return block;
 }
 
-void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t site, kiln_misuse_t *out_misuse)
+void *kiln_process_realloc_slow(void *block, size_t bytes, kiln_site_t site,
+                                kiln_misuse_t *out_misuse)
 {
     kiln_visit_t visit = kiln_process_enter();
     void *resized = NULL;
@@ -73,8 +76,6 @@ void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t site, kiln_mis
     else if (visit.heap)
         resized = kiln_heap_realloc(visit.heap, visit.cache, block, bytes, out_misuse);
     kiln_process_leave(visit);
-    if (__builtin_expect(*out_misuse != KILN_MISUSE_NONE, 0))
-        kiln_report_misuse(*out_misuse, site.call, site.caller, block, 0, 0);
     return resized;
 }
 
@@ -97,12 +98,16 @@ size_t kiln_process_usable(const void *block, kiln_site_t site)
 static __attribute__((noinline)) void free_elsewhere(void *block, kiln_site_t site)
 {
     kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
-    kiln_visit_t visit = kiln_process_enter();
-    if (visit.heap && kiln_process_hardened)
-        misuse = kiln_harden_free(kiln_process_hardened, mine(), block, site);
-    else if (visit.heap)
-        misuse = kiln_heap_free(visit.heap, visit.cache, block);
-    kiln_process_leave(visit);
+    if (kiln_thread.cache) {
+        misuse = kiln_heap_free_slow(&kiln_process_heap, kiln_thread.cache, block);
+    } else {
+        kiln_visit_t visit = kiln_process_enter();
+        if (visit.heap && kiln_process_hardened)
+            misuse = kiln_harden_free(kiln_process_hardened, mine(), block, site);
+        else if (visit.heap)
+            misuse = kiln_heap_free(visit.heap, visit.cache, block);
+        kiln_process_leave(visit);
+    }
     if (__builtin_expect(misuse != KILN_MISUSE_NONE, 0))
         kiln_report_misuse(misuse, site.call, site.caller, block, 0, 0);
 }
