@@ -353,12 +353,12 @@ static void see_realloc(kiln_harden_config_t config)
     begin(config, WORLD_FAKE);
     kiln_rng_t rng = {SEED};
     for (unsigned round = 0; round < 40; round++) {
-        size_t bytes = kiln_rng_below(&rng, 300);
+        size_t bytes = (size_t)kiln_rng_below(&rng, 300);
         char *block = take(bytes);
         memset(block, 0x33, bytes);
         for (unsigned step = 0; step < 60; step++) {
             size_t most = step % 5 == 0 ? KILN_KIB(400) : 3000;
-            size_t next = 1 + kiln_rng_below(&rng, most);
+            size_t next = 1 + (size_t)kiln_rng_below(&rng, most);
             kiln_misuse_t misuse;
             block = kiln_harden_realloc(&harden, mine, block, next, site, &misuse);
             EXPECT(block);
@@ -425,7 +425,7 @@ static uint64_t walk(uint64_t seed)
     for (unsigned i = 0; i < 5000; i++) {
         unsigned at = (unsigned)kiln_rng_below(&rng, 64);
         if (blocks[at]) give(blocks[at]);
-        blocks[at] = take(kiln_rng_below(&rng, 500));
+        blocks[at] = take((size_t)kiln_rng_below(&rng, 500));
         sum = sum * 31 + ((uintptr_t)blocks[at] - (uintptr_t)world.heap.arena.arena_start);
     }
     for (unsigned i = 0; i < 64; i++)
