@@ -22,12 +22,19 @@ static kiln_report_kind_t kind_of(size_t bytes)
     return bytes > PTRDIFF_MAX ? KILN_REPORT_TOO_BIG : KILN_REPORT_NO_MEMORY;
 }
 
+/* The first call of a process may be one that is refused before it comes to the heap, with whose
+ * start the options are read. */
+static __attribute__((noinline, cold)) bool wants_report(void)
+{
+    kiln_process_leave(kiln_process_enter());
+    return !kiln_report_options.may_return_null;
+}
+
 /* What is answered where there is no memory: NULL, and where the user wants one a report. `bytes`
  * is SIZE_MAX where the size that was asked for has no such number. */
 static __attribute__((noinline, cold)) void *refuse(kiln_site_t site, size_t bytes)
 {
-    if (!kiln_report_options.may_return_null)
-        kiln_report_refused(kind_of(bytes), site.call, site.caller, 0, bytes);
+    if (wants_report()) kiln_report_refused(kind_of(bytes), site.call, site.caller, 0, bytes);
     errno = ENOMEM;
     return NULL;
 }
@@ -35,7 +42,7 @@ static __attribute__((noinline, cold)) void *refuse(kiln_site_t site, size_t byt
 /* The same, for count * bytes that no size holds. */
 static __attribute__((noinline, cold)) void *refuse_product(kiln_site_t site)
 {
-    if (!kiln_report_options.may_return_null)
+    if (wants_report())
         kiln_report_refused(KILN_REPORT_CALLOC_OVERFLOW, site.call, site.caller, 0, SIZE_MAX);
     errno = ENOMEM;
     return NULL;
@@ -120,7 +127,7 @@ KILN_EXPORT void *reallocarray(void *block, size_t count, size_t bytes)
 static void *aligned(size_t align, size_t bytes, kiln_site_t site)
 {
     if (!kiln_is_power_of_two(align)) {
-        if (!kiln_report_options.may_return_null)
+        if (wants_report())
             kiln_report_refused(KILN_REPORT_BAD_ALIGNMENT, site.call, site.caller, align, bytes);
         errno = EINVAL;
         return NULL;
@@ -140,11 +147,15 @@ KILN_EXPORT void *memalign(size_t align, size_t bytes)
 
 KILN_EXPORT int posix_memalign(void **out_block, size_t align, size_t bytes)
 {
-    if (!kiln_is_power_of_two(align) || align < sizeof(void *)) return EINVAL;
     kiln_site_t site = KILN_SITE("posix_memalign");
+    if (!kiln_is_power_of_two(align) || align < sizeof(void *)) {
+        if (wants_report())
+            kiln_report_refused(KILN_REPORT_BAD_ALIGNMENT, site.call, site.caller, align, bytes);
+        return EINVAL;
+    }
     void *block = kiln_process_aligned(align, bytes, site);
     if (!block) {
-        if (!kiln_report_options.may_return_null)
+        if (wants_report())
             kiln_report_refused(kind_of(bytes), site.call, site.caller, align, bytes);
         return ENOMEM;
     }
@@ -191,6 +202,7 @@ KILN_EXPORT int malloc_trim(size_t pad_bytes)
     kiln_visit_t visit = kiln_process_enter();
     if (visit.cache) kiln_heap_flush(visit.heap, visit.cache); /* of other threads it cannot */
     if (kiln_thread.hardened) kiln_harden_flush(kiln_process_hardened, kiln_thread.hardened);
+    if (kiln_process_hardened) kiln_harden_large_flush(kiln_process_hardened);
     bool trimmed = visit.heap && kiln_heap_trim(visit.heap, pad_bytes);
     kiln_process_leave(visit);
     return trimmed;

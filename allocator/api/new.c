@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "allocator/api/process.h"
 #include "allocator/api/report.h"
+#include "allocator/base/units.h"
 
 #include <dlfcn.h>
 #include <stddef.h>
@@ -148,6 +149,15 @@ void *new_array_aligned_nothrow(size_t bytes, size_t align, const void *nothrow)
                             KILN_SITE("operator new[]"));
 }
 
+/* Nothing tells the alignment that was asked for, but it was one of the block's. */
+static void free_aligned(void *block, size_t align, kiln_site_t site)
+{
+    if (__builtin_expect(!kiln_is_aligned((uintptr_t)block, align), 0))
+        kiln_report_misuse(KILN_MISUSE_ALIGNMENT, site.call, site.caller, block, align, 0);
+    else
+        kiln_process_free(block, site);
+}
+
 void delete_one(void *block)
 {
     kiln_process_free(block, KILN_SITE("operator delete"));
@@ -182,28 +192,24 @@ void delete_array_sized(void *block, size_t bytes)
 
 void delete_one_aligned(void *block, size_t align)
 {
-    (void)align;
-    kiln_process_free(block, KILN_SITE("operator delete"));
+    free_aligned(block, align, KILN_SITE("operator delete"));
 }
 
 void delete_array_aligned(void *block, size_t align)
 {
-    (void)align;
-    kiln_process_free(block, KILN_SITE("operator delete[]"));
+    free_aligned(block, align, KILN_SITE("operator delete[]"));
 }
 
 void delete_one_aligned_nothrow(void *block, size_t align, const void *nothrow)
 {
-    (void)align;
     (void)nothrow;
-    kiln_process_free(block, KILN_SITE("operator delete"));
+    free_aligned(block, align, KILN_SITE("operator delete"));
 }
 
 void delete_array_aligned_nothrow(void *block, size_t align, const void *nothrow)
 {
-    (void)align;
     (void)nothrow;
-    kiln_process_free(block, KILN_SITE("operator delete[]"));
+    free_aligned(block, align, KILN_SITE("operator delete[]"));
 }
 
 void delete_one_sized_aligned(void *block, size_t bytes, size_t align)

@@ -86,7 +86,7 @@ static bool make_heap(void)
     }
     if (hardens && !harden(&hardening, check_at_end)) return false;
     kiln_recording_started(&kiln_process_heap);
-    if (hardens && hardening.guard) kiln_segv_explain = kiln_profile_explain;
+    if (hardens) kiln_segv_explain = kiln_profile_explain;
     if (options.has_handle_segv || kiln_segv_explain) kiln_segv_begin(&options.report);
     start.has_key = pthread_key_create(&start.key, detach) == 0;
     atomic_store_explicit(&start.ready, true, memory_order_release);

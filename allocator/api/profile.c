@@ -132,12 +132,25 @@ static void configure_guard(const kiln_options_t *options, const kiln_os_t *os,
     out->guard_rotates = fuzz;
 }
 
+/* Freed large blocks fault while they wait. */
+static bool explain_freed(kiln_report_t *report)
+{
+    kiln_harden_about_t about = {.known = false};
+    if (kiln_process_hardened) about = kiln_harden_about(kiln_process_hardened, report->address);
+    if (!about.known || about.live) return false;
+    report->kind = KILN_REPORT_USE_AFTER_FREE;
+    report->has_seed = true;
+    report->seed = kiln_process_hardened->config.seed;
+    fill_block(&about, &report->block);
+    return true;
+}
+
 bool kiln_profile_explain(kiln_report_t *report)
 {
     kiln_guard_about_t about;
     kiln_guard_t *guard = kiln_process_hardened ? kiln_process_hardened->config.guard : NULL;
     const void *address = (const void *)report->address;
-    if (!guard || !kiln_guard_owns(guard, address)) return false;
+    if (!guard || !kiln_guard_owns(guard, address)) return explain_freed(report);
     report->kind = KILN_REPORT_WILD_ACCESS;
     report->has_seed = true;
     report->seed = kiln_process_hardened->config.seed;

@@ -250,6 +250,23 @@ static void put_region(const kiln_report_t *report, kiln_out_t *out)
     kiln_out_put(out, ")\n");
 }
 
+/* What a sized or aligned free was told. */
+static void put_claim(const kiln_report_t *report, kiln_out_t *out)
+{
+    bool is_sized = report->claimed_bytes > 0 || report->kind == KILN_REPORT_SIZE_MISMATCH;
+    if (!is_sized && report->claimed_align == 0) return;
+    kiln_out_put(out, "the block was freed as one");
+    if (is_sized) {
+        kiln_out_put(out, " of ");
+        put_bytes_count(out, report->claimed_bytes);
+    }
+    if (report->claimed_align > 0) {
+        kiln_out_put(out, " aligned to ");
+        kiln_out_number(out, report->claimed_align);
+    }
+    kiln_out_put(out, "\n");
+}
+
 static void put_block(const kiln_report_t *report, kiln_out_t *out)
 {
     const kiln_report_block_t *block = &report->block;
@@ -262,15 +279,7 @@ static void put_block(const kiln_report_t *report, kiln_out_t *out)
         return;
     }
     put_region(report, out);
-    if (report->claimed_bytes > 0) {
-        kiln_out_put(out, "the block was freed as one of ");
-        put_bytes_count(out, report->claimed_bytes);
-        if (report->claimed_align > 0) {
-            kiln_out_put(out, " aligned to ");
-            kiln_out_number(out, report->claimed_align);
-        }
-        kiln_out_put(out, "\n");
-    }
+    put_claim(report, out);
     if (!block->live) put_kept_stack(out, "freed", block->free_thread, block->free_stack);
     put_kept_stack(out, block->live ? "allocated" : "previously allocated", block->alloc_thread,
                    block->alloc_stack);

@@ -11,8 +11,8 @@ static uint16_t thread_number(const kiln_harden_t *harden)
     return number < UINT16_MAX ? (uint16_t)number : UINT16_MAX;
 }
 
-static void note_alloc(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
-                       kiln_site_t site)
+void kiln_harden_note_alloc(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
+                            kiln_site_t site)
 {
     kiln_note_stacks_t *note = kiln_note_stacks(span, slot_idx);
     uint32_t stack = harden->config.stack(site.caller);
@@ -21,8 +21,8 @@ static void note_alloc(kiln_harden_t *harden, const kiln_span_t *span, uint32_t 
     atomic_store_explicit(&note->free_stack, 0, memory_order_relaxed);
 }
 
-static void note_free(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
-                      kiln_site_t site)
+void kiln_harden_note_free(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
+                           kiln_site_t site)
 {
     kiln_note_stacks_t *note = kiln_note_stacks(span, slot_idx);
     uint32_t stack = harden->config.stack(site.caller);
@@ -30,8 +30,9 @@ static void note_free(kiln_harden_t *harden, const kiln_span_t *span, uint32_t s
     atomic_store_explicit(&note->free_thread, thread_number(harden), memory_order_relaxed);
 }
 
-static __attribute__((noinline, cold)) void tell(kiln_harden_t *harden, const kiln_span_t *span,
-                                                 uint32_t slot_idx, uint8_t state, kiln_site_t site)
+__attribute__((noinline, cold)) void kiln_harden_tell(kiln_harden_t *harden,
+                                                      const kiln_span_t *span, uint32_t slot_idx,
+                                                      uint8_t state, kiln_site_t site)
 {
     kiln_damage_t damage = kiln_harden_look(harden, span, slot_idx, state);
     if (damage.kind != KILN_DAMAGE_NONE) harden->config.found(&damage, site);
@@ -42,7 +43,7 @@ static __attribute__((noinline, cold)) void tell_of_slot(kiln_harden_t *harden, 
                                                          uint8_t state, kiln_site_t site)
 {
     const kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)slot.block);
-    tell(harden, span, (uint32_t)(slot.state - span->states), state, site);
+    kiln_harden_tell(harden, span, (uint32_t)(slot.state - span->states), state, site);
 }
 
 static __attribute__((noinline, cold)) void ruined(kiln_harden_t *harden, kiln_slot_t slot,
@@ -56,7 +57,7 @@ static __attribute__((noinline, cold)) void ruined(kiln_harden_t *harden, kiln_s
 static void note_alloc_of_slot(kiln_harden_t *harden, kiln_slot_t slot, kiln_site_t site)
 {
     const kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)slot.block);
-    note_alloc(harden, span, (uint32_t)(slot.state - span->states), site);
+    kiln_harden_note_alloc(harden, span, (uint32_t)(slot.state - span->states), site);
 }
 
 /* A slot that is out becomes a block. What is stored last is that it is LIVE: a check in another
@@ -109,28 +110,6 @@ static inline void *take_small(kiln_harden_t *harden, kiln_harden_thread_t *mine
     return hand_out(harden, class_idx, slot, bytes, zero, site);
 }
 
-/* The caller has the span for itself: its block is LIVE, but nobody else knows of it. */
-static void *begin_large(kiln_harden_t *harden, kiln_span_t *span, size_t bytes, bool zero,
-                         kiln_site_t site)
-{
-    uintptr_t block = kiln_span_base(span), end = kiln_harden_canary_end(span, bytes);
-    if (harden->fresh_byte != 0 && !zero) memset((void *)block, harden->fresh_byte, bytes);
-    atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
-    kiln_canary_write(&harden->canary, (char *)end, end - block - bytes);
-    if (harden->keeps_stacks) note_alloc(harden, span, 0, site);
-    return (void *)block;
-}
-
-static __attribute__((noinline)) void *take_large(kiln_harden_t *harden, size_t align, size_t bytes,
-                                                  bool zero, kiln_site_t site)
-{
-    if (bytes >= PTRDIFF_MAX) return NULL;
-    kiln_span_t *span = kiln_large_new(&harden->heap->pages, bytes + 1, align);
-    if (!span) return NULL;
-    kiln_span_clear(span, SIZE_MAX);
-    return begin_large(harden, span, bytes, zero, site);
-}
-
 /* A guarded block, where it is one's turn and the guard has room; else NULL. */
 static void *take_guarded(kiln_harden_t *harden, kiln_harden_thread_t *mine, size_t align,
                           size_t bytes, bool zero, kiln_site_t site)
@@ -147,7 +126,7 @@ void *kiln_harden_malloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, size
     void *guarded = take_guarded(harden, mine, KILN_HEAP_ALIGN_MIN, bytes, zero, site);
     if (guarded) return guarded;
     if (__builtin_expect(bytes >= KILN_SMALL_MAX, 0))
-        return take_large(harden, 1, bytes, zero, site);
+        return kiln_harden_large_malloc(harden, 1, bytes, bytes, zero, site);
     return take_small(harden, mine, kiln_size_class_of(bytes + 1), bytes, zero, site);
 }
 
@@ -159,7 +138,8 @@ void *kiln_harden_aligned(kiln_harden_t *harden, kiln_harden_thread_t *mine, siz
     void *guarded = take_guarded(harden, mine, least, bytes, false, site);
     if (guarded) return guarded;
     uint32_t class_idx = kiln_heap_class_for(align, bytes + 1);
-    if (class_idx == KILN_CLASS_LARGE) return take_large(harden, align, bytes, false, site);
+    if (class_idx == KILN_CLASS_LARGE)
+        return kiln_harden_large_malloc(harden, align, bytes, bytes, false, site);
     return take_small(harden, mine, class_idx, bytes, false, site);
 }
 
@@ -177,9 +157,8 @@ void kiln_harden_look_at_bin(kiln_harden_thread_t *mine, uint32_t class_idx, uin
 }
 
 /* kiln_thread_cache_flush takes the older half. */
-__attribute__((noinline)) void kiln_harden_push_full(kiln_harden_thread_t *mine,
-                                                     uint32_t class_idx, kiln_slot_t slot,
-                                                     kiln_site_t site)
+__attribute__((noinline)) void kiln_harden_push_full(kiln_harden_thread_t *mine, uint32_t class_idx,
+                                                     kiln_slot_t slot, kiln_site_t site)
 {
     kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
     uint32_t count = kiln_cache_bin_count(bin, class_idx);
@@ -217,9 +196,10 @@ static void retire(kiln_harden_t *harden, kiln_harden_thread_t *mine, kiln_span_
     char *end = (char *)block + shape->slot_bytes;
     if (__builtin_expect(
             !kiln_canary_holds(&harden->canary, end, kiln_note_slack(shape, slot.state)), 0))
-        tell(harden, span, slot_idx, KILN_SLOT_LIVE, site);
+        kiln_harden_tell(harden, span, slot_idx, KILN_SLOT_LIVE, site);
     kiln_fill(block, shape->slot_bytes, harden->freed_byte);
-    if (__builtin_expect(harden->keeps_stacks, 0)) note_free(harden, span, slot_idx, site);
+    if (__builtin_expect(harden->keeps_stacks, 0))
+        kiln_harden_note_free(harden, span, slot_idx, site);
     if (mine) slot = kiln_quarantine_push(&mine->quarantine.rings[class_idx], slot);
     if (__builtin_expect(slot.block != NULL, 1)) release(harden, mine, class_idx, slot, site);
 }
@@ -237,22 +217,6 @@ void kiln_harden_release(kiln_harden_t *harden, kiln_harden_thread_t *mine, uint
     release(harden, mine, class_idx, slot, site);
 }
 
-static void check_large(kiln_harden_t *harden, const kiln_span_t *span, kiln_site_t site)
-{
-    size_t asked = atomic_load_explicit(&kiln_note_large(span)->asked, memory_order_relaxed);
-    uintptr_t end = kiln_harden_canary_end(span, asked);
-    if (!kiln_canary_holds(&harden->canary, (const char *)end, end - kiln_span_base(span) - asked))
-        tell(harden, span, 0, KILN_SLOT_LIVE, site);
-}
-
-static void retire_large(kiln_harden_t *harden, kiln_span_t *span, kiln_site_t site)
-{
-    check_large(harden, span, site);
-    if (harden->keeps_stacks) note_free(harden, span, 0, site);
-    kiln_slot_t slot = {(void *)kiln_span_base(span), &span->states[0]};
-    kiln_heap_put_slot(harden->heap, NULL, span, slot);
-}
-
 static __attribute__((noinline)) kiln_misuse_t free_slow(kiln_harden_t *harden,
                                                          kiln_harden_thread_t *mine, void *block,
                                                          kiln_site_t site)
@@ -264,7 +228,7 @@ static __attribute__((noinline)) kiln_misuse_t free_slow(kiln_harden_t *harden,
         return KILN_MISUSE_DOUBLE_FREE;
     uint32_t slot_idx = (uint32_t)(found.state - found.span->states);
     if (found.span->class_idx == KILN_CLASS_LARGE)
-        retire_large(harden, found.span, site);
+        kiln_harden_large_retire(harden, found.span, site);
     else
         retire(harden, mine, found.span, slot_idx, block, site);
     return KILN_MISUSE_NONE;
@@ -326,31 +290,13 @@ static void resize_small(kiln_harden_t *harden, const kiln_heap_found_t *found, 
     kiln_canary_write(&harden->canary, block + shape->slot_bytes, shape->slot_bytes - bytes);
 }
 
-/* The same for a large block, if it can grow where it is. */
-static bool resize_large(kiln_harden_t *harden, kiln_span_t *span, size_t asked, size_t bytes)
-{
-    uintptr_t block = kiln_span_base(span), old_end = kiln_harden_canary_end(span, asked);
-    if (!kiln_large_resize(&harden->heap->pages, span, bytes + 1)) return false;
-    uintptr_t end = kiln_harden_canary_end(span, bytes);
-    /* What the canary was in is the program's, or is nobody's: as fresh as the rest. */
-    uintptr_t last = block + kiln_span_slot_bytes(span);
-    if (old_end > last) old_end = last;
-    if (old_end > block + asked)
-        memset((void *)(block + asked), harden->fresh_byte, old_end - block - asked);
-    if (harden->fresh_byte != 0 && block + bytes > old_end)
-        memset((void *)old_end, harden->fresh_byte, block + bytes - old_end);
-    atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
-    kiln_canary_write(&harden->canary, (char *)end, end - block - bytes);
-    return true;
-}
-
 static bool fits_here(kiln_harden_t *harden, const kiln_heap_found_t *found, char *block,
                       size_t asked, size_t bytes)
 {
     kiln_span_t *span = found->span;
     size_t has = kiln_span_slot_bytes(span), needs = bytes + 1;
     if (span->class_idx == KILN_CLASS_LARGE)
-        return needs > KILN_SMALL_MAX && resize_large(harden, span, asked, bytes);
+        return needs > KILN_SMALL_MAX && kiln_harden_large_resize(harden, span, asked, bytes);
     if (needs > has || (needs <= has / 2 && kiln_heap_class_for(1, needs) != span->class_idx))
         return false;
     resize_small(harden, found, block, asked, bytes);
@@ -362,12 +308,9 @@ static void *take_to_move(kiln_harden_t *harden, kiln_harden_thread_t *mine, boo
                           size_t bytes, kiln_site_t site)
 {
     if (grows_large && bytes < PTRDIFF_MAX / 2) {
-        size_t room = bytes + bytes / KILN_LARGE_SLACK;
-        kiln_span_t *span = kiln_large_new(&harden->heap->pages, room, 1);
-        if (span) {
-            kiln_span_clear(span, SIZE_MAX);
-            return begin_large(harden, span, bytes, true, site);
-        }
+        size_t room_bytes = bytes + bytes / KILN_LARGE_SLACK;
+        void *fresh = kiln_harden_large_malloc(harden, 1, bytes, room_bytes, true, site);
+        if (fresh) return fresh;
     }
     return kiln_harden_malloc(harden, mine, bytes, false, site);
 }
@@ -381,7 +324,7 @@ static void check_slack(kiln_harden_t *harden, const kiln_span_t *span, uint32_t
     uintptr_t end = start - asked + slot_bytes;
     if (span->class_idx == KILN_CLASS_LARGE) end = kiln_harden_canary_end(span, asked);
     if (kiln_canary_holds(&harden->canary, (const char *)end, end - start)) return;
-    tell(harden, span, slot_idx, KILN_SLOT_LIVE, site);
+    kiln_harden_tell(harden, span, slot_idx, KILN_SLOT_LIVE, site);
     kiln_canary_write(&harden->canary, (char *)end, end - start);
 }
 
@@ -415,7 +358,7 @@ void *kiln_harden_realloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, voi
     size_t asked = asked_of(harden, &found);
     check_slack(harden, found.span, slot_idx, asked, site);
     if (fits_here(harden, &found, block, asked, bytes)) {
-        if (harden->keeps_stacks) note_alloc(harden, found.span, slot_idx, site);
+        if (harden->keeps_stacks) kiln_harden_note_alloc(harden, found.span, slot_idx, site);
         atomic_store_explicit(found.state, KILN_SLOT_LIVE, memory_order_release);
         return block;
     }
@@ -426,7 +369,7 @@ void *kiln_harden_realloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, voi
     }
     memcpy(fresh, block, asked < bytes ? asked : bytes);
     if (is_large)
-        retire_large(harden, found.span, site);
+        kiln_harden_large_retire(harden, found.span, site);
     else
         retire(harden, mine, found.span, slot_idx, block, site);
     return fresh;

@@ -19,8 +19,8 @@
  * were freed, faults at once. Which ones is drawn, or goes round, so that other ones are guarded
  * under another seed.
  *
- * What was in a block is never seen by the next owner: freed bytes are overwritten, and large
- * blocks, whose pages go back to the page heap, are cleared when they are given out.
+ * What was in a block is never seen by the next owner: freed bytes are overwritten, or given back
+ * to the OS, or, of large blocks, cleared when their pages are used again.
  *
  * Units    bytes.
  * Threads  every function may be called by any thread at any time, unless it says otherwise; a
@@ -85,6 +85,8 @@ typedef struct kiln_harden_config {
     uint32_t (*thread)(void);            /* the number of the calling thread; with `stack` */
 } kiln_harden_config_t;
 
+enum { KILN_HARDEN_LARGE_PLACES = 8 };
+
 typedef struct kiln_harden_thread kiln_harden_thread_t;
 typedef struct kiln_harden kiln_harden_t;
 struct kiln_harden_thread {
@@ -106,9 +108,11 @@ struct kiln_harden {
     bool random, keeps_stacks;
     kiln_note_shape_t shapes[KILN_SIZE_CLASSES];
     kiln_harden_config_t config;
-    kiln_lock_t lock; /* covers the list */
+    kiln_lock_t lock; /* covers what follows */
     kiln_harden_thread_t *first, *spares;
-    uint64_t threads; /* that ever came: each has another seed */
+    uint64_t threads;                            /* that ever came: each has another seed */
+    kiln_slot_t large[KILN_HARDEN_LARGE_PLACES]; /* freed large blocks, whose pages fault */
+    uint32_t large_next;                         /* of them, the one that has waited longest */
 };
 
 /* kiln_harden_note_bytes is what the heap's config must ask for. */
@@ -124,6 +128,9 @@ const char *kiln_harden_init(kiln_harden_t *harden, kiln_heap_t *heap,
 kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden);
 void kiln_harden_flush(kiln_harden_t *harden, kiln_harden_thread_t *mine);
 void kiln_harden_detach(kiln_harden_t *harden, kiln_harden_thread_t *mine);
+
+/* kiln_harden_large_flush gives back the freed large blocks that wait. */
+void kiln_harden_large_flush(kiln_harden_t *harden);
 
 /* kiln_harden_malloc gives `bytes` bytes, aligned to `align` (a power of two, else NULL), zeroed
  * when `zero`. */
@@ -158,6 +165,23 @@ void kiln_harden_fork_child(kiln_harden_t *harden, kiln_harden_thread_t *mine);
 const char *kiln_harden_broken_rule(const kiln_harden_t *harden);
 
 /* ---- shared by the files of this noun ---- */
+
+/* Who allocated and freed a block; where stacks are kept. */
+void kiln_harden_note_alloc(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
+                            kiln_site_t site);
+void kiln_harden_note_free(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
+                           kiln_site_t site);
+
+/* Large blocks. A new one has room for `room_bytes`, at least `bytes`; to retire is to go on with a
+ * free whose block was taken from the program; resize gives false where it cannot grow. */
+void *kiln_harden_large_malloc(kiln_harden_t *harden, size_t align, size_t bytes, size_t room_bytes,
+                               bool zero, kiln_site_t site);
+void kiln_harden_large_retire(kiln_harden_t *harden, kiln_span_t *span, kiln_site_t site);
+bool kiln_harden_large_resize(kiln_harden_t *harden, kiln_span_t *span, size_t asked, size_t bytes);
+
+/* kiln_harden_tell looks at a slot that is in the state `state`, and tells of what is wrong. */
+void kiln_harden_tell(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
+                      uint8_t state, kiln_site_t site);
 
 /* kiln_harden_look judges one slot in the state `state`; NONE: nothing is wrong with it. */
 kiln_damage_t kiln_harden_look(const kiln_harden_t *harden, const kiln_span_t *span,

@@ -13,10 +13,6 @@ enum { LENT_PAGES = 8 };
 /* See page_heap.h, the idle policy. */
 enum { ROUNDS = 8, FEW = 16 };
 
-/* Where pages must be zero again, so many are given to the OS at once, and fewer are cleared when
- * they are used again: a system call and the faults after it are worth a mebibyte. */
-enum { CLEAR_PAGES_MAX = 128 };
-
 /* Runs below 128 KiB are kept when the heap grows. */
 enum { GROWTH_RUN_PAGES = 16 };
 
@@ -38,13 +34,6 @@ void kiln_page_heap_init(kiln_page_heap_t *heap, kiln_arena_t *arena, const kiln
     heap->ready.origin = heap->discarded.origin = (uintptr_t)arena->arena_start;
     kiln_meta_init(&heap->meta, os);
     kiln_page_map_init(&heap->map, arena);
-}
-
-void kiln_page_heap_harden(kiln_page_heap_t *heap, uint32_t note_bytes)
-{
-    KILN_ASSERT(heap->records == 0);
-    heap->note_bytes = note_bytes;
-    heap->opens_clean = true;
 }
 
 void kiln_page_heap_destroy(kiln_page_heap_t *heap)
@@ -514,18 +503,18 @@ bool kiln_page_heap_trim(kiln_page_heap_t *heap, uint64_t keep_bytes)
 /* ---- giving back and resizing ---- */
 
 /* give_pages makes `run`, a record, a free run over pages that a span used until now. */
-static void give_pages(kiln_page_heap_t *heap, kiln_span_t *run, uintptr_t base, uint32_t pages)
+static void give_pages(kiln_page_heap_t *heap, kiln_span_t *run, uintptr_t base, uint32_t pages,
+                       uint32_t dirty_pages)
 {
     run->kind = KILN_SPAN_READY;
     heap->counts.in_use -= pages;
-    add_run(heap, run, base, 0, pages, 0, pages);
-    if (!heap->opens_clean || pages < CLEAR_PAGES_MAX || !discard(heap, run))
-        (void)join_neighbours(heap, run);
-    heap->pages_back += pages;
+    add_run(heap, run, base, 0, pages, 0, dirty_pages);
+    (void)join_neighbours(heap, run);
+    heap->pages_back += dirty_pages;
     look_at_idle(heap);
 }
 
-void kiln_page_heap_give(kiln_page_heap_t *heap, kiln_span_t *span)
+static void give_span(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t dirty_pages)
 {
     kiln_page_heap_lock(heap);
     if (span->kind == KILN_SPAN_LARGE) {
@@ -533,8 +522,18 @@ void kiln_page_heap_give(kiln_page_heap_t *heap, kiln_span_t *span)
         heap->counts.large_spans--;
     }
     kiln_span_close(span);
-    give_pages(heap, span, kiln_span_base(span), span->pages);
+    give_pages(heap, span, kiln_span_base(span), span->pages, dirty_pages);
     kiln_page_heap_unlock(heap);
+}
+
+void kiln_page_heap_give(kiln_page_heap_t *heap, kiln_span_t *span)
+{
+    give_span(heap, span, span->pages);
+}
+
+void kiln_page_heap_give_zeroed(kiln_page_heap_t *heap, kiln_span_t *span)
+{
+    give_span(heap, span, 0);
 }
 
 static void set_large_pages(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t pages)
@@ -573,7 +572,7 @@ static bool shrink(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t pages)
     kiln_span_t *run = take_record(heap, KILN_CLASS_LARGE);
     if (!run) return false;
     set_large_pages(heap, span, pages);
-    give_pages(heap, run, kiln_span_end(span), less);
+    give_pages(heap, run, kiln_span_end(span), less, less);
     return true;
 }
 

@@ -76,7 +76,11 @@ void kiln_page_heap_init(kiln_page_heap_t *heap, kiln_arena_t *arena, const kiln
 /* kiln_page_heap_harden, before the first span: records have `note_bytes` a slot for the layer
  * above; the slots of a small span are all zero when it is opened, and so are the pages that a
  * large one grows by. */
-void kiln_page_heap_harden(kiln_page_heap_t *heap, uint32_t note_bytes);
+static inline void kiln_page_heap_harden(kiln_page_heap_t *heap, uint32_t note_bytes)
+{
+    heap->note_bytes = note_bytes;
+    heap->opens_clean = true;
+}
 
 /* kiln_page_heap_destroy gives the records back to the OS; the arena is the caller's. */
 void kiln_page_heap_destroy(kiln_page_heap_t *heap);
@@ -88,8 +92,10 @@ kiln_span_t *kiln_page_heap_small(kiln_page_heap_t *heap, uint32_t class_idx);
  * power of two. */
 kiln_span_t *kiln_page_heap_large(kiln_page_heap_t *heap, uint64_t pages, uint64_t align);
 
-/* kiln_page_heap_give takes a span, all of whose slots are FREE, back. */
+/* kiln_page_heap_give takes a span, all of whose slots are FREE, back; give_zeroed one whose pages
+ * are all zero and have no memory behind them. */
 void kiln_page_heap_give(kiln_page_heap_t *heap, kiln_span_t *span);
+void kiln_page_heap_give_zeroed(kiln_page_heap_t *heap, kiln_span_t *span);
 
 /* kiln_page_heap_resize makes a large span end earlier or later, where it is. False when what
  * follows is not free, or no memory. */

@@ -235,7 +235,9 @@ static void test_before_a_large_block_is_an_underflow(void)
             size_t slot_bytes = kiln_harden_about(&harden, (uintptr_t)blocks[i]).slot_bytes;
             if (blocks[i] + slot_bytes != blocks[j]) continue;
             EXPECT_EQ(kind_of_last_byte(blocks[i]), KILN_DAMAGE_UNDERFLOW);
-            give(blocks[j]); /* its pages are nobody's: it is not known any more */
+            give(blocks[j]); /* it waits, and is known */
+            EXPECT_EQ(kind_of_last_byte(blocks[i]), KILN_DAMAGE_UNDERFLOW);
+            kiln_harden_large_flush(&harden); /* its pages are nobody's */
             EXPECT_EQ(kind_of_last_byte(blocks[i]), KILN_DAMAGE_OVERFLOW);
             blocks[j] = take(100000);
             neighbours++;
@@ -243,6 +245,35 @@ static void test_before_a_large_block_is_an_underflow(void)
     EXPECT(neighbours > 0);
     for (unsigned i = 0; i < 8; i++) give(blocks[i]);
     finish();
+}
+
+/* Whatever it is used for then, a large block's pages are zero; and it waits for as many frees as
+ * there are places. */
+static void test_freed_large_block_waits(void)
+{
+    for (world_kind_t kind = WORLD_LINUX; kind < WORLDS; kind++) {
+        begin(hardened(), kind);
+        for (size_t bytes = KILN_SMALL_MAX; bytes < KILN_MIB(4); bytes = bytes * 2 + 12345) {
+            char *block = take(bytes);
+            memset(block, 0x55, bytes);
+            give(block);
+            EXPECT(!kiln_harden_about(&harden, (uintptr_t)block).live);
+            EXPECT_EQ(kiln_harden_free(&harden, mine, block, site), KILN_MISUSE_DOUBLE_FREE);
+            for (unsigned i = 0; i < KILN_HARDEN_LARGE_PLACES; i++) {
+                char *other = take(bytes);
+                EXPECT(other != block);
+                expect_fresh(other, bytes, 0);
+                memset(other, 0x55, bytes);
+                give(other);
+            }
+            kiln_harden_large_flush(&harden);
+            char *again = take(bytes);
+            expect_fresh(again, bytes, 0);
+            give(again);
+        }
+        EXPECT_EQ(kiln_harden_check(&harden, site), 0);
+        finish();
+    }
 }
 
 static void see_writes_after_free(kiln_harden_config_t config)
@@ -485,6 +516,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_byte_before_the_start),
         KILN_TEST(test_before_no_block_is_an_overflow),
         KILN_TEST(test_before_a_large_block_is_an_underflow),
+        KILN_TEST(test_freed_large_block_waits),
         KILN_TEST(test_write_after_free_hardened),
         KILN_TEST(test_write_after_free_fuzz),
         KILN_TEST(test_freed_block_waits),

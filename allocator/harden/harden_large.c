@@ -1,0 +1,120 @@
+/* Large blocks of a hardened heap.
+ *
+ * One that is freed gives its bytes back to the OS at once and waits among the last few that were,
+ * with pages that fault where the OS has guard pages: whoever still uses it is seen at the access.
+ * Its pages are zero when they are used again. Where there are no guard pages nothing waits, and
+ * the pages are cleared when they are used again; many of them, which the faults after it are
+ * worth, go to the OS. */
+#include "allocator/harden/harden.h"
+
+/* From here on giving pages back costs less than clearing them. */
+#define DISCARD_BYTES_MIN KILN_MIB(1)
+
+/* The caller has the span for itself: its block is LIVE, but nobody else knows of it. */
+static void *begin(kiln_harden_t *harden, kiln_span_t *span, size_t bytes, bool zero,
+                   kiln_site_t site)
+{
+    uintptr_t block = kiln_span_base(span), end = kiln_harden_canary_end(span, bytes);
+    if (harden->fresh_byte != 0 && !zero) memset((void *)block, harden->fresh_byte, bytes);
+    atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
+    kiln_canary_write(&harden->canary, (char *)end, end - block - bytes);
+    if (harden->keeps_stacks) kiln_harden_note_alloc(harden, span, 0, site);
+    return (void *)block;
+}
+
+void *kiln_harden_large_malloc(kiln_harden_t *harden, size_t align, size_t bytes, size_t room_bytes,
+                               bool zero, kiln_site_t site)
+{
+    if (room_bytes >= PTRDIFF_MAX) return NULL;
+    kiln_span_t *span = kiln_large_new(&harden->heap->pages, room_bytes + 1, align);
+    if (!span) return NULL;
+    kiln_span_clear(span, SIZE_MAX);
+    return begin(harden, span, bytes, zero, site);
+}
+
+/* Pages that faulted are zero again, and have no memory behind them. Where the OS refuses, the
+ * block stays where it is for ever: nothing else may have its pages. */
+static void leave(kiln_harden_t *harden, kiln_slot_t slot)
+{
+    const kiln_os_t *os = harden->heap->config.os;
+    kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)slot.block);
+    if (!kiln_os_guard(os, kiln_span_base(span), kiln_span_slot_bytes(span), false)) return;
+    kiln_page_heap_give_zeroed(&harden->heap->pages, span);
+}
+
+static kiln_slot_t exchange(kiln_harden_t *harden, uint32_t place, kiln_slot_t slot)
+{
+    kiln_slot_t was = harden->large[place];
+    harden->large[place] = slot;
+    return was;
+}
+
+/* Among those that were freed last: false where pages cannot be made to fault. */
+static bool wait(kiln_harden_t *harden, kiln_span_t *span, kiln_slot_t slot)
+{
+    const kiln_os_t *os = harden->heap->config.os;
+    size_t bytes = kiln_span_slot_bytes(span);
+    if (!kiln_is_aligned(kiln_span_base(span) | bytes, os->phys_bytes)) return false;
+    if (!kiln_os_guard(os, kiln_span_base(span), bytes, true)) return false;
+    kiln_lock_acquire(&harden->lock, &os->parker);
+    kiln_slot_t leaves = exchange(harden, harden->large_next, slot);
+    harden->large_next = (harden->large_next + 1) % KILN_HARDEN_LARGE_PLACES;
+    kiln_lock_release(&harden->lock, &os->parker);
+    if (leaves.block) leave(harden, leaves);
+    return true;
+}
+
+void kiln_harden_large_flush(kiln_harden_t *harden)
+{
+    const kiln_os_t *os = harden->heap->config.os;
+    for (uint32_t i = 0; i < KILN_HARDEN_LARGE_PLACES; i++) {
+        kiln_lock_acquire(&harden->lock, &os->parker);
+        kiln_slot_t leaves = exchange(harden, i, (kiln_slot_t){NULL, NULL});
+        kiln_lock_release(&harden->lock, &os->parker);
+        if (leaves.block) leave(harden, leaves);
+    }
+}
+
+static void give(kiln_harden_t *harden, kiln_span_t *span)
+{
+    const kiln_os_t *os = harden->heap->config.os;
+    kiln_page_heap_t *pages = &harden->heap->pages;
+    kiln_addr_t base = kiln_span_base(span);
+    size_t bytes = kiln_span_slot_bytes(span);
+    if (bytes < DISCARD_BYTES_MIN || !kiln_is_aligned(base | bytes, os->phys_bytes)) {
+        kiln_page_heap_give(pages, span);
+        return;
+    }
+    os->discard(os->ctx, base, bytes);
+    /* It had the memory a moment ago; if it has not now, the pages stay out of use. */
+    if (os->commit(os->ctx, base, bytes, true, KILN_OS_HEAP) == KILN_OS_OK)
+        kiln_page_heap_give_zeroed(pages, span);
+}
+
+void kiln_harden_large_retire(kiln_harden_t *harden, kiln_span_t *span, kiln_site_t site)
+{
+    size_t asked = atomic_load_explicit(&kiln_note_large(span)->asked, memory_order_relaxed);
+    uintptr_t end = kiln_harden_canary_end(span, asked);
+    if (!kiln_canary_holds(&harden->canary, (const char *)end, end - kiln_span_base(span) - asked))
+        kiln_harden_tell(harden, span, 0, KILN_SLOT_LIVE, site);
+    if (harden->keeps_stacks) kiln_harden_note_free(harden, span, 0, site);
+    kiln_slot_t slot = {(void *)kiln_span_base(span), &span->states[0]};
+    if (!wait(harden, span, slot)) give(harden, span);
+}
+
+bool kiln_harden_large_resize(kiln_harden_t *harden, kiln_span_t *span, size_t asked, size_t bytes)
+{
+    uintptr_t block = kiln_span_base(span), old_end = kiln_harden_canary_end(span, asked);
+    if (!kiln_large_resize(&harden->heap->pages, span, bytes + 1)) return false;
+    uintptr_t end = kiln_harden_canary_end(span, bytes);
+    /* What the canary was in is the program's, or is nobody's: as fresh as the rest. */
+    uintptr_t last = block + kiln_span_slot_bytes(span);
+    if (old_end > last) old_end = last;
+    if (old_end > block + asked)
+        memset((void *)(block + asked), harden->fresh_byte, old_end - block - asked);
+    if (harden->fresh_byte != 0 && block + bytes > old_end)
+        memset((void *)old_end, harden->fresh_byte, block + bytes - old_end);
+    atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
+    kiln_canary_write(&harden->canary, (char *)end, end - block - bytes);
+    return true;
+}
