@@ -91,13 +91,21 @@ kiln_harden_hand_out_ruined(kiln_harden_t *harden, kiln_slot_t slot, size_t byte
     return hand_out(harden, span->class_idx, slot, bytes, false, site);
 }
 
-static __attribute__((noinline)) bool take(kiln_harden_t *harden, kiln_harden_thread_t *mine,
-                                           uint32_t class_idx, kiln_slot_t *out)
+static bool take_of_class(kiln_harden_t *harden, kiln_harden_thread_t *mine, uint32_t class_idx,
+                          kiln_slot_t *out)
 {
     if (!mine) return kiln_heap_take_slot(harden->heap, NULL, class_idx, out);
     if (!kiln_thread_cache_refill(&harden->heap->caches, mine->cache, class_idx)) return false;
     kiln_page_map_widen(&harden->heap->map); /* before the first free of what is new */
     return pop(harden, mine, class_idx, out);
+}
+
+/* Where there is no memory, freed large blocks may hold the address space that is needed. */
+static __attribute__((noinline)) bool take(kiln_harden_t *harden, kiln_harden_thread_t *mine,
+                                           uint32_t class_idx, kiln_slot_t *out)
+{
+    return take_of_class(harden, mine, class_idx, out) ||
+           (kiln_harden_large_flush(harden) && take_of_class(harden, mine, class_idx, out));
 }
 
 static inline void *take_small(kiln_harden_t *harden, kiln_harden_thread_t *mine,

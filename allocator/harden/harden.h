@@ -129,8 +129,9 @@ kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden);
 void kiln_harden_flush(kiln_harden_t *harden, kiln_harden_thread_t *mine);
 void kiln_harden_detach(kiln_harden_t *harden, kiln_harden_thread_t *mine);
 
-/* kiln_harden_large_flush gives back the freed large blocks that wait. */
-void kiln_harden_large_flush(kiln_harden_t *harden);
+/* kiln_harden_large_flush gives back the freed large blocks that wait; true: there were any. It is
+ * called where there is no address space, too. */
+bool kiln_harden_large_flush(kiln_harden_t *harden);
 
 /* kiln_harden_malloc gives `bytes` bytes, aligned to `align` (a power of two, else NULL), zeroed
  * when `zero`. */

@@ -22,16 +22,6 @@ static void *begin(kiln_harden_t *harden, kiln_span_t *span, size_t bytes, bool 
     return (void *)block;
 }
 
-void *kiln_harden_large_malloc(kiln_harden_t *harden, size_t align, size_t bytes, size_t room_bytes,
-                               bool zero, kiln_site_t site)
-{
-    if (room_bytes >= PTRDIFF_MAX) return NULL;
-    kiln_span_t *span = kiln_large_new(&harden->heap->pages, room_bytes + 1, align);
-    if (!span) return NULL;
-    kiln_span_clear(span, SIZE_MAX);
-    return begin(harden, span, bytes, zero, site);
-}
-
 /* Pages that faulted are zero again, and have no memory behind them. Where the OS refuses, the
  * block stays where it is for ever: nothing else may have its pages. */
 static void leave(kiln_harden_t *harden, kiln_slot_t slot)
@@ -64,15 +54,31 @@ static bool wait(kiln_harden_t *harden, kiln_span_t *span, kiln_slot_t slot)
     return true;
 }
 
-void kiln_harden_large_flush(kiln_harden_t *harden)
+bool kiln_harden_large_flush(kiln_harden_t *harden)
 {
     const kiln_os_t *os = harden->heap->config.os;
+    bool any = false;
     for (uint32_t i = 0; i < KILN_HARDEN_LARGE_PLACES; i++) {
         kiln_lock_acquire(&harden->lock, &os->parker);
         kiln_slot_t leaves = exchange(harden, i, (kiln_slot_t){NULL, NULL});
         kiln_lock_release(&harden->lock, &os->parker);
-        if (leaves.block) leave(harden, leaves);
+        if (!leaves.block) continue;
+        leave(harden, leaves);
+        any = true;
     }
+    return any;
+}
+
+void *kiln_harden_large_malloc(kiln_harden_t *harden, size_t align, size_t bytes, size_t room_bytes,
+                               bool zero, kiln_site_t site)
+{
+    if (room_bytes >= PTRDIFF_MAX) return NULL;
+    kiln_span_t *span = kiln_large_new(&harden->heap->pages, room_bytes + 1, align);
+    if (!span && kiln_harden_large_flush(harden))
+        span = kiln_large_new(&harden->heap->pages, room_bytes + 1, align);
+    if (!span) return NULL;
+    kiln_span_clear(span, SIZE_MAX);
+    return begin(harden, span, bytes, zero, site);
 }
 
 static void give(kiln_harden_t *harden, kiln_span_t *span)
