@@ -55,7 +55,7 @@ static void expect_bounds(const unsigned char *block, size_t bytes, size_t align
 static void case_every_size_and_alignment(kiln_guard_policy_t policy)
 {
     for (unsigned i = 0; i < SIZES; i++)
-        for (unsigned shift = 0; shift < ALIGNS; shift += 1 + (sizes[i] > 70000) * 3) {
+        for (unsigned shift = 0; shift < ALIGNS; shift += sizes[i] > 70000 ? 4 : 1) {
             size_t align = (size_t)1 << shift;
             unsigned char *block = take(sizes[i], align);
             EXPECT(block != NULL);
@@ -304,7 +304,7 @@ static void test_any_address_is_explained(void)
 static void case_chunks_have_neighbours(void)
 {
     unsigned char *last = take(4096, 1), *block = take(4096, 1);
-    uint64_t chunk_bytes = GUARD_CHUNK_BYTES;
+    uintptr_t chunk_bytes = (uintptr_t)GUARD_CHUNK_BYTES;
     while ((uintptr_t)last / chunk_bytes == (uintptr_t)block / chunk_bytes) {
         last = block;
         block = take(4096, 1);
