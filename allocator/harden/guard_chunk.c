@@ -205,13 +205,13 @@ static bool have_book(kiln_guard_space_t *space)
     return true;
 }
 
+/* No bit of live_bits is set: the book is new, or all its slots were freed. */
 static void assign_book(kiln_guard_space_t *space, uint32_t head)
 {
     kiln_guard_book_t *book = space->free_books;
     space->free_books = book->next;
     book->next = NULL;
     atomic_store_explicit(&book->slots_count, 0, memory_order_relaxed);
-    for (unsigned i = 0; i < KILN_GUARD_SLOTS_MAX / 64; i++) book->live_bits[i] = 0;
     for (unsigned i = 0; i < KILN_GUARD_CHUNK_PAGES; i++)
         atomic_store_explicit(&book->slot_of_page[i], 0, memory_order_relaxed);
     atomic_store_explicit(&chunk_of(space, head)->book, book, memory_order_release);

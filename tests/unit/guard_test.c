@@ -55,7 +55,7 @@ static void expect_bounds(const unsigned char *block, size_t bytes, size_t align
 static void case_every_size_and_alignment(kiln_guard_policy_t policy)
 {
     for (unsigned i = 0; i < SIZES; i++)
-        for (unsigned shift = 0; shift < ALIGNS; shift += 1 + (sizes[i] > 70000) * 3) {
+        for (unsigned shift = 0; shift < ALIGNS; shift += sizes[i] > 70000 ? 4 : 1) {
             size_t align = (size_t)1 << shift;
             unsigned char *block = take(sizes[i], align);
             EXPECT(block != NULL);
@@ -300,36 +300,46 @@ static void test_any_address_is_explained(void)
     in_all_worlds(case_any_address_is_explained);
 }
 
-/* Behind the last block of a chunk, and in the gap in front of the next chunk's first. */
-static void case_chunks_have_neighbours(void)
-{
-    unsigned char *last = take(4096, 1), *block = take(4096, 1);
-    uint64_t chunk_bytes = GUARD_CHUNK_BYTES;
-    while ((uintptr_t)last / chunk_bytes == (uintptr_t)block / chunk_bytes) {
-        last = block;
-        block = take(4096, 1);
-        EXPECT(block != NULL);
-    }
-    uintptr_t chunk = (uintptr_t)block / chunk_bytes * chunk_bytes;
-    expect_about(last + 4096, last, 4096, true, KILN_GUARD_ABOVE, 0);
-    expect_about(last + 8192, last, 4096, true, KILN_GUARD_ABOVE, 4096);
-    EXPECT_EQ((uintptr_t)block - chunk, 8192);
-    EXPECT_EQ(chunk - (uintptr_t)last, 3 * 4096); /* data, and two pages that no slot has */
-    expect_about((void *)(chunk - 1), last, 4096, true, KILN_GUARD_ABOVE, 8191);
-    expect_about((void *)(chunk + 1), block, 4096, true, KILN_GUARD_BELOW, 8191);
-    expect_about((void *)chunk, block, 4096, true, KILN_GUARD_BELOW, 8192);
-    EXPECT_EQ(guard_free(block), KILN_MISUSE_NONE);
-    EXPECT_EQ(guard_free(last), KILN_MISUSE_NONE);
-}
-
+/* Behind the last block of a chunk, and in the gap in front of the next chunk's first. Between the
+ * two lie the two pages that no slot has, and the gap. */
 static void test_chunks_have_neighbours(void)
 {
-    for (unsigned policy = 0; policy < 2; policy++) {
-        kiln_guard_config_t config = guard_small_config((kiln_guard_policy_t)policy);
+    const uintptr_t chunk_bytes = (uintptr_t)GUARD_CHUNK_BYTES;
+    for (size_t bytes = 64; bytes <= 4096; bytes *= 64) {
+        kiln_guard_config_t config = guard_small_config(KILN_GUARD_HIGH);
         guard_world_open(GUARD_FAKE, &config, 0, false);
-        case_chunks_have_neighbours();
+        unsigned char *last = take(bytes, 1), *block = take(bytes, 1);
+        while ((uintptr_t)last / chunk_bytes == (uintptr_t)block / chunk_bytes) {
+            last = block;
+            block = take(bytes, 1);
+            EXPECT(block != NULL);
+        }
+        uintptr_t chunk = (uintptr_t)block / chunk_bytes * chunk_bytes;
+        EXPECT_EQ(chunk - (uintptr_t)last - bytes, 8192);
+        EXPECT_EQ((uintptr_t)block + bytes - chunk, 8192 + 4096);
+        expect_about(last + bytes, last, bytes, true, KILN_GUARD_ABOVE, 0);
+        expect_about(last + bytes + 4096, last, bytes, true, KILN_GUARD_ABOVE, 4096);
+        expect_about((void *)(chunk - 1), last, bytes, true, KILN_GUARD_ABOVE, 8191);
+        if (bytes == 64)
+            expect_about((void *)(chunk + 1), last, bytes, true, KILN_GUARD_ABOVE, 8193);
+        else
+            expect_about((void *)(chunk + 1), block, bytes, true, KILN_GUARD_BELOW, 8191);
         guard_world_close();
     }
+}
+
+/* What a chunk's records were used for before is not seen in them. */
+static void test_records_are_used_again(void)
+{
+    unsigned char *last = NULL;
+    kiln_guard_config_t config = guard_small_config(KILN_GUARD_HIGH);
+    config.space.freed_chunks_max = 1;
+    guard_world_open(GUARD_FAKE, &config, 0, false);
+    for (unsigned i = 0; i <= 28 * 4; i++) /* of 16 pages each, 28 a chunk */
+        EXPECT_EQ(guard_free(take(65536, 16)), KILN_MISUSE_NONE);
+    for (unsigned i = 0; i < 30; i++) last = take(1, 1);
+    expect_about(last + 1 + 100 * GUARD_PAGE, last, 1, true, KILN_GUARD_ABOVE, 100 * GUARD_PAGE);
+    guard_world_close();
 }
 
 static void case_live_blocks_are_listed(kiln_guard_policy_t policy)
@@ -388,6 +398,21 @@ static void test_a_limit_of_memory(void)
     EXPECT(take(0, 1) != NULL);
     EXPECT_EQ(guard_free(one), KILN_MISUSE_NONE);
     EXPECT(take(1, 1) != NULL);
+    guard_world_close();
+}
+
+/* Who has no address space is not asked for it by every request, but again later. */
+static void test_address_space_is_asked_for_now_and_then(void)
+{
+    kiln_guard_config_t config = guard_small_config(KILN_GUARD_HIGH);
+    guard_world_open(GUARD_FAKE, &config, 0, false);
+    world.fake.config.reserve_bytes_max = GUARD_PAGE;
+    for (unsigned i = 0; i < 5000; i++) EXPECT(take(1, 1) == NULL);
+    EXPECT(world.fake.stats.calls[KILN_OS_CALL_RESERVE] < 100);
+    world.fake.config.reserve_bytes_max = 0;
+    unsigned requests = 0;
+    while (requests < 5000 && take(1, 1) == NULL) requests++;
+    EXPECT(requests < 5000);
     guard_world_close();
 }
 
@@ -547,9 +572,11 @@ int main(int argc, char **argv)
         KILN_TEST(test_damage_is_told_to_the_byte),
         KILN_TEST(test_any_address_is_explained),
         KILN_TEST(test_chunks_have_neighbours),
+        KILN_TEST(test_records_are_used_again),
         KILN_TEST(test_live_blocks_are_listed),
         KILN_TEST(test_mappings_bound_the_pool_and_it_recovers),
         KILN_TEST(test_a_limit_of_memory),
+        KILN_TEST(test_address_space_is_asked_for_now_and_then),
         KILN_TEST(test_a_full_region_recovers),
         KILN_TEST(test_chance_and_the_same_calls_the_same_offsets),
         KILN_TEST(test_every_refusal_of_the_os_is_survived),
