@@ -199,6 +199,13 @@ static kiln_addr_t grant_block(uint64_t bytes)
 #endif
 
 static bool direct_asked, heap_commit_asked;
+static uint64_t table_commits[KILN_ARENA_TABLES]; /* the bytes of each table that the OS mapped */
+
+#ifdef JUDGE_HINT
+static void judge_hint(kiln_addr_t hint, uint64_t bytes);
+#else
+#define judge_hint(hint, bytes) (void)(hint), (void)(bytes)
+#endif
 
 #ifdef SILENT_CALLS
 /* Start-up asks up to 132 times, and nothing but the hint, which no answer depends on, changes
@@ -217,7 +224,8 @@ static bool is_silent(void)
 
 static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool *out_reserved)
 {
-    (void)ctx, (void)hint;
+    (void)ctx;
+    judge_hint(hint, bytes);
 #ifdef SILENT_CALLS
     if (is_silent()) return 0;
 #endif
@@ -257,7 +265,10 @@ static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, b
 #ifdef REPLAYABLE
     PROOF_ASSUME(answer == KILN_OS_OK);
 #endif
-    if (use != KILN_OS_HEAP) return (kiln_os_answer_t)answer; /* the tables' own proof judges it */
+    if (use != KILN_OS_HEAP) { /* where it lies is for the tables' own proof to judge */
+        if (answer == KILN_OS_OK) table_commits[use == KILN_OS_SPANS] += bytes;
+        return (kiln_os_answer_t)answer;
+    }
     PROOF_ASSERT(PATH == PATH_ANY || !direct_asked, "L4: no commit after the fallback");
     heap_commit_asked = true;
     PROOF_ASSUME(PATH != PATH_SMALL && PATH != PATH_REFUSED);
@@ -418,6 +429,9 @@ static void ghost_rule(bool assume)
     LAW(ghost.heap + ghost.rest + held_back() + held_table <= 1, "L1: no byte has two owners");
     LAW(!ghost.heap || ghost.os == READY, "L1: heap is Ready");
     LAW(!(ghost.rest || held_table) || ghost.os != NONE, "L4: what is ours is not given back");
+    /* What ends there has no end that is an address: `kiln` gives that page back. */
+    LAW(arena.config.follow != KILN_FOLLOW_KILN || g <= arena.mask - PHYS || ghost.os == NONE,
+        "L4: nothing of the last hardware page of the address space is held");
     if (ghost.heap || ghost.rest || in_table()) return;
     LAW(ghost.os == (held_back() ? RESERVED : NONE),
         "L4: what is to be handed out is Reserved, and nothing that the OS granted is lost");

@@ -126,6 +126,16 @@ static void judge_failure(const kiln_arena_t *before, const ghost_t *ghost_befor
                  "L4: a failed request leaves OS and watcher as they were");
 }
 
+/* Readers without a lock go by mapped_bytes, also those that say why the program was stopped: so it
+ * holds whatever became of the request. */
+static void judge_tables(const kiln_arena_t *before)
+{
+    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++)
+        PROOF_ASSERT(arena.tables[id].mapped_bytes - before->tables[id].mapped_bytes ==
+                         table_commits[id],
+                     "L2: readers are shown the table pages that the OS mapped, and no others");
+}
+
 void harness(void)
 {
     any_state();
@@ -141,6 +151,7 @@ void harness(void)
                  (proof_bytes > kiln_arena_left(&arena)) == (PATH != PATH_BUMP));
     kiln_arena_result_t result = kiln_arena_alloc_seed(&arena, proof_bytes);
     PROOF_ASSERT(arena.arena_used >= before.arena_used, "L2: arena_used never decreases");
+    judge_tables(&before);
     /* The program ends here, by contract; but not for a block off its page. */
     if (result.throw_reason) {
         PROOF_ASSERT(ANY_ANSWER || kiln_is_aligned(arena.arena_alloc, arena.config.page_bytes),
