@@ -41,8 +41,6 @@ uint64_t kiln_arena_table_need(const kiln_arena_table_t *table, uint64_t heap_by
 }
 #endif
 
-#define BIG_HINTS (WIDTH > 32 ? 128 : 0) /* reservations of all there may be are tried first */
-
 static kiln_arena_layout_t layout;
 
 /* What the watcher can follow: anything, one range that grows upwards, or a part of it. */
@@ -106,9 +104,7 @@ static kiln_addr_t proof_image_end, proof_brk;
  * the top of the address space there is no such place. */
 static void judge_hint(kiln_addr_t hint, uint64_t bytes)
 {
-    static unsigned calls;
-
-    if (calls++ < BIG_HINTS) return;
+    if (WIDTH > 32) return; /* the same function, but its blocks are the second choice there */
     if (proof_image_end > arena.mask - KILN_MIB(2) || proof_brk > arena.mask - KILN_MIB(2)) return;
     PROOF_ASSERT(kiln_is_aligned(hint, KILN_MIB(1)) && hint >= proof_image_end + KILN_KIB(256),
                  "the hint lies beyond the program's image");
