@@ -156,9 +156,9 @@ static void assume_free(kiln_addr_t addr, uint64_t whole)
                  (arena.arena_end != 0 && addr >= arena.arena_end));
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
         const kiln_arena_table_t *table = &arena.tables[id];
-        PROOF_ASSUME(!table->used || table->base == 0 || (!TABLES_ALONE && !arena.tables_reserved) ||
-                     addr + (whole - 1) < table->base ||
-                     addr > table->base + (table->bytes_max - 1));
+        PROOF_ASSUME(
+            !table->used || table->base == 0 || (!TABLES_ALONE && !arena.tables_reserved) ||
+            addr + (whole - 1) < table->base || addr > table->base + (table->bytes_max - 1));
     }
 #ifdef NOT_AT_TOP
     PROOF_ASSUME(addr + (whole - 1) != arena.mask);
@@ -462,8 +462,8 @@ static void ghost_rule(bool assume)
     LAW(arena.config.follow != KILN_FOLLOW_KILN || g <= arena.mask - PHYS || ghost.os == NONE,
         "L4: nothing of the last hardware page of the address space is held");
     if (ghost.heap || ghost.rest || in_table()) return;
-    LAW(ghost.os == (held_back() ? RESERVED : NONE),
-        ONE_FLAG "L4: what is to be handed out is Reserved, and nothing that the OS granted is lost");
+    LAW(ghost.os == (held_back() ? RESERVED : NONE), ONE_FLAG
+        "L4: what is to be handed out is Reserved, and nothing that the OS granted is lost");
 }
 
 /* block_rule: what kiln_arena_broken_rule does not say of `seed` and `go19`, because a trace may
