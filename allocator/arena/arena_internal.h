@@ -79,7 +79,7 @@ void kiln_arena_kept_take(kiln_arena_t *arena, kiln_arena_region_t *region, uint
 
 /* kiln_arena_kept_add remembers a remainder, which overlaps no other and is page aligned, as far as
  * it is not empty. What is too small to be of use, and the smallest remainder when there are too
- * many, goes back to the OS: nothing is stranded. */
+ * many (of equals the new one, so that nothing moves), goes back to the OS: nothing is stranded. */
 void kiln_arena_kept_add(kiln_arena_t *arena, kiln_arena_region_t region);
 
 /* kiln_arena_kept_overlaps: does [start, last] overlap a remainder with that `reserved` flag? */

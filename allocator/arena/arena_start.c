@@ -42,19 +42,23 @@ static bool holds_start(const kiln_arena_t *arena, const reservation_t *got)
            (arena->config.addr_bits > 32 || heap_start <= arena->config.addr_max);
 }
 
-/* reserve_at asks for tables, `heap_bytes` and a page for rounding. Under `kiln` an answer that
- * leaves the address space, or that is of no use, is a refusal; and the page that ends at the top
- * of the address space is given back. */
+/* reservation_bytes gives what is asked for: tables, `heap_bytes` and a page for rounding. */
+static uint64_t reservation_bytes(const kiln_arena_t *arena, uint64_t heap_bytes)
+{
+    const kiln_arena_config_t *config = &arena->config;
+    uint64_t bytes = tables_bytes(arena) + heap_bytes + config->page_bytes;
+    return config->follow == KILN_FOLLOW_KILN ? kiln_round_up(bytes, config->phys_bytes) : bytes;
+}
+
+/* reserve_at asks for that. Under `kiln` an answer that leaves the address space, or that is of no
+ * use, is a refusal; and the page that ends at the top of the address space is given back. */
 static reservation_t reserve_at(kiln_arena_t *arena, kiln_addr_t hint, uint64_t heap_bytes)
 {
     const kiln_os_t *os = arena->os;
     uint64_t page_bytes = arena->config.page_bytes;
     uint64_t unit = page_bytes > arena->config.phys_bytes ? page_bytes : arena->config.phys_bytes;
-    reservation_t got = {.bytes = tables_bytes(arena) + heap_bytes + page_bytes};
+    reservation_t got = {.bytes = reservation_bytes(arena, heap_bytes) & arena->mask};
 
-    if (arena->config.follow == KILN_FOLLOW_KILN)
-        got.bytes = kiln_round_up(got.bytes, arena->config.phys_bytes);
-    got.bytes &= arena->mask;
     got.start = os->reserve(os->ctx, hint, got.bytes, &got.reserved);
     if (arena->config.follow != KILN_FOLLOW_KILN || got.start == 0) return got;
 
@@ -94,7 +98,7 @@ static reservation_t reserve_blocks(kiln_arena_t *arena, kiln_addr_t image_end, 
                                   ? 0
                                   : kiln_round_down(arena->config.block_bytes * 2 >> attempt,
                                                     arena->config.page_bytes);
-        uint64_t bytes = tables_bytes(arena) + heap_bytes + arena->config.page_bytes;
+        uint64_t bytes = reservation_bytes(arena, heap_bytes);
         kiln_addr_t hint = kiln_arena_up(arena, image_end + KILN_KIB(256), KILN_MIB(1));
         if (hint <= brk && brk < kiln_arena_add(arena, hint, bytes))
             hint = kiln_arena_up(arena, brk + KILN_MIB(1), KILN_MIB(1));

@@ -118,20 +118,29 @@ static void judge_range(kiln_addr_t addr, uint64_t bytes)
  * order. */
 enum { ANSWERS_MAX = 4 };
 static kiln_addr_t proof_answer[ANSWERS_MAX];
-static bool proof_answer_direct[ANSWERS_MAX];
+static bool proof_answer_direct[ANSWERS_MAX], proof_answer_believed[ANSWERS_MAX];
 static unsigned proof_answers;
 
-static void record_answer(kiln_addr_t addr, bool direct)
+static void record_answer(kiln_addr_t addr, bool direct, bool believed)
 {
     if (proof_answers == ANSWERS_MAX) return;
     proof_answer[proof_answers] = addr;
+    proof_answer_believed[proof_answers] = believed;
     proof_answer_direct[proof_answers++] = direct;
 }
 
-#ifdef ALL_BELIEVED
-#define BELIEVED true /* ... and the OS grants no tables once more */
+/* Tables that are only believed reserved: the OS does not grant their address space once more. */
+#if defined ALL_BELIEVED || defined MIXED
+#define TABLES_ALONE true
 #else
-#define BELIEVED false
+#define TABLES_ALONE false
+#endif
+
+/* What one flag for all breaks (weakness W5) has a name of its own where that is to be refuted. */
+#ifdef FLAGS_JOIN
+#define ONE_FLAG "one flag for all: "
+#else
+#define ONE_FLAG ""
 #endif
 
 /* assume_free: the OS may give [addr, addr+whole). */
@@ -147,9 +156,9 @@ static void assume_free(kiln_addr_t addr, uint64_t whole)
                  (arena.arena_end != 0 && addr >= arena.arena_end));
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
         const kiln_arena_table_t *table = &arena.tables[id];
-        PROOF_ASSUME(!table->used || table->base == 0 || (!BELIEVED && !arena.tables_reserved) ||
-                     addr + (whole - 1) < table->base ||
-                     addr > table->base + (table->bytes_max - 1));
+        PROOF_ASSUME(
+            !table->used || table->base == 0 || (!TABLES_ALONE && !arena.tables_reserved) ||
+            addr + (whole - 1) < table->base || addr > table->base + (table->bytes_max - 1));
     }
 #ifdef NOT_AT_TOP
     PROOF_ASSUME(addr + (whole - 1) != arena.mask);
@@ -198,7 +207,14 @@ static kiln_addr_t grant_block(uint64_t bytes)
 #define grant_block grant
 #endif
 
-static bool direct_asked, heap_commit_asked;
+static bool direct_asked, heap_commit_asked, given_reserved;
+static uint64_t table_commits[KILN_ARENA_TABLES]; /* the bytes of each table that the OS mapped */
+
+#ifdef JUDGE_HINT
+static void judge_hint(kiln_addr_t hint, uint64_t bytes);
+#else
+#define judge_hint(hint, bytes) (void)(hint), (void)(bytes)
+#endif
 
 #ifdef SILENT_CALLS
 /* Start-up asks up to 132 times, and nothing but the hint, which no answer depends on, changes
@@ -217,7 +233,8 @@ static bool is_silent(void)
 
 static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool *out_reserved)
 {
-    (void)ctx, (void)hint;
+    (void)ctx;
+    judge_hint(hint, bytes);
 #ifdef SILENT_CALLS
     if (is_silent()) return 0;
 #endif
@@ -228,8 +245,12 @@ static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool 
     *out_reserved = true;
 #elif defined ALL_BELIEVED
     *out_reserved = false;
+#elif defined MIXED && !defined FLAGS_JOIN
+    PROOF_ASSUME(addr != arena.arena_end || kiln_arena_left(&arena) == 0 ||
+                 *out_reserved == arena.arena_reserved);
 #endif
-    record_answer(addr, false);
+    given_reserved = *out_reserved;
+    record_answer(addr, false, !*out_reserved);
     if (addr != 0 && *out_reserved && has_g(addr, kiln_round_up(bytes, PHYS))) ghost.os = RESERVED;
     return addr;
 }
@@ -244,7 +265,7 @@ static kiln_addr_t os_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
     PROOF_ASSUME(PATH == PATH_ANY || PATH == PATH_SMALL);
     direct_start = grant(bytes);
     direct_bytes = kiln_round_up(bytes, PHYS);
-    record_answer(direct_start, true);
+    record_answer(direct_start, true, false);
     if (direct_start != 0 && has_g(direct_start, direct_bytes)) ghost.os = READY;
     return direct_start;
 }
@@ -257,7 +278,14 @@ static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, b
 #ifdef REPLAYABLE
     PROOF_ASSUME(answer == KILN_OS_OK);
 #endif
-    if (use != KILN_OS_HEAP) return (kiln_os_answer_t)answer; /* the tables' own proof judges it */
+    if (use != KILN_OS_HEAP) { /* where it lies is for the tables' own proof to judge */
+        if (answer == KILN_OS_OK) table_commits[use == KILN_OS_SPANS] += bytes;
+#if !ANY_ANSWER && (!defined MIXED || defined FLAGS_JOIN)
+        PROOF_ASSERT(reserved == arena.tables_reserved,
+                     ONE_FLAG "os: table pages are committed as they were reserved");
+#endif
+        return (kiln_os_answer_t)answer;
+    }
     PROOF_ASSERT(PATH == PATH_ANY || !direct_asked, "L4: no commit after the fallback");
     heap_commit_asked = true;
     PROOF_ASSUME(PATH != PATH_SMALL && PATH != PATH_REFUSED);
@@ -266,7 +294,8 @@ static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, b
     judge_range(addr, bytes);
     if (!has_g(addr, bytes)) return (kiln_os_answer_t)answer;
     if (!ANY_ANSWER) {
-        PROOF_ASSERT(!reserved || ghost.os == RESERVED, "os: commit takes Reserved memory");
+        PROOF_ASSERT(!reserved || ghost.os == RESERVED,
+                     ONE_FLAG "os: commit takes Reserved memory");
         /* What is only believed free may be taken by now; then the OS says so. */
         PROOF_ASSUME(reserved || ghost.os == NONE || answer != KILN_OS_OK);
     }
@@ -288,7 +317,7 @@ static void os_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     (void)ctx;
 #ifdef NO_RELEASE
-    PROOF_ASSUME(false);
+    PROOF_ASSUME(given_reserved || direct_asked);
 #endif
     judge_range(addr, bytes);
     if (!has_g(addr, kiln_round_up(bytes, PHYS))) return;
@@ -388,6 +417,16 @@ static bool held_back(void)
     return (in_block() && arena.arena_reserved) || (ghost.kept && ghost.kept_reserved);
 }
 
+/* in_lost_page: is g behind the current block, in the hardware page that it ends in? Start-up of
+ * `seed` and `go19` asks for pages, and the OS gives whole hardware pages (arena_start_harness.c).
+ */
+static bool in_lost_page(void)
+{
+    kiln_addr_t end = arena.arena_end;
+    return arena.arena_reserved && !kiln_is_aligned(end, PHYS) && g >= end &&
+           kiln_round_down(g, PHYS) == kiln_round_down(end, PHYS);
+}
+
 /* ghost_rule ties the ghost to the arena. It holds between steps: `assume` says so of the state
  * before one, and asserts it of the state after. */
 #define LAW(holds, text)                                                                           \
@@ -418,26 +457,26 @@ static void ghost_rule(bool assume)
     LAW(ghost.heap + ghost.rest + held_back() + held_table <= 1, "L1: no byte has two owners");
     LAW(!ghost.heap || ghost.os == READY, "L1: heap is Ready");
     LAW(!(ghost.rest || held_table) || ghost.os != NONE, "L4: what is ours is not given back");
+    LAW(!in_lost_page() || ghost.rest, "L1: the rest of the last hardware page is nobody's");
+    /* What ends there has no end that is an address: `kiln` gives that page back. */
+    LAW(arena.config.follow != KILN_FOLLOW_KILN || g <= arena.mask - PHYS || ghost.os == NONE,
+        "L4: nothing of the last hardware page of the address space is held");
     if (ghost.heap || ghost.rest || in_table()) return;
-    LAW(ghost.os == (held_back() ? RESERVED : NONE),
+    LAW(ghost.os == (held_back() ? RESERVED : NONE), ONE_FLAG
         "L4: what is to be handed out is Reserved, and nothing that the OS granted is lost");
 }
 
 /* block_rule: what kiln_arena_broken_rule does not say of `seed` and `go19`, because a trace may
  * begin anywhere. It holds after start-up (arena_start_harness.c), and each request keeps it. At 64
  * bits the page for rounding may lie beyond the possible range, in the first block alone. */
-#ifdef END_AT_HARDWARE_PAGE
-#define END_UNIT PHYS
-#else
-#define END_UNIT (PHYS < arena.config.page_bytes ? PHYS : arena.config.page_bytes)
-#endif
 static inline void block_rule(bool assume)
 {
+    uint64_t end_unit = PHYS < arena.config.page_bytes ? PHYS : arena.config.page_bytes;
     bool empty = kiln_arena_left(&arena) == 0;
 
     LAW(kiln_is_aligned(arena.arena_alloc, kiln_arena_unit(&arena)), "the block is page aligned");
     LAW(kiln_is_aligned(arena.arena_used, kiln_arena_unit(&arena)), "the bound is page aligned");
-    LAW(kiln_is_aligned(arena.arena_end, END_UNIT), "the block ends with a page");
+    LAW(kiln_is_aligned(arena.arena_end, end_unit), "the block ends with a page");
     LAW(arena.arena_alloc != 0 || empty, "the block does not hold address 0");
     LAW(arena.arena_alloc >= arena.arena_start || (arena.arena_alloc == 0 && arena.arena_end == 0),
         "the block lies above arena_start");

@@ -175,6 +175,9 @@ static void prove_add(void)
     kiln_arena_kept_add(&arena, new_region);
     PROOF_ASSERT(arena.kept_count <= KILN_ARENA_KEPT_MAX && releases <= 1,
                  "L4: at most one remainder goes back");
+    PROOF_ASSERT(!found_removed ||
+                     kiln_arena_region_bytes(&new_region) > kiln_arena_region_bytes(&found),
+                 "a remainder makes room for a larger one alone");
     PROOF_ASSERT(rule_at(MIDDLE), "L2: the rule of the remainders holds");
     bool flag = nondet_bool();
     bool was = false, is = false;

@@ -7,17 +7,18 @@
  *   CONTIGUOUS     no hole and nothing below the peak: the next byte of the block is the bound, and
  *                  what the OS gives continues it (weakness W12)
  *   JUDGE_L3       L3 is judged, which holds only where CONTIGUOUS is assumed
- *   ALL_RESERVED   one reserved flag for all that there is (weakness W5); always assumed, but where
- *                  the OS may answer anything (ANY_ANSWER)
- *   ALL_BELIEVED   the other one: nothing is really reserved, as for 64-bit Go on Linux, and the OS
- *                  does not grant the tables' address space once more
- *   NO_RELEASE     no block is given back: of what is only believed reserved, nothing was held
- *   END_AT_HARDWARE_PAGE  the block ends with a hardware page. At 64 KiB it does not after
- * start-up, which reserves a page for rounding: the rest of the last hardware page is lost
+ *   ALL_RESERVED   everything is really reserved; assumed unless one of the next two is, or the OS
+ *                  may answer anything (ANY_ANSWER)
+ *   ALL_BELIEVED   nothing is, as for 64-bit Go on Linux, and the OS does not grant the tables'
+ *                  address space once more
+ *   MIXED          some is: each block and the tables have a flag of their own, and a block is not
+ *                  joined with one of the other flag (weakness W5)
+ *   FLAGS_JOIN     ... or is: what that breaks is to be refuted
+ *   NO_RELEASE     what is given back was really reserved: of what is believed, nothing was held
  *   REPLAYABLE     only states that a trace can set
  *
  * A request is a multiple of page and hardware page, as kiln_arena_grow makes it. */
-#if !ANY_ANSWER && !defined ALL_BELIEVED
+#if !ANY_ANSWER && !defined ALL_BELIEVED && !defined MIXED
 #define ALL_RESERVED
 #endif
 #include "tests/proof/arena_ghost.h"
@@ -46,7 +47,7 @@ static void record_state(void)
     proof_width = WIDTH;
     proof_phys = PHYS;
     proof_follow = FOLLOW;
-    proof_believed = BELIEVED;
+    proof_believed = !arena.arena_reserved;
 #ifdef REPLAYABLE
     proof_init_map = MAPPED_AT_START;
 #else
@@ -66,7 +67,7 @@ static void any_state(void)
     block_rule(true);
 #ifdef ALL_BELIEVED
     arena.tables_reserved = false;
-#else
+#elif !defined MIXED
     arena.tables_reserved = true;
 #endif
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
@@ -102,7 +103,7 @@ static void judge_success(const kiln_arena_t *before, kiln_addr_t addr)
 {
     PROOF_ASSERT(kiln_is_aligned(addr, arena.config.page_bytes), "L1: a block is page aligned");
     if (!has_g(addr, proof_bytes)) return;
-    PROOF_ASSERT(!ghost.heap, "L1: no byte is handed out twice");
+    PROOF_ASSERT(!ghost.heap, ONE_FLAG "L1: no byte is handed out twice");
     PROOF_ASSERT(ghost.os == READY, "L1: a block is Ready");
     PROOF_ASSERT(g >= arena.arena_start && g < arena.arena_used,
                  "a block is heap: L1: it lies in [arena_start, arena_used)");
@@ -126,6 +127,16 @@ static void judge_failure(const kiln_arena_t *before, const ghost_t *ghost_befor
                  "L4: a failed request leaves OS and watcher as they were");
 }
 
+/* Readers without a lock go by mapped_bytes, also those that say why the program was stopped: so it
+ * holds whatever became of the request. */
+static void judge_tables(const kiln_arena_t *before)
+{
+    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++)
+        PROOF_ASSERT(arena.tables[id].mapped_bytes - before->tables[id].mapped_bytes ==
+                         table_commits[id],
+                     "L2: readers are shown the table pages that the OS mapped, and no others");
+}
+
 void harness(void)
 {
     any_state();
@@ -141,6 +152,7 @@ void harness(void)
                  (proof_bytes > kiln_arena_left(&arena)) == (PATH != PATH_BUMP));
     kiln_arena_result_t result = kiln_arena_alloc_seed(&arena, proof_bytes);
     PROOF_ASSERT(arena.arena_used >= before.arena_used, "L2: arena_used never decreases");
+    judge_tables(&before);
     /* The program ends here, by contract; but not for a block off its page. */
     if (result.throw_reason) {
         PROOF_ASSERT(ANY_ANSWER || kiln_is_aligned(arena.arena_alloc, arena.config.page_bytes),
@@ -176,7 +188,7 @@ void harness(void)
     bool rounding = result.addr - g < arena.config.page_bytes ||
                     (after >= proof_bytes &&
                      after - proof_bytes < arena.config.page_bytes + kiln_arena_unit(&arena));
-    if (!ghost.heap && (!in_block() || BELIEVED) && ghost.os != NONE)
+    if (!ghost.heap && (!in_block() || !arena.arena_reserved) && ghost.os != NONE)
         ghost.rest |= was_in_block || (result.addr != 0 && rounding && ghost_before.os == NONE);
     PROOF_ASSERT(!ghost.bound_passed || ghost.shown_at_bound,
                  "L2: tables are mapped before arena_used passes them");

@@ -1,6 +1,7 @@
 /* Start-up: an arena after kiln_arena_init, after kiln_arena_place by any numbers, and after
  * kiln_arena_start on any answers of the OS, satisfies the rule from which arena_step_harness.c and
  * arena_seed_harness.c set out. FOLLOW is the behaviour. */
+#define JUDGE_HINT
 #include "tests/proof/arena_ghost.h"
 
 const char *kiln_arena_kept_broken_rule(const kiln_arena_t *a)
@@ -97,6 +98,19 @@ static void judge_started(const char *why)
 /* What tools/proof/trace.py reads besides the OS's answers. */
 static uint64_t proof_width, proof_phys, proof_follow, proof_arch;
 static kiln_addr_t proof_image_end, proof_brk;
+
+/* judge_hint: where blocks are asked for, one after the other, that is beyond the program's image,
+ * and its break is not in what is asked for. Where image, break or that range end within a step of
+ * the top of the address space there is no such place. */
+static void judge_hint(kiln_addr_t hint, uint64_t bytes)
+{
+    if (WIDTH > 32) return; /* the same function, but its blocks are the second choice there */
+    if (proof_image_end > arena.mask - KILN_MIB(2) || proof_brk > arena.mask - KILN_MIB(2)) return;
+    PROOF_ASSERT(kiln_is_aligned(hint, KILN_MIB(1)) && hint >= proof_image_end + KILN_KIB(256),
+                 "the hint lies beyond the program's image");
+    PROOF_ASSERT(bytes - 1 > arena.mask - hint || proof_brk < hint || proof_brk - hint >= bytes,
+                 "the program's break does not lie where blocks are asked for");
+}
 
 static void judge_start(void)
 {

@@ -21,6 +21,19 @@ static void test_the_smallest_remainder_goes_back(void)
         EXPECT(nth_call(CALL_RELEASE, i)->bytes <= smallest);
 }
 
+static void test_of_equal_remainders_the_new_one_goes_back(void)
+{
+    fresh_32(KILN_FOLLOW_KILN, 0x08000000, KILN_MIB(1));
+    arena.config.block_bytes = KILN_MIB(2);
+    for (unsigned i = 0; i <= KILN_ARENA_KEPT_MAX; i++) {
+        answer(0x10000000 + i * KILN_MIB(4)); /* never adjacent */
+        EXPECT_EQ(alloc(KILN_MIB(1) + KILN_KIB(64)).branch, KILN_ARENA_SWITCH);
+    }
+    EXPECT_EQ(count_calls(CALL_RELEASE), 1);
+    EXPECT_EQ(nth_call(CALL_RELEASE, 0)->addr,
+              0x10000000 + (KILN_ARENA_KEPT_MAX - 1) * KILN_MIB(4) + KILN_MIB(1) + KILN_KIB(64));
+}
+
 static void test_a_remainder_of_less_than_a_page_goes_back(void)
 {
     fresh_32(KILN_FOLLOW_KILN, 0x20001000, KILN_KIB(4));
@@ -117,6 +130,7 @@ int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
         KILN_TEST(test_the_smallest_remainder_goes_back),
+        KILN_TEST(test_of_equal_remainders_the_new_one_goes_back),
         KILN_TEST(test_a_remainder_of_less_than_a_page_goes_back),
         KILN_TEST(test_what_a_remainder_leaves_goes_back),
         KILN_TEST(test_a_block_over_a_remainder_is_refused),

@@ -75,6 +75,19 @@ static void test_start_32_moves_the_hint_beyond_the_break(void)
     EXPECT_EQ(layout.bitmap_end - layout.bitmap_start, KILN_MIB(256));
 }
 
+/* ... also where it lies in the part of the last hardware page that rounding adds. */
+static void test_start_moves_the_hint_beyond_a_break_in_the_last_hardware_page(void)
+{
+    kiln_arena_config_t config = kiln_arena_config_default(32, KILN_KIB(64));
+    kiln_arena_layout_t layout;
+
+    fresh(&config);
+    answer(0x20000000);
+    EXPECT_RULE(kiln_arena_start(&arena, KILN_ARENA_AMD64, 0x8100000, 0x38405000, &layout));
+    EXPECT_EQ(nth_call(CALL_RESERVE, 0)->addr, 0x38600000);
+    EXPECT_EQ(nth_call(CALL_RESERVE, 0)->bytes, 0x30210000);
+}
+
 static void test_start_fails_when_even_the_empty_arena_is_refused(void)
 {
     kiln_arena_config_t config = kiln_arena_config_default(32, 4096);
@@ -413,6 +426,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_start_64_takes_the_first_answer_wherever_it_is),
         KILN_TEST(test_start_64_falls_back_to_blocks_after_128_refusals),
         KILN_TEST(test_start_32_moves_the_hint_beyond_the_break),
+        KILN_TEST(test_start_moves_the_hint_beyond_a_break_in_the_last_hardware_page),
         KILN_TEST(test_start_fails_when_even_the_empty_arena_is_refused),
         KILN_TEST(test_watcher_that_needs_one_range_is_refused_by_blocks_only),
         KILN_TEST(test_lower_block_does_not_move_the_bound),

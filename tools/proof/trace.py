@@ -41,10 +41,10 @@ def print_answers(found, believed):
     for i in range(found.get("proof_answers", 0)):
         direct = found[f"proof_answer_direct[{i}]"]
         call = "sysalloc" if direct else "reserve"
-        flag = " unreserved" if believed and not direct else ""
+        flag = " unreserved" if found[f"proof_answer_believed[{i}]"] else ""
         addr = found[f"proof_answer[{i}]"]
         print(f"  {call} -> {addr:#x}{flag}" if addr else f"  {call} -> fail")
-    if believed and not found.get("proof_answer_direct[1]"):
+    if believed and found.get("proof_answer_believed[0]") and not found.get("proof_answer_direct[1]"):
         print("  sysalloc -> fail")  # the counterexample ends where the block is given back
 
 
