@@ -293,6 +293,10 @@ void kiln_report_text_body(const kiln_report_t *report, kiln_out_t *out)
     put_block(report, out);
     if (report->note) {
         kiln_out_put(out, "NOTE: ");
+        if (report->call && kiln_report_words(report->kind)->shape == KILN_REPORT_ACCESS) {
+            kiln_out_put(out, report->call);
+            kiln_out_put(out, ": ");
+        }
         kiln_out_put(out, report->note);
         kiln_out_put(out, "\n");
     }

@@ -39,7 +39,7 @@ class Profile:
     hard: bool            # blocks have a byte of slack at least, and know what was asked for
     slack: frozenset      # moments at which a write to slack is found
     freed: frozenset      # the same of a write to a block in quarantine
-    owed: dict            # of these, what is not found then yet, and why
+    waits_in_cache: bool  # behind the quarantine, until its thread gives it away or hands it out
     quarantine_blocks: int = 0
     quarantine_bytes: int = 0
 
@@ -49,21 +49,25 @@ class Profile:
             return 0
         return min(self.quarantine_blocks, max(1, self.quarantine_bytes // slot))
 
+    def leaves(self, slot):
+        """After how many frees of its class it is looked at, if nothing of its class is handed out."""
+        kept = max(2, min(128 if slot <= 256 else 64, 32768 // slot))  # size_class.h: cache_max
+        return self.places(slot) + (kept + 1 if self.waits_in_cache else 0)
+
 
 NEVER = frozenset()
 PROFILES = {row.name: row for row in (
-    Profile("fast", "profile=fast", False, NEVER, NEVER, {}),
-    Profile("hardened", "profile=hardened:seed=20259", True, frozenset(("free", "realloc", "check")),
-            frozenset(("leave", "reuse", "check")),
-            {"leave": "hardened looks at a freed block when it is handed out again, not when it leaves the quarantine"},
-            32, 8192),
-    Profile("fuzz", "profile=fuzz", True, frozenset(("free", "realloc", "check", "exit")),
-            frozenset(("leave", "reuse", "check", "exit")), {}, 1024, 262144),
+    Profile("fast", "profile=fast", False, NEVER, NEVER, False),
+    Profile("hardened", "profile=hardened:seed=20259:guard=none", True, frozenset(("free", "realloc", "check")),
+            frozenset(("leave", "reuse", "check")), True, 32, 8192),
+    Profile("fuzz", "profile=fuzz:guard=none", True, frozenset(("free", "realloc", "check", "exit")),
+            frozenset(("leave", "reuse", "check", "exit")), False, 1024, 262144),
 )}
 
 # Which call of the program tells of it.
 CALLS = {"free": {"free"}, "realloc": {"realloc"}, "check": {"kiln_check_heap"}, "exit": {"exit"},
-         "leave": {"free", "malloc", "aligned_alloc"}, "reuse": {"free", "malloc", "aligned_alloc"}}
+         "leave": {"free", "malloc", "aligned_alloc"}, "reuse": {"free", "malloc", "aligned_alloc"},
+         "access": {"the"}}  # "the program went past ..."
 
 
 @dataclass
@@ -205,14 +209,14 @@ def freed_case(profile, size, distance, ops, when, how="plain", align=0, take="m
             "ops": ops, "when": when, "how": how, "take": take, "call": call}
     args = taken(args, align)
     if when in ("leave", "reuse"):
-        args["later"] = 3 if large else places + 8
+        args["later"] = 3 if large else profile.leaves(slot) + 8
     if large and when == "reuse":
         return None
     promised = profile.hard and when in profile.freed and (large or ops < places)
     case = Case("write after free" if promised or not profile.hard else "write after free, reused", profile, args,
                 frozenset((FREED_WRITE,) if profile.hard else ()), promised, CALLS[when])
-    if promised:
-        case.owed = "large blocks are in no quarantine" if large else profile.owed.get(when, "")
+    if large and profile.hard:
+        case.calls = CALLS["access"]  # its pages fault while it waits
     return case
 
 
@@ -331,9 +335,7 @@ def mismatches(profile):
                 yield case("aligned free", ALIGN, size, 16, call, size, align)
             yield case("aligned free", ALIGN, size, 16, call, size, 65536, how="misaligned")
         for call in ("delete_aligned", "delete_array_aligned"):
-            made = case("aligned free", ALIGN, size, 16, call, size, 65536, how="misaligned")
-            made.owed = "operator delete(void *, align_val_t) looks at no alignment"
-            yield made
+            yield case("aligned free", ALIGN, size, 16, call, size, 65536, how="misaligned")
 
 
 # ---- requests, and what is read from fresh memory ----
@@ -356,14 +358,9 @@ def requests(profile, bits):
             case = Case("bad request", profile, args, frozenset((kind,)), True, {take}, options)
             if may_return_null:
                 case.kinds, case.answer = NEVER, "refused"
-            elif kind == BAD_ALIGN and take == "posix_memalign":
-                case.owed = "posix_memalign answers EINVAL to a bad alignment and does not report it"
             yield case
             if not may_return_null:
-                first = dataclasses.replace(case, args={**args, "how": "first"})
-                if kind == BAD_ALIGN or take in ("pvalloc", "reallocarray"):
-                    first.owed = first.owed or "a request that is refused before the heap is made reads no option"
-                yield first
+                yield dataclasses.replace(case, args={**args, "how": "first"})
         args = {"deed": "request", "take": "malloc", "how": "resize", "bytes": most}
         yield Case("bad request", profile, args, NEVER if may_return_null else frozenset((TOO_BIG,)), True, {"realloc"}, options,
                    "refused" if may_return_null else "")

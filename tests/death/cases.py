@@ -34,11 +34,12 @@ FACT = re.compile(r"^(\w+) 0x([0-9a-f]+) (\d+)$", re.M)
 SUMMARY = re.compile(r"^SUMMARY: Kiln: ([a-z-]+) ", re.M)
 ERROR = re.compile(r"^==\d+==ERROR: Kiln: (.*)$", re.M)
 CALL = re.compile(r"^    (operator (?:new|delete)(?:\[\])?|\w+) ", re.M)
+FOUND_BY = re.compile(r"^NOTE: (operator (?:new|delete)(?:\[\])?|\w+): ", re.M)
 ADDRESS = re.compile(r"(?:on address|on|malloc\(\)-ed:) 0x([0-9a-f]+)")
 ACCESS = re.compile(r"^WRITE of size (\d+) at 0x([0-9a-f]+) ", re.M)
 REGION = re.compile(r"^0x([0-9a-f]+) is located (\d+) bytes? (before|after|inside of) (\d+)-byte region "
                     r"\[0x([0-9a-f]+),0x([0-9a-f]+)\)$", re.M)
-CLAIMED = re.compile(r"^the block was freed as one of (\d+) bytes?(?: aligned to (\d+))?$", re.M)
+CLAIMED = re.compile(r"^the block was freed as one(?: of (\d+) bytes?)?(?: aligned to (\d+))?$", re.M)
 ASKED = re.compile(r": ([a-z_]+) asked for (\d+) bytes?, in thread T\d+:$", re.M)
 
 
@@ -128,9 +129,9 @@ def check_free(case, said, kind):
     if kind in (table.SIZE, table.ALIGN):
         align = case.args["claimed-align"] if "aligned" in case.args["call"] else 0
         claimed = CLAIMED.search(said.err)
-        right = (str(case.args["claimed"]), str(align) if align else None)
-        if case.args["claimed"] > 0:  # of 0 bytes it says nothing
-            want("what the free was told", claimed and claimed.groups(), right)
+        sized = "sized" in case.args["call"]
+        right = (str(case.args["claimed"]) if sized else None, str(align) if align else None)
+        want("what the free was told", claimed and claimed.groups(), right)
 
 
 def check_request(case, said, kind):
@@ -153,7 +154,7 @@ def check_report(case, said):
         raise Wrong(f"{len(kinds)} reports, or one that is not whole")
     if kinds[0] not in case.kinds:
         raise Wrong(f"the kind is {kinds[0]}, not {' or '.join(sorted(case.kinds)) or 'none: the report is false'}")
-    call = CALL.search(said.err)
+    call = FOUND_BY.search(said.err) or CALL.search(said.err)
     if case.promised and (not call or call.group(1) not in case.calls):
         raise Wrong(f"{call and call.group(1)} told of it, not {' or '.join(sorted(case.calls))}")
     deed = case.args["deed"]
