@@ -74,6 +74,16 @@ static void protect_first(void)
     (void)os->protect(os->ctx, base, PAGE, KILN_OS_NO_ACCESS);
 }
 
+static void guard_first(void)
+{
+    (void)kiln_os_guard(os, base, PAGE, true);
+}
+
+static void guard_second(void)
+{
+    (void)kiln_os_guard(os, base + PAGE, PAGE, true);
+}
+
 static void release_second(void)
 {
     os->release(os->ctx, base + PAGE, PAGE);
@@ -103,11 +113,33 @@ static void test_answers_are_remembered(void)
     EXPECT_RULE(kiln_os_model_broken_rule(&check.model));
 }
 
+static void test_guards_are_remembered(void)
+{
+    start(NULL, 0);
+    reserve();
+    commit_first();
+    EXPECT_STR(kiln_stops_rule(guard_second), KILN_OS_RULE_GUARD);
+    fake.config.refuse_call = fake.stats.refusable + 1;
+    guard_first();
+    EXPECT_EQ(kiln_os_model_tag(&check.model, base).state, KILN_OS_READY);
+    guard_first();
+    EXPECT_EQ(kiln_os_model_tag(&check.model, base).state, KILN_OS_GUARDED);
+    EXPECT_STR(kiln_stops_rule(protect_first), KILN_OS_RULE_PROTECT);
+    EXPECT_STR(kiln_stops_rule(commit_first), KILN_OS_RULE_COMMIT);
+    EXPECT(kiln_os_guard(os, base, PAGE, false));
+    EXPECT_EQ(kiln_os_model_tag(&check.model, base).state, KILN_OS_READY);
+    EXPECT_EQ(kiln_os_model_tag(&check.model, base).access, KILN_OS_READ_WRITE);
+    protect_first();
+    EXPECT_STR(kiln_stops_rule(guard_first), KILN_OS_RULE_GUARD);
+    EXPECT_RULE(kiln_os_model_broken_rule(&check.model));
+}
+
 int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
         KILN_TEST(test_lies_stop_the_program),
         KILN_TEST(test_answers_are_remembered),
+        KILN_TEST(test_guards_are_remembered),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }
