@@ -77,8 +77,7 @@ static bool make_heap(void)
     config.single_threaded = &__libc_single_threaded;
     kiln_recording_begin(options.record, &config);
     kiln_harden_config_t hardening;
-    bool check_at_end,
-        hardens = kiln_profile_config(&options, config.os, &hardening, &check_at_end);
+    bool check_at_end, hardens = kiln_profile_config(&options, &os, &hardening, &check_at_end);
     if (hardens) config.note_bytes = kiln_harden_note_bytes(&hardening);
     if (kiln_heap_init(&kiln_process_heap, &config) != NULL) {
         memset(&kiln_process_heap, 0, sizeof kiln_process_heap); /* as init wants it next time */

@@ -103,7 +103,8 @@ static uint32_t keep_stack(uintptr_t caller)
 
 /* Blocks are guarded for ever only where all are. Where some are, they take a bounded part of the
  * memory and of the address space, of which a program may have little. */
-static kiln_guard_t *make_guard(kiln_guarded_t guarded, uint64_t seed, const kiln_os_t *os)
+static kiln_guard_t *make_guard(kiln_guarded_t guarded, const kiln_options_t *options,
+                                uint64_t seed, const kiln_os_t *os)
 {
     static kiln_guard_t guard;
     kiln_guard_config_t config = kiln_guard_config_default(os);
@@ -115,6 +116,9 @@ static kiln_guard_t *make_guard(kiln_guarded_t guarded, uint64_t seed, const kil
         config.block_bytes_max = (size_t)KILN_MIB(1);
         config.live_bytes_max = KILN_MIB(4);
     }
+    if (options->limit_bytes != 0 &&
+        (config.live_bytes_max == 0 || config.live_bytes_max > options->limit_bytes))
+        config.live_bytes_max = options->limit_bytes;
     return kiln_guard_init(&guard, os, &config) == NULL ? &guard : NULL;
 }
 
@@ -127,7 +131,7 @@ static void configure_guard(const kiln_options_t *options, const kiln_os_t *os,
     uint32_t every = fuzz ? EVERY_FUZZ : EVERY_HARDENED;
     if (options->has_guard_every) every = (uint32_t)options->guard_every;
     if (guarded == KILN_GUARDED_NONE || every == 0) return;
-    out->guard = make_guard(guarded, out->seed, os);
+    out->guard = make_guard(guarded, options, out->seed, os);
     out->guard_every = guarded == KILN_GUARDED_SOME ? every : 1;
     out->guard_rotates = fuzz;
 }
@@ -147,14 +151,16 @@ static bool explain_freed(kiln_report_t *report)
 
 bool kiln_profile_explain(kiln_report_t *report)
 {
-    kiln_guard_about_t about;
+    kiln_guard_about_t about = {.known = false};
     kiln_guard_t *guard = kiln_process_hardened ? kiln_process_hardened->config.guard : NULL;
     const void *address = (const void *)report->address;
     if (!guard || !kiln_guard_owns(guard, address)) return explain_freed(report);
     report->kind = KILN_REPORT_WILD_ACCESS;
     report->has_seed = true;
     report->seed = kiln_process_hardened->config.seed;
-    if (!kiln_guard_about(guard, address, &about) || !about.known) return true;
+    (void)kiln_guard_about(guard, address, &about);
+    if (about.forgotten) report->kind = KILN_REPORT_USE_AFTER_FREE;
+    if (!about.known) return true;
     report->kind = !about.live                       ? KILN_REPORT_USE_AFTER_FREE
                    : about.where == KILN_GUARD_BELOW ? KILN_REPORT_UNDERFLOW
                                                      : KILN_REPORT_OVERFLOW;

@@ -16,7 +16,8 @@
 
 /* kiln_profile_config tells what a profile is made of, as the options say; `*out_check_at_end`,
  * whether the heap is to be checked when the process ends. A guard, if there is one, is made on
- * `os`. False: the heap stays a plain one. */
+ * `os`, which counts no limit: its blocks have a bound of their own. False: the heap stays a plain
+ * one. */
 bool kiln_profile_config(const kiln_options_t *options, const kiln_os_t *os,
                          kiln_harden_config_t *out, bool *out_check_at_end);
 

@@ -33,6 +33,10 @@ sources_of() {
     bin/os_fake_place_test | bin/os_fake_test)
         sources=("tests/unit/${1#bin/}.c" "${base[@]}" "${fake[@]}")
         ;;
+    bin/guard_test)
+        sources=(tests/unit/guard_test.c allocator/harden/guard*.c "${base[@]}" "${fake[@]}" "${stop[@]}"
+            allocator/os/{check,fault,linux,fake_window_linux}.c)
+        ;;
     bin/os_fault_test)
         sources=(tests/unit/os_fault_test.c "${base[@]}" "${fake[@]}" allocator/os/fault.c)
         ;;
