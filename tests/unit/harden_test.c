@@ -83,10 +83,10 @@ static void give(void *block)
     EXPECT_EQ(kiln_harden_free(&harden, mine, block, site), KILN_MISUSE_NONE);
 }
 
-/* Every size at the classes' edges and in between, small and large. */
+/* Every small size, then each of a class's slots with another slack. */
 static size_t next_size(size_t bytes)
 {
-    return bytes < 600 ? bytes + 1 : bytes + bytes / 40 + bytes % 7;
+    return bytes < 50 ? bytes + 1 : bytes + bytes / 16 + bytes % 7;
 }
 
 static void expect_fresh(const char *block, size_t bytes, uint8_t byte)
