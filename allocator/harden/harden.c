@@ -69,6 +69,7 @@ static inline void *hand_out(kiln_harden_t *harden, uint32_t class_idx, kiln_slo
     size_t slot_bytes = shape->slot_bytes, slack = slot_bytes - bytes;
     char *block = slot.block;
     if (__builtin_expect(!kiln_fill_holds(block, slot_bytes, 0), 0)) ruined(harden, slot, site);
+    kiln_harden_busy(slot.state);
     kiln_note_set_slack(shape, slot.state, slack);
     if (harden->fresh_byte != 0 && !zero) memset(block, harden->fresh_byte, bytes);
     kiln_canary_write(&harden->canary, block + slot_bytes, slack);
@@ -184,6 +185,7 @@ static inline void release(kiln_harden_t *harden, kiln_harden_thread_t *mine, ui
     if (harden->freed_byte != 0) {
         if (__builtin_expect(!kiln_fill_holds(slot.block, slot_bytes, harden->freed_byte), 0))
             tell_of_slot(harden, slot, KILN_SLOT_QUARANTINED, site);
+        kiln_harden_busy(slot.state);
         kiln_fill(slot.block, slot_bytes, 0);
     }
     if (__builtin_expect(mine != NULL, 1)) {
@@ -194,7 +196,7 @@ static inline void release(kiln_harden_t *harden, kiln_harden_thread_t *mine, ui
     kiln_central_give(&harden->heap->central[class_idx], &slot, 1);
 }
 
-/* The block was just taken from the program: it is QUARANTINED. */
+/* The block was just claimed. */
 static void retire(kiln_harden_t *harden, kiln_harden_thread_t *mine, kiln_span_t *span,
                    uint32_t slot_idx, void *block, kiln_site_t site)
 {
@@ -208,6 +210,7 @@ static void retire(kiln_harden_t *harden, kiln_harden_thread_t *mine, kiln_span_
     kiln_fill(block, shape->slot_bytes, harden->freed_byte);
     if (__builtin_expect(harden->keeps_stacks, 0))
         kiln_harden_note_free(harden, span, slot_idx, site);
+    atomic_store_explicit(slot.state, KILN_SLOT_QUARANTINED, memory_order_release);
     if (mine) slot = kiln_quarantine_push(&mine->quarantine.rings[class_idx], slot);
     if (__builtin_expect(slot.block != NULL, 1)) release(harden, mine, class_idx, slot, site);
 }
@@ -232,8 +235,7 @@ static __attribute__((noinline)) kiln_misuse_t free_slow(kiln_harden_t *harden,
     if (kiln_harden_guards(harden, block)) return kiln_harden_guarded_free(harden, block, site);
     kiln_heap_found_t found = kiln_heap_find(harden->heap, block);
     if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
-    if (!kiln_heap_change(harden->heap, found.state, KILN_SLOT_LIVE, KILN_SLOT_QUARANTINED))
-        return KILN_MISUSE_DOUBLE_FREE;
+    if (!kiln_harden_claim(harden->heap, found.state)) return KILN_MISUSE_DOUBLE_FREE;
     uint32_t slot_idx = (uint32_t)(found.state - found.span->states);
     if (found.span->class_idx == KILN_CLASS_LARGE)
         kiln_harden_large_retire(harden, found.span, site);
@@ -249,8 +251,7 @@ kiln_misuse_t kiln_harden_free(kiln_harden_t *harden, kiln_harden_thread_t *mine
     if (__builtin_expect(!span || !mine, 0)) return free_slow(harden, mine, block, site);
     uint32_t slot_idx = kiln_span_small_slot_at(span, (uintptr_t)block - kiln_span_base(span));
     if (__builtin_expect(slot_idx == UINT32_MAX, 0) ||
-        !kiln_heap_change(harden->heap, &span->states[slot_idx], KILN_SLOT_LIVE,
-                          KILN_SLOT_QUARANTINED))
+        !kiln_harden_claim(harden->heap, &span->states[slot_idx]))
         return free_slow(harden, mine, block, site);
     retire(harden, mine, span, slot_idx, block, site);
     return KILN_MISUSE_NONE;
@@ -357,7 +358,7 @@ void *kiln_harden_realloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, voi
     kiln_heap_found_t found = kiln_heap_find(harden->heap, block);
     *out_misuse = found.misuse;
     if (found.misuse != KILN_MISUSE_NONE || bytes >= PTRDIFF_MAX) return NULL;
-    if (!kiln_heap_change(harden->heap, found.state, KILN_SLOT_LIVE, KILN_SLOT_QUARANTINED)) {
+    if (!kiln_harden_claim(harden->heap, found.state)) {
         *out_misuse = KILN_MISUSE_DOUBLE_FREE;
         return NULL;
     }

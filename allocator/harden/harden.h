@@ -4,10 +4,13 @@
  * were asked for; at least one byte behind them holds a canary. A block that is freed is
  * overwritten and waits in a quarantine; a slot that is handed out must still be all zero.
  *
- *                 malloc: zero? canary             free: canary? overwritten
- *    FREE, FRESH -----------------------> LIVE -----------------------------> QUARANTINED
+ *                malloc: zero? canary              free: canary? overwritten
+ *    FREE, FRESH ------- BUSY ----------> LIVE ------------ BUSY ------------> QUARANTINED
  *       ^ all zero                                                                 |
  *       +------------- pushed out by later frees of its class ---------------------+
+ *
+ * While a slot's bytes are changed it is BUSY: a check in another thread, or in the child of a fork
+ * in another thread, leaves it alone.
  *
  * What is seen, and when:
  *   a write to slack, before or behind a block   when that block is freed or resized; at a check
@@ -257,6 +260,22 @@ static inline bool kiln_harden_pop(kiln_harden_thread_t *mine, uint32_t class_id
     return true;
 }
 
+/* kiln_harden_busy marks a slot that is in this thread's hands, before its bytes are changed. */
+static inline void kiln_harden_busy(_Atomic uint8_t *state)
+{
+    atomic_store_explicit(state, KILN_SLOT_BUSY, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+}
+
+/* kiln_harden_claim takes a live block from the program: false when it is not, or another thread
+ * was sooner. */
+static inline bool kiln_harden_claim(const kiln_heap_t *heap, _Atomic uint8_t *state)
+{
+    if (!kiln_heap_change(heap, state, KILN_SLOT_LIVE, KILN_SLOT_BUSY)) return false;
+    atomic_thread_fence(memory_order_release);
+    return true;
+}
+
 /* kiln_harden_push puts a slot that leaves the quarantine where it can be handed out again. */
 static inline void kiln_harden_push(kiln_harden_thread_t *mine, uint32_t class_idx,
                                     kiln_slot_t slot, kiln_site_t site)
@@ -285,6 +304,7 @@ static inline void *kiln_harden_malloc_fast(kiln_harden_thread_t *mine, size_t b
     char *block = slot.block, *end = block + shape->slot_bytes;
     if (__builtin_expect(!kiln_unit_is_zero(kiln_units_or(block, end, (kiln_unit_t){0, 0})), 0))
         return kiln_harden_hand_out_ruined(mine->harden, slot, bytes, site);
+    kiln_harden_busy(slot.state);
     kiln_unit_t pattern = harden->canary.unit;
     char *last = block + bytes / KILN_FILL_UNIT * KILN_FILL_UNIT; /* of the program's units */
     kiln_unit_store(last, pattern & kiln_unit_tail(KILN_FILL_UNIT - bytes % KILN_FILL_UNIT));
@@ -306,7 +326,7 @@ static inline bool kiln_harden_free_fast(const kiln_heap_t *heap, kiln_harden_th
     uint32_t slot_idx = kiln_span_small_slot_at(span, (uintptr_t)block - kiln_span_base(span));
     if (__builtin_expect(slot_idx == UINT32_MAX, 0)) return false;
     kiln_slot_t slot = {block, &span->states[slot_idx]};
-    if (!kiln_heap_change(heap, slot.state, KILN_SLOT_LIVE, KILN_SLOT_QUARANTINED)) return false;
+    if (!kiln_harden_claim(heap, slot.state)) return false;
 
     const kiln_harden_t *harden = mine->harden;
     const kiln_note_shape_t *shape = &harden->shapes[class_idx];
@@ -317,6 +337,7 @@ static inline bool kiln_harden_free_fast(const kiln_heap_t *heap, kiln_harden_th
         return true;
     }
     kiln_units_set(block, end, (kiln_unit_t){0, 0});
+    atomic_store_explicit(slot.state, KILN_SLOT_QUARANTINED, memory_order_release);
     slot = kiln_quarantine_push(&mine->quarantine.rings[class_idx], slot);
     if (__builtin_expect(slot.block != NULL, 1)) kiln_harden_push(mine, class_idx, slot, site);
     return true;

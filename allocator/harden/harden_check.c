@@ -5,9 +5,9 @@
  * grew was given, most of which has no memory yet. */
 enum { CANARY_LARGE_BYTES = KILN_PAGE_BYTES };
 
-/* How often a slot must look damaged in the same way before it is believed, since another thread
- * may be at work in it; and how often it is looked at at most. */
-enum { LOOKS = 1000, LOOKS_MAX = 100000 };
+/* How often a slot must look damaged in the same way, in a state that did not change meanwhile,
+ * before it is believed; and how often it is looked at at most. */
+enum { LOOKS = 8, LOOKS_MAX = 1000 };
 
 uintptr_t kiln_harden_canary_end(const kiln_span_t *span, size_t asked)
 {
@@ -105,7 +105,15 @@ kiln_damage_t kiln_harden_look(const kiln_harden_t *harden, const kiln_span_t *s
                    : look_at_free(harden, span, slot_idx, state);
 }
 
-/* Is a slot damaged, and stays so? */
+/* A large block is LIVE before it has its canary. */
+static bool is_ready(const kiln_span_t *span, uint8_t state)
+{
+    return span->class_idx != KILN_CLASS_LARGE || state != KILN_SLOT_LIVE ||
+           atomic_load_explicit(&kiln_note_large(span)->ready, memory_order_acquire);
+}
+
+/* Is a slot damaged, and stays so? The state is read before and after the bytes: a thread that
+ * changes them makes it BUSY before. */
 static kiln_damage_t look_until_sure(const kiln_harden_t *harden, const kiln_span_t *span,
                                      uint32_t slot_idx)
 {
@@ -113,9 +121,14 @@ static kiln_damage_t look_until_sure(const kiln_harden_t *harden, const kiln_spa
     unsigned same = 0;
     for (unsigned look = 0; look < LOOKS_MAX && same < LOOKS; look++) {
         uint8_t state = atomic_load_explicit(&span->states[slot_idx], memory_order_acquire);
+        if (state == KILN_SLOT_BUSY || !is_ready(span, state)) return none;
         kiln_damage_t now = kiln_harden_look(harden, span, slot_idx, state);
         if (now.kind == KILN_DAMAGE_NONE) return none;
-        same = now.first == damage.first && now.kind == damage.kind ? same + 1 : 0;
+        atomic_thread_fence(memory_order_acquire);
+        bool changed =
+            atomic_load_explicit(&span->states[slot_idx], memory_order_relaxed) != state ||
+            !is_ready(span, state);
+        same = !changed && now.first == damage.first && now.kind == damage.kind ? same + 1 : 0;
         damage = now;
     }
     return same == LOOKS ? damage : none;

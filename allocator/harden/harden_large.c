@@ -19,6 +19,7 @@ static void *begin(kiln_harden_t *harden, kiln_span_t *span, size_t bytes, bool 
     atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
     kiln_canary_write(&harden->canary, (char *)end, end - block - bytes);
     if (harden->keeps_stacks) kiln_harden_note_alloc(harden, span, 0, site);
+    atomic_store_explicit(&kiln_note_large(span)->ready, true, memory_order_release);
     return (void *)block;
 }
 
@@ -46,6 +47,7 @@ static bool wait(kiln_harden_t *harden, kiln_span_t *span, kiln_slot_t slot)
     size_t bytes = kiln_span_slot_bytes(span);
     if (!kiln_is_aligned(kiln_span_base(span) | bytes, os->phys_bytes)) return false;
     if (!kiln_os_guard(os, kiln_span_base(span), bytes, true)) return false;
+    atomic_store_explicit(slot.state, KILN_SLOT_QUARANTINED, memory_order_relaxed);
     kiln_lock_acquire(&harden->lock, &os->parker);
     kiln_slot_t leaves = exchange(harden, harden->large_next, slot);
     harden->large_next = (harden->large_next + 1) % KILN_HARDEN_LARGE_PLACES;
@@ -104,6 +106,7 @@ void kiln_harden_large_retire(kiln_harden_t *harden, kiln_span_t *span, kiln_sit
     if (!kiln_canary_holds(&harden->canary, (const char *)end, end - kiln_span_base(span) - asked))
         kiln_harden_tell(harden, span, 0, KILN_SLOT_LIVE, site);
     if (harden->keeps_stacks) kiln_harden_note_free(harden, span, 0, site);
+    atomic_store_explicit(&kiln_note_large(span)->ready, false, memory_order_relaxed);
     kiln_slot_t slot = {(void *)kiln_span_base(span), &span->states[0]};
     if (!wait(harden, span, slot)) give(harden, span);
 }

@@ -31,6 +31,7 @@ typedef struct kiln_note_stacks {
 
 typedef struct kiln_note_large {
     _Atomic size_t asked;
+    _Atomic bool ready; /* the block is live, and its canary is in place */
     kiln_note_stacks_t stacks;
 } kiln_note_large_t;
 

@@ -203,7 +203,7 @@ static const char *broken_small_rule(const kiln_span_t *span)
         bool out = kiln_span_is_out(span, i);
         if (!out && !kiln_slot_is_free(span->states[i])) return "a slot in its span is free";
         if (!out && i / WORD_BITS < span->first_word) return "no free slot below first_word";
-        if (span->states[i] > KILN_SLOT_QUARANTINED) return "a slot state has a name";
+        if (span->states[i] > KILN_SLOT_BUSY) return "a slot state has a name";
         used += out;
     }
     if (class->slots % WORD_BITS && bits[words(class->slots) - 1] >> class->slots % WORD_BITS)

@@ -43,6 +43,7 @@ typedef enum kiln_slot_state {
     KILN_SLOT_FRESH, /* FREE, and all zero: nobody's since the span was opened. Only where slots are
                         larger than KILN_SPAN_FRESH_MIN: less is cleared sooner than asked about */
     KILN_SLOT_QUARANTINED, /* the program freed it; the layer above the heap keeps it a while */
+    KILN_SLOT_BUSY,        /* nobody's: that layer is at work in it */
 } kiln_slot_state_t;
 
 enum {
