@@ -67,6 +67,8 @@ static void any_state(void)
     block_rule(true);
 #ifdef ALL_BELIEVED
     arena.tables_reserved = false;
+#elif defined MIXED && defined REPLAYABLE
+    arena.tables_reserved = arena.arena_reserved;
 #elif !defined MIXED
     arena.tables_reserved = true;
 #endif

@@ -32,6 +32,12 @@ broken_hole() { # the watcher was told of something else than the block, or of n
 broken_release() { # a block that was only believed reserved is given back
     grep -A 1 'os reserve .* reserved=0$' "$1" | grep -q 'os free'
 }
+broken_one_flag() { # blocks of both flags are joined, and what was one kind is committed as the other
+    local was now
+    was=$(sed -n 's/^st .* reserved=\([01]\) .*/\1/p' "$1" | head -n 1)
+    now=$(sed -n 's/^ *os reserve .* reserved=\([01]\)$/\1/p' "$1" | tail -n 1)
+    [[ -n $now && $now != "$was" ]] && grep -qE "os (map|commit) .*reserved=$now" "$1"
+}
 broken_lost() { # the OS granted whole hardware pages, and the arena knows the first part of the last
     local bytes phys
     bytes=$(sed -n 's/^ *os reserve .* len=\(0x[0-9a-f]*\) -> 0x[0-9a-f]* reserved=1$/\1/p' "$1" | tail -n 1)
@@ -64,6 +70,8 @@ arena_seed_hole broken_hole
 arena_go19_hole broken_hole
 arena_seed_believed_release broken_release
 arena_go19_believed_release broken_release
+arena_seed_one_flag broken_one_flag
+arena_go19_one_flag broken_one_flag
 arena_start_seed_lost broken_lost
 arena_start_go19_lost broken_lost
 END_OF_LIST

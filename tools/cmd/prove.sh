@@ -387,6 +387,13 @@ fi
 total=${#jobs_all[@]}
 [[ $total -gt 0 ]] || kiln_usage "no planted bug names one of these proofs"
 
+# The longest first, as the last run of each had it, so that none is left to one core at the end.
+seconds_of=$out/seconds
+touch "$seconds_of"
+mapfile -t jobs_all < <(printf '%s\n' "${jobs_all[@]}" |
+    awk 'FILENAME != "-" { last[$1 " " $2] = $3; next } { print last[$0] + 0, $0 }' "$seconds_of" - |
+    sort -s -k 1,1nr | cut -d ' ' -f 2-)
+
 started=$SECONDS
 running=0
 declare -A pending
@@ -421,6 +428,11 @@ while ((running > 0)); do
     collect
 done
 
+{
+    cat "$seconds_of"
+    awk '{ print $1, $2, $5 }' <<<"$table"
+} | awk 'NF == 3 { last[$1 " " $2] = $3 } END { for (job in last) print job, last[job] }' >"$seconds_of.new"
+mv "$seconds_of.new" "$seconds_of"
 printf '\n%-8s %-32s %-7s %10s %8s\n%s' part name result properties seconds "$table"
 printf '%-8s %-32s %-7s %10s %8d\n' all '' '' '' $((SECONDS - started))
 echo "$passed passed, $failed failed"
