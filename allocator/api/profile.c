@@ -62,12 +62,13 @@ void kiln_profile_about(uintptr_t address, kiln_report_block_t *block)
     if (about.known) fill_block(&about, block);
 }
 
-/* The block that was left or entered: of an underflow the one behind the bytes; of a write to where
- * no block ever was the one in front, if it is live. */
+/* The block that was left or entered: of an underflow the one behind the bytes, which a guard knows
+ * already, as it was before it was freed; of a write to where no block ever was the one in front,
+ * if it is live. */
 static void fill_damaged(const kiln_damage_t *damage, kiln_report_block_t *block)
 {
     kiln_harden_about_t about = damage->block;
-    if (damage->kind == KILN_DAMAGE_UNDERFLOW)
+    if (damage->kind == KILN_DAMAGE_UNDERFLOW && about.block < damage->end)
         about = kiln_harden_about(kiln_process_hardened, damage->end);
     if (damage->kind == KILN_DAMAGE_WILD_WRITE)
         about = kiln_harden_about(kiln_process_hardened, damage->block.block - 1);

@@ -109,9 +109,17 @@ static void neighbours(const kiln_guard_space_t *space, uintptr_t address,
         *out_lower = number > 1 ? &book->slots[number - 2] : last_slot(space, head - 1);
         return;
     }
-    /* Behind the last slot of a chunk, or in a chunk that has none. */
-    *out_lower = book && slots_in(book) > 0 ? last_slot(space, idx) : last_slot(space, idx - 1);
-    *out_upper = first_slot(space, idx + 1);
+    /* Behind the last slot of a chunk, or in a chunk that has none. Where blocks were that nobody
+     * remembers, the access was most likely to one of those: only the first gap is anybody else's,
+     * the block's that ends in front of it. */
+    bool has_slots = book && slots_in(book) > 0;
+    bool forgotten = !has_slots && LOAD(space->chunks[idx].had_blocks);
+    uint64_t page = (address - kiln_guard_chunk_start(space, idx)) >> space->page_shift;
+    if (has_slots)
+        *out_lower = last_slot(space, idx);
+    else if (!forgotten || page < space->config.gap_pages)
+        *out_lower = last_slot(space, idx - 1);
+    if (!forgotten) *out_upper = first_slot(space, idx + 1);
 }
 
 void kiln_guard_space_about(const kiln_guard_space_t *space, uintptr_t address, bool overflow,

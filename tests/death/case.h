@@ -7,7 +7,8 @@
  * it says its arguments, and as facts (NAME ADDRESS BYTES, a line each) what it touched and which
  * blocks lie around that; on standard error it says nothing, so that all that is there is Kiln's.
  *
- * Nothing is written but slots of blocks that the deed allocated. Exit status: 0, or CASE_USAGE for
+ * Nothing is written but slots of blocks that the deed allocated, and around a lone block its own
+ * pages. Exit status: 0, or CASE_USAGE for
  * wrong arguments, CASE_NO_PLACE where no block lies as the deed needs it, CASE_OLD_BYTES where
  * another owner's bytes were read. */
 #ifndef KILN_TESTS_DEATH_CASE_H
@@ -31,10 +32,11 @@ typedef struct case_args {
     bool right;
     size_t bytes, align;
     size_t neighbour; /* bytes of the blocks around */
-    size_t slot;      /* from a block to the next one of its size, as the driver works it out */
+    size_t slot;      /* from a block to the next one of its size, as the driver works it out; 0:
+                         the block lies alone */
     size_t blocks;    /* allocated around the deed */
     size_t distance;  /* past the end, before the start, or from the start */
-    size_t width;     /* bytes that are written; 1 if not given */
+    size_t width;     /* bytes that are written, or read; 1 if not given */
     size_t ops;       /* other pairs of malloc and free between the free and the deed */
     size_t later;     /* and after the deed */
     size_t claimed, claimed_align; /* what a sized free is told */
@@ -43,7 +45,7 @@ typedef struct case_args {
 
 /* The deeds. */
 void case_overflow(const case_args_t *args);
-void case_freed_write(const case_args_t *args);
+void case_freed(const case_args_t *args);
 void case_double_free(const case_args_t *args);
 void case_wrong_free(const case_args_t *args);
 void case_mismatch(const case_args_t *args);
@@ -69,7 +71,9 @@ char *case_resize(char *block, size_t bytes);
 /* case_ops makes `count` pairs of malloc and free of the size of the deed's blocks. */
 void case_ops(const case_args_t *args, size_t count);
 
-/* case_flip changes every bit of the bytes, whatever they hold. */
+/* case_flip changes every bit of the bytes, whatever they hold, one byte after another. To a page
+ * that faults each of them is one access, and a write. case_read reads them so. */
 void case_flip(char *start, size_t bytes);
+void case_read(const char *start, size_t bytes);
 
 #endif

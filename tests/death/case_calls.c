@@ -137,6 +137,12 @@ void case_ops(const case_args_t *args, size_t count)
 
 void case_flip(char *start, size_t bytes)
 {
-    volatile char *at = start;
-    for (size_t i = 0; i < bytes; i++) at[i] = (char)~at[i];
+    for (size_t i = 0; i < bytes; i++)
+        (void)__atomic_fetch_xor(start + i, (char)~0, __ATOMIC_RELAXED);
+}
+
+void case_read(const char *start, size_t bytes)
+{
+    const volatile char *at = start;
+    for (size_t i = 0; i < bytes; i++) (void)at[i];
 }

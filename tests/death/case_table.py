@@ -1,7 +1,7 @@
 """case_table.py - every case: what is done, and what the profile promises to say about it.
 
 A case is one deed (case.h) under one profile. The promises are the issue's table, for the profiles
-there are: a row of PROFILES is all that another one needs. Where a write lands is worked out here,
+there are: a row of PROFILES is all that another one needs (with guarded blocks: one of case_guarded.py's). Where a write lands is worked out here,
 from the heap's size classes, and not asked of the heap: it decides whether it can be seen at all.
 
 Bytes between two blocks are behind the one and before the other. What was written there shows who
@@ -42,6 +42,9 @@ class Profile:
     waits_in_cache: bool  # behind the quarantine, until its thread gives it away or hands it out
     quarantine_blocks: int = 0
     quarantine_bytes: int = 0
+    guard: str = ""       # where guarded blocks have their page that faults: high, low (case_guarded.py)
+    few: bool = False     # only so many blocks, and so large ones, are guarded
+    stacks: bool = False  # a report says where its block was allocated and freed
 
     def places(self, slot):
         """How many frees of its class a freed block waits for."""
@@ -80,6 +83,8 @@ class Case:
     calls: set = field(default_factory=set)   # that are to tell of it; empty: any
     options: str = ""
     answer: str = ""      # what is said instead of a report: refused, old-bytes, no-old-bytes
+    expect: tuple = ()    # of an access to a guarded block: from its start, what, bytes
+    seeds: int = 0        # promised under one of so many seeds of the heap; else silent
     owed: str = ""        # why what is promised may not be seen yet: a debt, which is counted
 
     def line(self, right=False):
@@ -202,10 +207,10 @@ def freed_neighbour_cases(profile):
 
 # ---- writes to what was freed ----
 
-def freed_case(profile, size, distance, ops, when, how="plain", align=0, take="malloc", call="free"):
+def freed_case(profile, size, distance, ops, when, how="plain", align=0, take="malloc", call="free", deed="freed-write"):
     slot, large = slot_of(profile, size, align or 16)
     places = profile.places(slot)
-    args = {"deed": "freed-write", "bytes": size, "blocks": 2 if large else 8, "neighbour": size, "distance": distance,
+    args = {"deed": deed, "bytes": size, "blocks": 2 if large else 8, "neighbour": size, "distance": distance,
             "ops": ops, "when": when, "how": how, "take": take, "call": call}
     args = taken(args, align)
     if when in ("leave", "reuse"):
@@ -218,6 +223,13 @@ def freed_case(profile, size, distance, ops, when, how="plain", align=0, take="m
     if large and profile.hard:
         case.calls = CALLS["access"]  # its pages fault while it waits
     return case
+
+
+def large_read_case(profile, size, spot, ops=0, how="plain"):
+    """A freed large block waits with pages that fault, so that reads are seen, too. (65,536 bytes are one
+    where a byte of slack is.)"""
+    case = freed_case(profile, size, spot, ops, "check", how, deed="freed-read")
+    return dataclasses.replace(case, group="read after free, large")
 
 
 def freed_cases(profile):
@@ -236,6 +248,11 @@ def freed_cases(profile):
             yield freed_case(profile, size, size // 2, 0, when, how="realloc")
         if not large and profile.hard:
             yield freed_case(profile, size, slot - 1, 0, "check")  # what was slack is nobody's now, too
+    for size in LARGE + HUGE[:1] if profile.hard else ():
+        for spot in sorted({0, size // 2, size - 1}):
+            yield large_read_case(profile, size, spot)
+            yield large_read_case(profile, size, spot, how="realloc")
+        yield large_read_case(profile, size, 0, ops=10)
     for size in (16, 1000, 4097):
         yield freed_case(profile, size, size // 2, 100000, "check")
     for align in (32, 64, 256, 4096, 8192):
@@ -381,16 +398,28 @@ def old_bytes(profile):
             yield Case("old bytes", profile, {"deed": "old-bytes", "bytes": 100, "take": take}, NEVER, profile.hard, answer=answer)
 
 
+def call_cases(profile, bits):
+    """What is seen at a call, whatever the heap knows of its blocks' bytes."""
+    for made in (double_frees(profile), wrong_frees(profile), mismatches(profile), requests(profile, bits), old_bytes(profile)):
+        yield from made
+
+
+def distinct(cases):
+    """Each once, without those that cannot be."""
+    seen = set()
+    for case in cases:
+        key = case and (case.all_options(), tuple(case.line()))
+        if case and key not in seen:
+            seen.add(key)
+            yield case
+
+
+def cases_of(profile, bits):
+    for made in (slack_cases(profile), freed_neighbour_cases(profile), freed_cases(profile), call_cases(profile, bits)):
+        yield from made
+
+
 def all_cases(bits, names=None):
     """Every case once."""
-    seen = set()
-    for profile in PROFILES.values():
-        if names and profile.name not in names:
-            continue
-        for made in (slack_cases(profile), freed_neighbour_cases(profile), freed_cases(profile), double_frees(profile), wrong_frees(profile),
-                     mismatches(profile), requests(profile, bits), old_bytes(profile)):
-            for case in made:
-                key = case and (case.all_options(), tuple(case.line()))
-                if case and key not in seen:
-                    seen.add(key)
-                    yield case
+    return distinct(case for profile in PROFILES.values() if not names or profile.name in names
+                    for case in cases_of(profile, bits))

@@ -1,4 +1,4 @@
-/* Writes past the end, before the start, and to blocks that were freed. */
+/* Writes and reads past the end, before the start, and of blocks that were freed. */
 #include "allocator/api/kiln.h"
 #include "tests/death/case.h"
 
@@ -85,14 +85,44 @@ static place_t find_place(const case_args_t *args)
     return best;
 }
 
+/* Around a block that lies alone, as in a heap that guards each: from its bounds nothing else is
+ * known, and for a read nothing else matters. The block is in the middle of the bed, or its last.
+ */
+static place_t lone_place(const case_args_t *args)
+{
+    place_t place = {.victim = bed.count / 2, .behind = BED_BLOCKS_MAX, .bytes = args->width};
+    if (bed.count == 0) case_end(CASE_USAGE, "an access is of some block");
+    if (case_is(args->place, "last")) place.victim = bed.count - 1;
+    while (bed.bytes[place.victim] != args->bytes && place.victim > 0) place.victim--;
+    place.front = place.victim;
+    bool before = case_is(args->deed, "underflow-write") || case_is(args->deed, "underflow-read");
+    place.first = before ? bed.blocks[place.victim] - args->distance
+                         : bed.blocks[place.victim] + args->bytes + args->distance - 1;
+    return place;
+}
+
+static bool reads(const case_args_t *args)
+{
+    return case_is(args->deed, "overflow-read") || case_is(args->deed, "underflow-read") ||
+           case_is(args->deed, "freed-read");
+}
+
+static void access_bytes(const case_args_t *args, char *first, size_t bytes)
+{
+    if (reads(args))
+        case_read(first, bytes);
+    else
+        case_flip(first, bytes);
+}
+
 static void give_all(void)
 {
     for (size_t i = 0; i < bed.count; i++) case_give("free", bed.blocks[i], 0, 0);
 }
 
-static void tell(const place_t *place)
+static void tell(const case_args_t *args, const place_t *place)
 {
-    case_fact("write", place->first, place->bytes);
+    case_fact(reads(args) ? "read" : "write", place->first, place->bytes);
     case_fact("block", bed.blocks[place->victim], bed.bytes[place->victim]);
     case_fact("front", bed.blocks[place->front], bed.bytes[place->front]);
     if (place->behind != BED_BLOCKS_MAX)
@@ -101,12 +131,12 @@ static void tell(const place_t *place)
 
 void case_overflow(const case_args_t *args)
 {
-    if (args->slot == 0 || args->distance == 0) case_end(CASE_USAGE, "a write is somewhere");
+    if (args->distance == 0) case_end(CASE_USAGE, "an access is somewhere");
     make_bed(args);
-    place_t place = find_place(args);
-    tell(&place);
+    place_t place = args->slot == 0 ? lone_place(args) : find_place(args);
+    tell(args, &place);
     if (case_is(args->place, "freed")) case_give("free", bed.blocks[place.front], 0, 0);
-    if (!args->right) case_flip(place.first, place.bytes);
+    if (!args->right) access_bytes(args, place.first, place.bytes);
     if (case_is(args->when, "realloc"))
         bed.blocks[place.front] =
             case_resize(bed.blocks[place.front], bed.bytes[place.front] * 2 + 64);
@@ -124,12 +154,12 @@ static void take_until(const case_args_t *args, const char *block)
 }
 
 /* A block that was freed, and lies where it lay: none of the later ones is kept. */
-void case_freed_write(const case_args_t *args)
+void case_freed(const case_args_t *args)
 {
     make_bed(args); /* company: the pages stay those of this size */
     char *block = case_block(args, args->bytes), *wall = case_block(args, args->bytes);
     case_fact("block", block, args->bytes);
-    case_fact("write", block + args->distance, args->width);
+    case_fact(reads(args) ? "read" : "write", block + args->distance, args->width);
     if (case_is(args->how, "realloc")) {
         char *moved = case_resize(block, args->bytes * 2 + 64);
         if (moved == block) case_end(CASE_NO_PLACE, "realloc did not move the block");
@@ -138,7 +168,7 @@ void case_freed_write(const case_args_t *args)
         case_give(args->call, block, args->align, args->bytes);
     }
     case_ops(args, args->ops);
-    if (!args->right) case_flip(block + args->distance, args->width);
+    if (!args->right) access_bytes(args, block + args->distance, args->width);
     case_ops(args, args->later);
     if (case_is(args->when, "reuse")) take_until(args, block);
     if (case_is(args->when, "check")) (void)kiln_check_heap();

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """cases.py PROGRAM [--profile=NAME]... [--group=WORD]... [--every=N] [--seed=N] [--control]
 
-Runs every case of case_table.py, and its correct twin, each in a process of its own, and judges what
+Runs every case of case_table.py and case_guarded.py, and its correct twin, each in a process of its own, and judges what
 was said: that a promise was kept, at the call that it names, with the right kind, and with addresses
 that are those of the deed; that nothing else was said; that twins say nothing. Prints a table, and
 "N passed, M failed". Exit status 1 where any failed.
@@ -22,6 +22,7 @@ import time
 
 sys.dont_write_bytecode = True
 
+import case_guarded as guarded
 import case_table as table
 
 LIMIT_S = 60
@@ -36,7 +37,9 @@ ERROR = re.compile(r"^==\d+==ERROR: Kiln: (.*)$", re.M)
 CALL = re.compile(r"^    (operator (?:new|delete)(?:\[\])?|\w+) ", re.M)
 FOUND_BY = re.compile(r"^NOTE: (operator (?:new|delete)(?:\[\])?|\w+): ", re.M)
 ADDRESS = re.compile(r"(?:on address|on|malloc\(\)-ed:) 0x([0-9a-f]+)")
-ACCESS = re.compile(r"^WRITE of size (\d+) at 0x([0-9a-f]+) ", re.M)
+ACCESS = re.compile(r"^(READ|WRITE) of size (\d+) at 0x([0-9a-f]+) ", re.M)
+ALLOCATED = re.compile(r"^(?:previously )?allocated by thread T\d+ here:\n    #0 0x", re.M)
+FREED = re.compile(r"^freed by thread T\d+ here:\n    #0 0x", re.M)
 REGION = re.compile(r"^0x([0-9a-f]+) is located (\d+) bytes? (before|after|inside of) (\d+)-byte region "
                     r"\[0x([0-9a-f]+),0x([0-9a-f]+)\)$", re.M)
 CLAIMED = re.compile(r"^the block was freed as one(?: of (\d+) bytes?)?(?: aligned to (\d+))?$", re.M)
@@ -54,6 +57,12 @@ class Said:
     out: str
     err: str
     shown: str
+
+
+def accessed(case):
+    """The name of the fact that says where the access was; None: the deed is none."""
+    deed = case.args["deed"]
+    return "write" if deed.endswith("-write") else "read" if deed.endswith("-read") else None
 
 
 def run(program, case, right=False, options=""):
@@ -89,6 +98,11 @@ def region_of(said):
     return address, where, count, start
 
 
+def check_access(said, word, count, address):
+    access = ACCESS.search(said.err)
+    want("the access", access and (access.group(1), int(access.group(2)), int(access.group(3), 16)), (word, count, address))
+
+
 def check_write(case, said, kind):
     """A write to slack: the first byte that is damaged, how many are, and of whose slack."""
     first, count = said.facts["write"]
@@ -96,20 +110,31 @@ def check_write(case, said, kind):
     address, where, region_bytes, start = region_of(said)
     bad, end = max(first, front + asked), min(first + count, front + case.args["slot"])
     want("the address", address, bad)
-    access = ACCESS.search(said.err)
-    want("the access", access and (int(access.group(1)), int(access.group(2), 16)), (end - bad, bad))
+    check_access(said, "WRITE", end - bad, bad)
     block, side = (said.facts["front"], "after") if kind == table.OVERFLOW else (said.facts.get("behind"), "before")
     want("the region", (start, region_bytes, where), (*(block or (0, 0)), side))
 
 
-def check_freed_write(said, of):
-    first, count = said.facts["write"]
+def check_freed(case, said, of):
+    first, count = said.facts[accessed(case)]
     address, where, region_bytes, start = region_of(said)
     want("the address", address, first)
-    access = ACCESS.search(said.err)
-    want("the access", access and (int(access.group(1)), int(access.group(2), 16)), (count, first))
+    check_access(said, accessed(case).upper(), count, first)
     inside = first < start + region_bytes
     want("the region", (start, region_bytes, where), (*said.facts[of], "inside of" if inside else "after"))
+
+
+def check_guarded(case, said, kind):
+    """An access to a block that is alone in its pages: all of it is known beforehand."""
+    block, asked = said.facts["block"]
+    offset, word, count = case.expect
+    address, where, region_bytes, start = region_of(said)
+    want("the address", address, block + offset)
+    check_access(said, word, count, block + offset)
+    side = "before" if offset < 0 else "after" if offset >= asked else "inside of"
+    want("the region", (start, region_bytes, where), (block, asked, side))
+    stacks = bool(ALLOCATED.search(said.err)), bool(FREED.search(said.err))
+    want("where it was allocated and freed", stacks, (case.profile.stacks, case.profile.stacks and kind == table.FREED_WRITE))
 
 
 def check_free(case, said, kind):
@@ -158,12 +183,14 @@ def check_report(case, said):
     if case.promised and (not call or call.group(1) not in case.calls):
         raise Wrong(f"{call and call.group(1)} told of it, not {' or '.join(sorted(case.calls))}")
     deed = case.args["deed"]
-    if case.args.get("place") == "freed":
-        check_freed_write(said, "front")
+    if case.expect:
+        check_guarded(case, said, kinds[0])
+    elif case.args.get("place") == "freed":
+        check_freed(case, said, "front")
     elif deed in ("overflow-write", "underflow-write"):
         check_write(case, said, kinds[0])
-    elif deed == "freed-write":
-        check_freed_write(said, "block")
+    elif deed in ("freed-write", "freed-read"):
+        check_freed(case, said, "block")
     elif deed == "request":
         check_request(case, said, kinds[0])
     else:
@@ -188,7 +215,7 @@ def judge_answer(case, said):
 def judge(case, said):
     """kept, missed, owed, "not promised, seen" or "not promised, missed", and the kind that was told;
     Wrong for all else."""
-    if said.facts.get("write") is None and case.args["deed"].endswith("-write"):
+    if accessed(case) and accessed(case) not in said.facts:
         raise Wrong(f"the deed was not done: {said.out.splitlines()[-1:]}")
     if case.answer:
         return judge_answer(case, said), None
@@ -209,23 +236,50 @@ def check_json(program, case):
         raise Wrong(f"JSON: {done.stdout.decode()}")
 
 
-def try_case(program, number, case):
-    """The verdict, where something is wrong what, and the kind that was told, if any."""
-    said = run(program, case)
+def judge_run(program, number, case, said):
+    """The verdict on one run, where something is wrong what, and the kind that was told, if any."""
     try:
         verdict, kind = judge(case, said)
         if verdict == "kept" and not case.answer and number % JSON_EVERY == 0:
             check_json(program, case)
-        if verdict == "missed":
+        if verdict == "missed" and not case.seeds:
             raise Wrong("it was not seen, which is promised")
     except Wrong as wrong:
         verdict = "missed" if "not seen" in str(wrong) else "wrong"
         return verdict, f"{wrong}\n    {said.shown}\n" + said.err, None
-    twin = run(program, case, right=True)
-    if twin.status != 0 or twin.err:
-        why = f"the correct twin: exit status {twin.status}\n    {twin.shown}\n"
-        return "twin", why + twin.out + twin.err, None
     return verdict, None, kind
+
+
+def judge_twin(program, case):
+    """None, or what was said of a program that does nothing wrong."""
+    twin = run(program, case, right=True)
+    if twin.status == 0 and not twin.err:
+        return None
+    return f"the correct twin: exit status {twin.status}\n    {twin.shown}\n" + twin.out + twin.err
+
+
+def try_once(program, number, case):
+    said = run(program, case)
+    verdict, why, kind = judge_run(program, number, case, said)
+    false = None if why else judge_twin(program, case)
+    return ("twin", false, None) if false else (verdict, why, kind)
+
+
+def try_case(program, number, case):
+    """What judge_run says; of a case that has seeds, of all of them together."""
+    if not case.seeds:
+        return try_once(program, number, case)
+    kept = 0
+    for seed in range(case.seeds):
+        seeded = dataclasses.replace(case, options=f"{case.options}:seed={seed}")
+        verdict, why, kind = try_once(program, number, seeded)
+        if why:
+            return verdict, why, kind
+        kept += verdict == "kept"
+    if kept > 0:
+        return "kept", None, None
+    shown = run(program, case, options=":seed=0..%d" % (case.seeds - 1)).shown
+    return "missed", f"it was not seen under any seed, which is promised\n    {shown}\n", None
 
 
 # ---- all of them ----
@@ -258,10 +312,10 @@ def try_all(program, cases):
 def print_table(counts):
     columns = ("kept", "owed", "not promised, seen", "not promised, missed", "missed", "wrong", "twin")
     heads = ("kept", "owed", "beyond", "unseen", "MISSED", "WRONG", "TWIN")
-    print(f"{'profile':10}{'what':28}" + "".join(f"{head:>8}" for head in heads))
+    print(f"{'profile':10}{'what':32}" + "".join(f"{head:>8}" for head in heads))
     for profile, group in sorted(counts):
         row = counts[profile, group]
-        print(f"{profile:10}{group:28}" + "".join(f"{row[column] or '-':>8}" for column in columns))
+        print(f"{profile:10}{group:32}" + "".join(f"{row[column] or '-':>8}" for column in columns))
     print("kept: promised and reported. owed: promised, not seen yet. beyond: reported though not promised; unseen: neither.")
 
 
@@ -282,7 +336,7 @@ def bits_of(program):
 def arguments():
     parser = argparse.ArgumentParser(prog="cases.py", allow_abbrev=False)
     parser.add_argument("program")
-    parser.add_argument("--profile", action="append", choices=sorted(table.PROFILES))
+    parser.add_argument("--profile", action="append", choices=sorted({**table.PROFILES, **guarded.PROFILES}))
     parser.add_argument("--group", action="append", metavar="WORD")
     parser.add_argument("--every", type=int, default=1, metavar="N")
     parser.add_argument("--seed", type=int, metavar="N", help="of the heap: blocks lie elsewhere")
@@ -293,14 +347,15 @@ def arguments():
 def main():
     args = arguments()
     started = time.monotonic()
-    cases = list(table.all_cases(bits_of(args.program), args.profile))
+    bits = bits_of(args.program)
+    cases = list(table.all_cases(bits, args.profile)) + list(guarded.all_cases(bits, args.profile))
     if args.control:
         cases = list(controlled(cases))
     if args.group:
         cases = [case for case in cases if any(word in case.group for word in args.group)]
     cases = cases[:: args.every]
     if args.seed is not None:
-        cases = [dataclasses.replace(case, options=f"{case.options}:seed={args.seed}") for case in cases]
+        cases = [dataclasses.replace(case, options=f"{case.options}:seed={args.seed}") for case in cases if not case.seeds]
     counts = collections.defaultdict(collections.Counter)
     failures, debts, paid = [], collections.Counter(), collections.Counter()
     aside = 0

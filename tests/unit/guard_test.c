@@ -151,20 +151,29 @@ static void test_wrong_frees_are_answered(void)
 }
 
 /* Once more than freed_chunks_max chunks are dead, who frees an old block again is told so still.
- */
+ * Of a freed block either it is told, or nothing: no block of another chunk, remembered longer. */
 static void case_forgotten_blocks_are_freed_twice(kiln_guard_policy_t policy)
 {
-    (void)policy;
-    unsigned char *first = take(64, 16);
+    enum { BLOCKS = 2000 };
+    static unsigned char *blocks[BLOCKS];
     kiln_guard_about_t about;
-    EXPECT_EQ(guard_free(first), KILN_MISUSE_NONE);
-    for (unsigned i = 0; i < 2000; i++) EXPECT_EQ(guard_free(take(64, 16)), KILN_MISUSE_NONE);
+    unsigned known = 0;
+    (void)policy;
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        blocks[i] = take(64, 16);
+        EXPECT_EQ(guard_free(blocks[i]), KILN_MISUSE_NONE);
+    }
     EXPECT(kiln_guard_stats(guard).space.chunks_retired > 0);
-    EXPECT(!guard_can_touch(first));
-    EXPECT_EQ(guard_free(first), KILN_MISUSE_DOUBLE_FREE);
-    EXPECT_EQ(guard_free(first + 1), KILN_MISUSE_INTERIOR);
-    EXPECT(kiln_guard_about(guard, first, &about));
-    EXPECT(!about.known && about.forgotten);
+    EXPECT(!guard_can_touch(blocks[0]));
+    EXPECT_EQ(guard_free(blocks[0]), KILN_MISUSE_DOUBLE_FREE);
+    EXPECT_EQ(guard_free(blocks[0] + 1), KILN_MISUSE_INTERIOR);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        EXPECT(kiln_guard_about(guard, blocks[i] + 32, &about));
+        EXPECT(about.known ? about.block == (uintptr_t)blocks[i] : about.forgotten);
+        EXPECT(i > 0 || !about.known);
+        known += about.known;
+    }
+    EXPECT(known > 0);
 }
 
 static void test_forgotten_blocks_are_freed_twice(void)
