@@ -23,13 +23,36 @@ static void *begin(kiln_harden_t *harden, kiln_span_t *span, size_t bytes, bool 
     return (void *)block;
 }
 
+/* Whatever makes pages fault, or lose their bytes, holds the page heap's lock, as for all other
+ * calls of the OS; and as kiln_harden_check does, which reads them. */
+static bool guard(kiln_harden_t *harden, const kiln_span_t *span, bool on)
+{
+    kiln_page_heap_t *pages = &harden->heap->pages;
+    kiln_page_heap_lock(pages);
+    bool done = kiln_os_guard(pages->os, kiln_span_base(span), kiln_span_slot_bytes(span), on);
+    kiln_page_heap_unlock(pages);
+    return done;
+}
+
+static bool make_zero(kiln_harden_t *harden, const kiln_span_t *span)
+{
+    kiln_page_heap_t *pages = &harden->heap->pages;
+    const kiln_os_t *os = pages->os;
+    kiln_addr_t base = kiln_span_base(span);
+    size_t bytes = kiln_span_slot_bytes(span);
+    kiln_page_heap_lock(pages);
+    os->discard(os->ctx, base, bytes);
+    bool done = os->commit(os->ctx, base, bytes, true, KILN_OS_HEAP) == KILN_OS_OK;
+    kiln_page_heap_unlock(pages);
+    return done;
+}
+
 /* Pages that faulted are zero again, and have no memory behind them. Where the OS refuses, the
  * block stays where it is for ever: nothing else may have its pages. */
 static void leave(kiln_harden_t *harden, kiln_slot_t slot)
 {
-    const kiln_os_t *os = harden->heap->config.os;
     kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)slot.block);
-    if (!kiln_os_guard(os, kiln_span_base(span), kiln_span_slot_bytes(span), false)) return;
+    if (!guard(harden, span, false)) return;
     kiln_page_heap_give_zeroed(&harden->heap->pages, span);
 }
 
@@ -46,7 +69,7 @@ static bool wait(kiln_harden_t *harden, kiln_span_t *span, kiln_slot_t slot)
     const kiln_os_t *os = harden->heap->config.os;
     size_t bytes = kiln_span_slot_bytes(span);
     if (!kiln_is_aligned(kiln_span_base(span) | bytes, os->phys_bytes)) return false;
-    if (!kiln_os_guard(os, kiln_span_base(span), bytes, true)) return false;
+    if (!guard(harden, span, true)) return false;
     atomic_store_explicit(slot.state, KILN_SLOT_QUARANTINED, memory_order_relaxed);
     kiln_lock_acquire(&harden->lock, &os->parker);
     kiln_slot_t leaves = exchange(harden, harden->large_next, slot);
@@ -93,10 +116,8 @@ static void give(kiln_harden_t *harden, kiln_span_t *span)
         kiln_page_heap_give(pages, span);
         return;
     }
-    os->discard(os->ctx, base, bytes);
     /* It had the memory a moment ago; if it has not now, the pages stay out of use. */
-    if (os->commit(os->ctx, base, bytes, true, KILN_OS_HEAP) == KILN_OS_OK)
-        kiln_page_heap_give_zeroed(pages, span);
+    if (make_zero(harden, span)) kiln_page_heap_give_zeroed(pages, span);
 }
 
 void kiln_harden_large_retire(kiln_harden_t *harden, kiln_span_t *span, kiln_site_t site)
