@@ -115,6 +115,7 @@ PYTHON
 
 # Ratios are of one round, their median is told; a heap that failed is in no mean.
 expect 0 'the figures are right' /usr/bin/python3 "$here/results_test.py"
+expect 0 'what counts as caught is right' /usr/bin/python3 "$here/detect_test.py"
 
 # Wrong arguments.
 expect 2 "there is no group 'wrok'" bench wrok

@@ -2,6 +2,8 @@
 #include "allocator/api/kiln.h"
 #include "tests/death/case.h"
 
+#pragma weak kiln_check_heap /* other heaps have none */
+
 /* Blocks of one slot size: half of them as long as the deed's, the others as long as its neighbours
  * are to be; mixed so that at every distance two of different lengths lie (Thue and Morse's). */
 enum { BED_BLOCKS_MAX = 1300, REUSE_MAX = 3000 };

@@ -7,6 +7,7 @@ usage() {
     cat <<'END'
 Usage: kiln bench [GROUP]... [NAME=LIB.so[,VARIABLE=VALUE]...]... [OPTION]...
        kiln bench real [--pairs=N] [--only=NAME]... [--against=LIB.so] [--tsv=FILE]
+       kiln bench detect [--only=HEAP]... [--tsv=FILE]
 
 Runs workloads and real programs on glibc's malloc, on Kiln and on other heaps, turn and turn about,
 and prints tables of CPU time, wall time and peak memory. A cell is a heap's ratio to glibc: the
@@ -33,7 +34,29 @@ settings that follow it; real programs are given of these only KILN_OPTIONS.
   --tsv=FILE        also writes every run to FILE
   --svg=FILE        also draws the ratios as bars, and the costs of scale as lines
 
+detect is another thing: what each heap catches of wrong steps of a program; kiln bench detect --help.
+
 The exit status is 0; 1 when Kiln or a heap NAME=LIB.so failed anywhere; 2 for a wrong argument.
+END
+}
+
+usage_detect() {
+    cat <<'END'
+Usage: kiln bench detect [--only=HEAP]... [--tsv=FILE]
+
+Runs programs that do one wrong step with a block each, and their correct twins, on Kiln's profiles
+and on other heaps, and prints a table of how many of each kind were caught: the program ended by a
+signal, with the heap's error status or after a report, and its twin did not. It takes some 8 minutes.
+Installs what is missing and builds first.
+
+Heaps: glibc, check (glibc with MALLOC_CHECK_=3), scudo, dislocator (AFL++'s), asan (a build with
+AddressSanitizer), valgrind (memcheck), and Kiln's fast, hardened, fuzz (caught under one of ten
+seeds) and guard (guard=all or guard=low).
+
+  --only=HEAP   only this heap; may be given more than once
+  --tsv=FILE    also writes every case to FILE: heap, kind, case, caught, false
+
+The exit status is 0; 1 when Kiln told of a correct twin; 2 for a wrong argument.
 END
 }
 
@@ -68,8 +91,17 @@ for arg; do
     esac
 done
 [[ $form == real ]] || form=compare
+[[ ${1:-} != detect ]] || form=detect
 for arg; do
     case $form/$arg in
+    detect/detect | detect/--only=* | detect/--tsv=*) ;;
+    detect/-h | detect/--help)
+        usage_detect
+        exit 0
+        ;;
+    detect/--only | detect/--tsv) kiln_usage "$arg wants a value: $arg=..." ;;
+    detect/-*) kiln_bad_option 'bench detect' "$arg" --only --tsv --help ;;
+    detect/*) kiln_usage "kiln bench detect takes no '$arg'" ;;
     real/-h | real/--help)
         usage_real
         exit 0
@@ -86,7 +118,7 @@ for arg; do
     real/-*) kiln_bad_option 'bench real' "$arg" --pairs --only --against --library --tsv --help ;;
     compare/-*) kiln_bad_option bench "$arg" --pairs --rounds --only --heaps --percent --tsv --svg --help ;;
     compare/work | */real | compare/sizes | compare/scale | compare/*=*) ;;
-    *) kiln_usage "there is no group '$arg'; the nearest is '$(kiln_nearest "$arg" work real sizes scale)'" \
+    *) kiln_usage "there is no group '$arg'; the nearest is '$(kiln_nearest "$arg" work real sizes scale detect)'" \
         "(a heap of yours is NAME=LIB.so)" ;;
     esac
 done
@@ -100,6 +132,16 @@ if [[ $form == real ]]; then
     for arg; do [[ $arg == real ]] || options+=("$arg"); done
     unset KILN_ROOT KILN_OUT
     exec /usr/bin/python3 "$tests/real/bench.py" "${options[@]}"
+fi
+if [[ $form == detect ]]; then
+    kiln_need bench
+    kiln_program //tests/death:case_plain tests/death allocator/api
+    export KILN_CASE=$KILN_PROGRAM
+    kiln_program //tests/death:case_asan tests/death allocator/api
+    export KILN_CASE_ASAN=$KILN_PROGRAM
+    shift
+    unset KILN_ROOT KILN_OUT
+    exec /usr/bin/python3 "$tests/bench/detect.py" "$@"
 fi
 kiln_need bench real
 kiln_program //tests/bench:workload tests/bench allocator/base

@@ -1,0 +1,222 @@
+#!/usr/bin/python3
+"""detect.py - which wrong steps of a program each heap tells of: what `kiln bench detect` runs.
+
+A program does one wrong step with a block (tests/death/case.h), built without any heap of its own, and
+so its correct twin. A heap caught a step when the program ended by a signal, with the heap's error
+status or after a report, and its twin did not. A crash that the step itself led to counts: the program
+did not go on. A heap that is told to do so is run several times, and caught what one of the runs did.
+"""
+
+import collections
+import concurrent.futures
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+
+sys.dont_write_bytecode = True  # this folder is the checkout's
+
+import heaps
+import measure
+
+LIMIT_S = 60
+SEEDS = 10
+VALGRIND_STATUS = 99
+OWN_STATUSES = (0, 2, 3, 4)  # of case.h: none of them is a heap's
+REPORT = re.compile(rb"ERROR: (Kiln|AddressSanitizer): |Scudo ERROR: |^\*\*\* \[AFL\] ", re.M)
+
+SIZES = (24, 1000, 4097, 1 << 20)
+SMALL = SIZES[:2]
+Run = collections.namedtuple("Run", "caught cpu_s")
+
+
+def row(kind, deed, **numbers):
+    words = [f"--deed={deed}"] + [f"--{name.replace('_', '-')}={value}" for name, value in numbers.items()]
+    return kind, words
+
+
+def cases():
+    """(kind, arguments) of each: the issue's distances, waits and wrong frees at four sizes."""
+    for what in ("write", "read"):
+        for side, kind, distances in (("overflow", "past the end", (1, 8, 16, 64, 4096)),
+                                      ("underflow", "before the start", (1, 8, 16, 4096))):
+            for size in SIZES:
+                for distance in distances:
+                    yield row(f"{what} {kind}", f"{side}-{what}", bytes=size, neighbour=size, blocks=40 if size < 1 << 20 else 3,
+                              distance=distance)
+        for size in SIZES:
+            for ops in (0, 10, 1000) if size < 1 << 20 else (0,):
+                yield row(f"{what} after free", f"freed-{what}", bytes=size, neighbour=size, blocks=8, distance=size // 2, ops=ops)
+        for size in SMALL:
+            yield row(f"{what} after free", f"freed-{what}", bytes=size, neighbour=size, blocks=8, distance=size // 2, how="realloc")
+    for size in SIZES:
+        for ops in (0, 10):
+            yield row("double free", "double-free", bytes=size, ops=ops)
+        yield row("double free", "double-free", bytes=size, how="threads")
+        for distance in (8, 16, size // 2):
+            yield row("invalid free", "interior-free", bytes=size, distance=distance)
+    for how in ("stack", "global", "code", "foreign", "unmapped"):
+        for distance in (0, 16):
+            yield row("invalid free", "foreign-free", bytes=100, how=how, distance=distance)
+    for size in SIZES:
+        yield row("mismatched delete", "size-mismatch", bytes=size, take="new", call="delete_sized", claimed=size + 1)
+        yield row("mismatched delete", "size-mismatch", bytes=size, take="new_array", call="delete_array_sized", claimed=size // 2)
+
+
+class Subject:
+    """A heap: how its runs are started, one a setting."""
+
+    def __init__(self, name, program, settings=({},), before=(), library=None):
+        self.name, self.program, self.before = name, program, list(before)
+        self.settings = [dict(one, **({"LD_PRELOAD": library} if library else {})) for one in settings]
+
+
+def kiln(name, program, library, *options):
+    return Subject(name, program, [{"KILN_OPTIONS": one + ":symbolize=0"} for one in options], library=library)
+
+
+def debug_library():
+    """glibc's checks of MALLOC_CHECK_, which are a library of their own since 2.34."""
+    return heaps.path_of("libc6", r"/libc_malloc_debug\.so\.0$")
+
+
+def subjects(program, asan_program, library):
+    """All heaps by name; one of which something is missing has the word of what."""
+    found = {"glibc": Subject("glibc", program)}
+    debug = debug_library()
+    found["check"] = Subject("check", program, [{"MALLOC_CHECK_": "3"}], library=debug) if debug else "libc6"
+    for name in ("scudo", "dislocator"):
+        package, pattern = next((package, pattern) for peer, package, pattern in heaps.PEERS if peer == name)
+        path = heaps.path_of(package, pattern)
+        found[name] = Subject(name, program, library=path) if path else package
+    found["asan"] = Subject("asan", asan_program, [{"ASAN_OPTIONS": "detect_leaks=0:symbolize=0"}])
+    valgrind = shutil.which("valgrind")
+    found["valgrind"] = Subject("valgrind", program, before=[valgrind, "-q", f"--error-exitcode={VALGRIND_STATUS}"]) \
+        if valgrind else "valgrind"
+    for one in (kiln("fast", program, library, "profile=fast"),
+                kiln("hardened", program, library, "profile=hardened:seed=20259"),
+                kiln("fuzz", program, library, *(f"profile=fuzz:seed={seed}" for seed in range(SEEDS))),
+                kiln("guard", program, library, "profile=fuzz:guard=all", "profile=fuzz:guard=low")):
+        found[one.name] = one
+    return found
+
+
+def is_caught(status, said):
+    return status not in OWN_STATUSES or REPORT.search(said) is not None
+
+
+def run(subject, setting, words):
+    """One run. One that does not end was not caught: nobody was told anything."""
+    env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", **setting}
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(subject.before + [subject.program] + words, env=env, stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=said)
+        ended = threading.Event()
+
+        def stop():
+            ended.set()
+            child.kill()
+        timer = threading.Timer(LIMIT_S, stop)
+        timer.start()
+        _, status, usage = os.wait4(child.pid, 0)
+        timer.cancel()
+        child.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        caught = not ended.is_set() and is_caught(child.returncode, said.read())
+        return Run(caught, usage.ru_utime + usage.ru_stime)
+
+
+class Tally:
+    """What one heap caught, by kind."""
+
+    def __init__(self):
+        self.caught, self.total = collections.Counter(), collections.Counter()
+        self.false, self.cpu_s = 0, 0.0
+
+    def add(self, kind, deeds, twins):
+        """The runs of one case, and of its twin, one a setting. A false report is none of the deed."""
+        self.total[kind] += 1
+        false = any(twin.caught for twin in twins)
+        self.false += false
+        self.caught[kind] += not false and any(deed.caught for deed in deeds)
+        self.cpu_s += sum(twin.cpu_s for twin in twins) / len(twins)
+
+
+def try_one(subject, case):
+    kind, words = case
+    deeds, twins = [], []
+    for setting in subject.settings:
+        twins.append(run(subject, setting, words + ["--right"]))
+        if not any(deed.caught for deed in deeds):
+            deeds.append(run(subject, setting, words))
+    return subject.name, kind, words, deeds, twins
+
+
+def try_all(chosen, found):
+    """Gives the tallies by name, and the lines of the TSV."""
+    tallies = {subject.name: Tally() for subject in chosen}
+    lines = []
+    tasks = [(subject, case) for subject in chosen for case in found]
+    progress = measure.Progress(len(tasks))
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, kind, words, deeds, twins in pool.map(lambda task: try_one(*task), tasks):
+            progress.show(f"{kind} on {name}")
+            tallies[name].add(kind, deeds, twins)
+            lines.append([name, kind, " ".join(words), int(any(deed.caught for deed in deeds)),
+                          int(any(twin.caught for twin in twins))])
+    progress.wipe()
+    return tallies, lines
+
+
+def rows(tallies, kinds, base):
+    """The table: a line a kind, then the sums."""
+    out = [["caught"] + list(tallies)]
+    for kind in kinds:
+        out.append([kind] + [f"{one.caught[kind]}/{one.total[kind]}" for one in tallies.values()])
+    out.append(["all"] + [f"{one.caught.total()}/{one.total.total()}" for one in tallies.values()])
+    out.append(["false reports of twins"] + [str(one.false) for one in tallies.values()])
+    out.append([f"CPU time of the twins, {base} is 1"]
+               + ["-" if base not in tallies else f"{one.cpu_s / max(tallies[base].cpu_s, 1e-9):.1f}"
+                  for one in tallies.values()])
+    return out
+
+
+def arguments(known):
+    parser = measure.Parser(prog="kiln bench detect")
+    parser.add_argument("--only", action="append", metavar="HEAP")
+    parser.add_argument("--tsv", metavar="FILE")
+    args = parser.parse_args()
+    for name in args.only or []:
+        if name not in known:
+            parser.wrong(f"there is no heap '{name}'; there are {', '.join(known)}")
+    parser.check_writable("--tsv", args.tsv)
+    return parser, args
+
+
+def main():
+    paths = [os.environ.get(name, "") for name in ("KILN_CASE", "KILN_CASE_ASAN", "KILN_LIB")]
+    known = subjects(*(os.path.abspath(path) for path in paths))
+    parser, args = arguments(known)
+    for path in paths:
+        if not os.path.isfile(path):
+            parser.wrong(f"there is no file '{path}'; set KILN_CASE, KILN_CASE_ASAN and KILN_LIB")
+    chosen = [known[name] for name in known if not args.only or name in args.only]
+    for subject in chosen:
+        if isinstance(subject, str):
+            parser.wrong(f"a heap is not here; apt-get install {subject}")
+    found = list(cases())
+    tallies, lines = try_all(chosen, found)
+    measure.table(rows(tallies, dict(found), "glibc"))
+    print(f"\ncheck: glibc with MALLOC_CHECK_=3. fuzz: the best of {SEEDS} seeds. guard: guard=all or guard=low.")
+    if args.tsv:
+        with open(args.tsv, "w", encoding="utf-8") as file:
+            for line in [["heap", "kind", "case", "caught", "false"]] + lines:
+                file.write("\t".join(map(str, line)) + "\n")
+    return 1 if any(tallies[name].false for name in ("fast", "hardened", "fuzz", "guard") if name in tallies) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(measure.main(main))
