@@ -219,5 +219,9 @@ void kiln_profile_check_at_end(void)
 __attribute__((destructor)) static void check_at_end(void)
 {
     kiln_site_t site = {"exit", KILN_CALLER()};
-    if (at_end && kiln_process_hardened) (void)kiln_harden_check(kiln_process_hardened, site);
+    if (!kiln_process_hardened) return;
+    if (at_end)
+        (void)kiln_harden_check(kiln_process_hardened, site);
+    else if (kiln_thread.hardened) /* what this thread freed leaves its quarantine now */
+        kiln_harden_flush(kiln_process_hardened, kiln_thread.hardened, site);
 }

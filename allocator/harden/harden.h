@@ -127,9 +127,10 @@ const char *kiln_harden_init(kiln_harden_t *harden, kiln_heap_t *heap,
                              const kiln_harden_config_t *config);
 
 /* What a thread has of it: NULL when there is no memory. Every function below takes NULL and then
- * works without quarantine. kiln_harden_flush gives back all that it holds, detach ends it. */
+ * works without quarantine. kiln_harden_flush gives back all that it holds, and looks at it; detach
+ * ends it. */
 kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden);
-void kiln_harden_flush(kiln_harden_t *harden, kiln_harden_thread_t *mine);
+void kiln_harden_flush(kiln_harden_t *harden, kiln_harden_thread_t *mine, kiln_site_t site);
 void kiln_harden_detach(kiln_harden_t *harden, kiln_harden_thread_t *mine);
 
 /* kiln_harden_large_flush gives back the freed large blocks that wait; true: there were any. It is

@@ -125,19 +125,18 @@ kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
     return mine;
 }
 
-void kiln_harden_flush(kiln_harden_t *harden, kiln_harden_thread_t *mine)
+void kiln_harden_flush(kiln_harden_t *harden, kiln_harden_thread_t *mine, kiln_site_t site)
 {
-    kiln_site_t nowhere = {NULL, 0};
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
         kiln_quarantine_ring_t *ring = &mine->quarantine.rings[i];
         bool is_empty = ring->count == 0 || !ring->places[0].block; /* it is filled from there on */
         for (uint32_t j = 0; !is_empty && j < ring->count; j++) {
             kiln_slot_t slot = kiln_quarantine_push(ring, (kiln_slot_t){NULL, NULL});
-            if (slot.block) kiln_harden_release(harden, mine, i, slot, nowhere);
+            if (slot.block) kiln_harden_release(harden, mine, i, slot, site);
         }
         ring->next = 0;
         uint32_t count = kiln_cache_bin_count(&mine->cache->bins[i], i);
-        kiln_harden_look_at_bin(mine, i, count, nowhere);
+        kiln_harden_look_at_bin(mine, i, count, site);
     }
     kiln_heap_flush(harden->heap, mine->cache);
 }
@@ -158,7 +157,7 @@ static void end(kiln_harden_t *harden, kiln_harden_thread_t *mine)
 void kiln_harden_detach(kiln_harden_t *harden, kiln_harden_thread_t *mine)
 {
     kiln_thread_cache_t *cache = mine->cache;
-    kiln_harden_flush(harden, mine);
+    kiln_harden_flush(harden, mine, (kiln_site_t){"the thread's end", 0});
     lock(harden);
     end(harden, mine);
     unlock(harden);

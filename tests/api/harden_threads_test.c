@@ -52,7 +52,9 @@ static void step(kiln_rng_t *rng)
     char *block = atomic_exchange(&shared[at], NULL);
     if (block) expect_filled(block);
     if (block && kiln_rng_below(rng, 3) == 0) {
-        block = realloc(block, bytes);
+        char *resized = realloc(block, bytes);
+        if (!resized) free(block);
+        block = resized;
     } else {
         free(block);
         block = kiln_rng_below(rng, 4) == 0 ? calloc(1, bytes) : malloc(bytes);

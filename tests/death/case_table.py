@@ -62,7 +62,7 @@ NEVER = frozenset()
 PROFILES = {row.name: row for row in (
     Profile("fast", "profile=fast", False, NEVER, NEVER, False),
     Profile("hardened", "profile=hardened:seed=20259:guard=none", True, frozenset(("free", "realloc", "check")),
-            frozenset(("leave", "reuse", "check")), True, 32, 8192),
+            frozenset(("leave", "reuse", "check", "exit")), True, 32, 8192),
     Profile("fuzz", "profile=fuzz:guard=none", True, frozenset(("free", "realloc", "check", "exit")),
             frozenset(("leave", "reuse", "check", "exit")), False, 1024, 262144),
 )}
