@@ -107,13 +107,13 @@ static void test_threads_and_checks(void)
 /* The control: without it, the test above could not fail. */
 static void test_a_check_sees_one_byte(void)
 {
-    char *blocks[8];
+    volatile char *blocks[8]; /* or the compiler thinks that nobody else looks at them */
     for (unsigned i = 0; i < 8; i++) blocks[i] = malloc(100); /* one of them may be guarded */
     for (unsigned i = 0; i < 8; i++) blocks[i][100] ^= 1;
     EXPECT(kiln_check_heap() >= 7);
     for (unsigned i = 0; i < 8; i++) blocks[i][100] ^= 1;
     EXPECT_EQ(kiln_check_heap(), 0);
-    for (unsigned i = 0; i < 8; i++) free(blocks[i]);
+    for (unsigned i = 0; i < 8; i++) free((void *)blocks[i]);
 }
 
 int main(int argc, char **argv)
