@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
 PHASES='
 default    bazel  clang-19, 64 bits, assertions on
 release    bazel  as programs run on it; with the real programs
-profile-hardened heap as release, with profile=hardened; with the real programs
+profile-hardened heap as release, with profile=hardened; with the real programs but Python's tests
 profile-fuzz     heap the same with profile=fuzz
 i386       bazel  clang-19, 32 bits
 gcc        bazel  gcc-12, 64 bits
@@ -38,7 +38,8 @@ readme     check  tests/cli/readme_test.sh
 full       all    tests/stress/full_test.sh
 newcomer   all    tests/newcomer/newcomer_test.sh
 '
-HEAP_TESTS=(//tests/api/... //tests/death/... //tests/real/... //tests/report/...)
+# Python's own tests wait for each other by the clock: once, in the phase release, is enough of that.
+HEAP_TESTS=(//tests/api/... //tests/death/... //tests/real/... //tests/report/... -//tests/real:python3_test)
 QUICK=(default format lint layers)
 
 phase_names() {
