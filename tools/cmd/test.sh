@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
 PHASES='
 default    bazel  clang-19, 64 bits, assertions on
 release    bazel  as programs run on it; with the real programs
-profile-hardened heap as release, with profile=hardened; with the real programs but Python's tests
+profile-hardened heap as release, with profile=hardened; with the real programs, without the tests of Python
 profile-fuzz     heap the same with profile=fuzz
 i386       bazel  clang-19, 32 bits
 gcc        bazel  gcc-12, 64 bits
