@@ -58,6 +58,15 @@ void kiln_process_free_slow(void *block, kiln_site_t site)
     freed++;
 }
 
+kiln_visit_t kiln_process_enter_slow(void)
+{
+    return (kiln_visit_t){&kiln_process_heap, NULL};
+}
+
+void kiln_process_leave_slow(void)
+{
+}
+
 void *kiln_process_realloc_slow(void *block, size_t bytes, kiln_site_t site,
                                 kiln_misuse_t *out_misuse)
 {
