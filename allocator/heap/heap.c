@@ -435,13 +435,6 @@ bool kiln_heap_take_slot(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t
     return take_slot(heap, cache, class_idx, out);
 }
 
-void kiln_heap_put_slot(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t *span,
-                        kiln_slot_t slot)
-{
-    atomic_store_explicit(slot.state, KILN_SLOT_FREE, memory_order_relaxed);
-    put_away(heap, cache, span, slot);
-}
-
 /* The state must be that of the block's slot; whether that is out, kiln_central_reclaim asks. */
 void kiln_heap_reclaim_slot(kiln_heap_t *heap, kiln_slot_t slot, bool clear)
 {

@@ -156,16 +156,13 @@ void kiln_heap_fork_child(kiln_heap_t *heap, kiln_thread_cache_t *mine);
 /* ---- for a layer that decides itself when a block is live (allocator/harden) ----
  *
  * kiln_heap_find looks a block up. kiln_heap_take_slot gives a slot that is out and FREE or FRESH,
- * false when there is no memory; kiln_heap_put_slot takes one of `span` back, FREE or QUARANTINED,
- * which nobody else can claim any more, or the block of a large span. kiln_heap_class_for is the
- * class that serves a request, or KILN_CLASS_LARGE. kiln_heap_reclaim_slot is put_slot in the child
- * of a fork, for an entry that another thread may have been writing: it is not believed; `clear`
- * makes the slot zero. */
+ * false when there is no memory; it goes back by a thread's cache, or by its class (central.h).
+ * kiln_heap_class_for is the class that serves a request, or KILN_CLASS_LARGE.
+ * kiln_heap_reclaim_slot takes a QUARANTINED slot back in the child of a fork, as found where
+ * another thread may have been writing: it is not believed; `clear` makes the slot zero. */
 kiln_heap_found_t kiln_heap_find(const kiln_heap_t *heap, const void *block);
 bool kiln_heap_take_slot(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t class_idx,
                          kiln_slot_t *out);
-void kiln_heap_put_slot(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t *span,
-                        kiln_slot_t slot);
 void kiln_heap_reclaim_slot(kiln_heap_t *heap, kiln_slot_t slot, bool clear);
 uint32_t kiln_heap_class_for(size_t align, size_t bytes);
 
