@@ -39,6 +39,14 @@ const char *kiln_default_options(void);
  * back). Under profile=fast it sees nothing. Other threads may go on. */
 size_t kiln_check_heap(void);
 
+/* kiln_check_leaks looks for blocks that are not freed and whose addresses, the first byte's or any
+ * other's, lie nowhere in memory that the program can reach: its globals, its stacks, registers,
+ * other mappings, and blocks that are found so. It reports them and gives how many there were
+ * (where halt_on_error=0 lets it come back). Other threads are stopped meanwhile. A pointer that is
+ * kept in disguise, or in a file or a pipe, is not seen. Without /proc, or where ptrace is not
+ * allowed and there are other threads, it says so on standard error and gives 0. */
+size_t kiln_check_leaks(void);
+
 /* C23. `bytes` (and `align`) are those that the block was asked for with; NULL is allowed. */
 void free_sized(void *block, size_t bytes);
 void free_aligned_sized(void *block, size_t align, size_t bytes);

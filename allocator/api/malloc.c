@@ -55,7 +55,7 @@ static inline void *or_no_memory(void *block, kiln_site_t site, size_t bytes)
 
 static __attribute__((noinline)) void *malloc_slowest(size_t bytes, kiln_site_t site)
 {
-    return or_no_memory(kiln_process_malloc_slow(bytes, site), site, bytes);
+    return or_no_memory(kiln_process_malloc_slowest(bytes, site), site, bytes);
 }
 
 /* The common paths end with a call, not with one that must be returned from: they have no frame. */

@@ -61,6 +61,9 @@ static const struct option {
 #define AT(member) offsetof(kiln_options_t, member)
     {"abort_on_error", OPTION_SWITCH, AT(report.abort_on_error), AT(has_abort_on_error), 1, NULL,
      "0|1", "1", "a report ends the process by SIGABRT; else by exitcode"},
+    {"alloc_dealloc_mismatch", OPTION_SWITCH, AT(alloc_dealloc_mismatch),
+     AT(has_alloc_dealloc_mismatch), 1, NULL, "0|1", "1 with profile=fuzz, else 0",
+     "a hardened heap reports malloc paired with delete, new with free, new with delete[]"},
     {"allocator_may_return_null", OPTION_SWITCH, AT(report.may_return_null), 0, 1, NULL, "0|1", "1",
      "malloc answers NULL where there is no memory, or the size is absurd; else a report"},
     {"check_at_exit", OPTION_SWITCH, AT(check_at_exit), AT(has_check_at_exit), 1, NULL, "0|1",
@@ -68,6 +71,9 @@ static const struct option {
      "a hardened heap looks at all of its blocks when the program ends"},
     {"dedup_token_length", OPTION_NUMBER, AT(report.dedup_token_length), 0, 64, NULL, "N", "0",
      "each stack is followed by a line DEDUP_TOKEN of N functions"},
+    {"detect_leaks", OPTION_SWITCH, AT(detect_leaks), 0, 1, NULL, "0|1", "0",
+     "looks for blocks that the program has lost, when it ends; profile=fuzz tells where they came "
+     "from"},
     {"exitcode", OPTION_NUMBER, AT(report.exitcode), AT(has_exitcode), 255, NULL, "N", "1",
      "a report ends the process with this exit code, unless abort_on_error=1 is set as well"},
     {"external_symbolizer_path", OPTION_PATH, AT(report.symbolizer), 0, 0, NULL, "FILE", "",

@@ -38,7 +38,8 @@ typedef struct kiln_options {
     uint64_t guard;                               /* kiln_guarded_t */
     uint64_t guard_every;
     bool has_guard, has_guard_every;
-    bool check_at_exit;
+    bool check_at_exit, detect_leaks;
+    bool alloc_dealloc_mismatch, has_alloc_dealloc_mismatch;
     bool has_seed, has_quarantine_blocks, has_quarantine_bytes, has_check_at_exit;
     char record[KILN_OPTIONS_PATH_MAX_BYTES]; /* NUL-terminated; empty: no recording */
     uint64_t idle_bytes;                      /* see kiln_heap_config_t */

@@ -1,5 +1,6 @@
 #include "allocator/api/process.h"
 
+#include "allocator/api/leak.h"
 #include "allocator/api/limit.h"
 #include "allocator/api/options.h"
 #include "allocator/api/profile.h"
@@ -18,6 +19,7 @@
 
 kiln_heap_t kiln_process_heap;
 kiln_harden_t *kiln_process_hardened;
+kiln_os_t kiln_process_os;
 _Thread_local kiln_thread_t kiln_thread __attribute__((tls_model("initial-exec")));
 
 /* The start lock spins: a thread waits for it only while another makes the heap. */
@@ -59,25 +61,26 @@ static bool harden(const kiln_harden_config_t *config, bool check_at_end)
 static bool make_heap(void)
 {
     static kiln_options_t options;
-    static kiln_os_t os;
-    if (os.phys_bytes == 0) { /* the first time */
+    kiln_os_t *os = &kiln_process_os;
+    if (os->phys_bytes == 0) { /* the first time */
         kiln_options_read(&options);
         kiln_report_options = options.report;
         if (options.stats) kiln_stats_at_end();
-        kiln_os_linux_init(&os, getauxval(AT_PAGESZ));
-        kiln_stack_depot_init(&kiln_stack_depot, &os);
+        if (options.detect_leaks) kiln_leak_check_at_end();
+        kiln_os_linux_init(os, getauxval(AT_PAGESZ));
+        kiln_stack_depot_init(&kiln_stack_depot, os);
     }
-    kiln_heap_config_t config = kiln_start_config(&os);
+    kiln_heap_config_t config = kiln_start_config(os);
     if (options.limit_bytes != 0) {
         static kiln_limit_t limit;
-        kiln_limit_init(&limit, &os, options.limit_bytes);
+        kiln_limit_init(&limit, os, options.limit_bytes);
         config.os = config.arena_os = &limit.os;
     }
     if (options.has_idle_bytes) config.idle_bytes_max = options.idle_bytes;
     config.single_threaded = &__libc_single_threaded;
     kiln_recording_begin(options.record, &config);
     kiln_harden_config_t hardening;
-    bool check_at_end, hardens = kiln_profile_config(&options, &os, &hardening, &check_at_end);
+    bool check_at_end, hardens = kiln_profile_config(&options, os, &hardening, &check_at_end);
     if (hardens) config.note_bytes = kiln_harden_note_bytes(&hardening);
     if (kiln_heap_init(&kiln_process_heap, &config) != NULL) {
         memset(&kiln_process_heap, 0, sizeof kiln_process_heap); /* as init wants it next time */
@@ -123,6 +126,20 @@ static void let_all_go(void)
     kiln_lock_release(&start.lock, &spin);
 }
 
+bool kiln_process_hold(void)
+{
+    if (kiln_thread.state == KILN_THREAD_FORKING) return false;
+    hold_all();
+    if (atomic_load_explicit(&start.ready, memory_order_relaxed)) return true;
+    let_all_go();
+    return false;
+}
+
+void kiln_process_let_go(void)
+{
+    let_all_go();
+}
+
 static void fork_prepare(void)
 {
     kiln_thread.state_before_fork = kiln_thread.state;
@@ -151,6 +168,7 @@ static void fork_child(void)
 {
     kiln_recording_stop();
     kiln_report_fork_child();
+    kiln_leak_fork_child();
     kiln_harden_thread_t *mine = kiln_thread.hardened_before_fork;
     kiln_thread_cache_t *cache = mine ? mine->cache : kiln_thread.cache_before_fork;
     if (atomic_load_explicit(&start.ready, memory_order_relaxed)) {

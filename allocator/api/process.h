@@ -52,11 +52,18 @@ extern _Thread_local kiln_thread_t kiln_thread __attribute__((tls_model("initial
 
 extern kiln_heap_t kiln_process_heap;
 extern kiln_harden_t *kiln_process_hardened; /* NULL: the heap is a plain one (profile.h) */
+extern kiln_os_t kiln_process_os;            /* below it, and for what is no part of the heap */
 
 typedef struct kiln_visit {
     kiln_heap_t *heap;          /* NULL: there is no memory for a heap, and nothing is live */
     kiln_thread_cache_t *cache; /* may be NULL */
 } kiln_visit_t;
+
+/* kiln_process_hold takes every lock, so that no other thread is inside the heap, and answers true;
+ * false, without any: there is no heap, or the thread is in a fork handler. Until
+ * kiln_process_let_go the thread makes no visit. */
+bool kiln_process_hold(void);
+void kiln_process_let_go(void);
 
 kiln_visit_t kiln_process_enter_slow(void);
 void kiln_process_leave_slow(void);
@@ -78,6 +85,7 @@ static inline void kiln_process_leave(kiln_visit_t visit)
  * two; in free_sized 0 means none. realloc and usable get a block that is not NULL; realloc leaves
  * it to the caller to report what was wrong with it. */
 void *kiln_process_malloc_slow(size_t bytes, kiln_site_t site);
+void *kiln_process_malloc_slowest(size_t bytes, kiln_site_t site); /* no common path did it */
 void *kiln_process_calloc(size_t count, size_t bytes, kiln_site_t site);
 void *kiln_process_aligned(size_t align, size_t bytes, kiln_site_t site);
 void *kiln_process_realloc_slow(void *block, size_t bytes, kiln_site_t site,

@@ -9,12 +9,11 @@ static inline kiln_harden_thread_t *mine(void)
     return kiln_thread.hardened;
 }
 
-/* A thread with a cache of the plain heap comes here when its common path was not enough; others
- * for all but the hardened heap's common path. */
-static __attribute__((noinline)) void *malloc_elsewhere(size_t bytes, kiln_site_t site)
+void *kiln_process_malloc_slowest(size_t bytes, kiln_site_t site)
 {
     if (kiln_thread.cache)
         return kiln_heap_malloc_slow(&kiln_process_heap, kiln_thread.cache, bytes);
+    if (mine()) return kiln_harden_malloc(kiln_process_hardened, mine(), bytes, false, site);
     kiln_visit_t visit = kiln_process_enter();
     void *block = NULL;
     if (visit.heap && kiln_process_hardened)
@@ -28,7 +27,7 @@ static __attribute__((noinline)) void *malloc_elsewhere(size_t bytes, kiln_site_
 void *kiln_process_malloc_slow(size_t bytes, kiln_site_t site)
 {
     void *block = kiln_process_malloc_hardened(bytes, site);
-    return __builtin_expect(block != NULL, 1) ? block : malloc_elsewhere(bytes, site);
+    return __builtin_expect(block != NULL, 1) ? block : kiln_process_malloc_slowest(bytes, site);
 }
 
 /* A hardened heap checks the product here, the plain one itself. */
@@ -54,6 +53,7 @@ void *kiln_process_calloc(size_t count, size_t bytes, kiln_site_t site)
 
 void *kiln_process_aligned(size_t align, size_t bytes, kiln_site_t site)
 {
+    if (mine()) return kiln_harden_aligned(kiln_process_hardened, mine(), align, bytes, site);
     kiln_visit_t visit = kiln_process_enter();
     void *block = NULL;
     if (visit.heap && kiln_process_hardened)
@@ -67,6 +67,8 @@ void *kiln_process_aligned(size_t align, size_t bytes, kiln_site_t site)
 void *kiln_process_realloc_slow(void *block, size_t bytes, kiln_site_t site,
                                 kiln_misuse_t *out_misuse)
 {
+    if (mine())
+        return kiln_harden_realloc(kiln_process_hardened, mine(), block, bytes, site, out_misuse);
     kiln_visit_t visit = kiln_process_enter();
     void *resized = NULL;
     *out_misuse = KILN_MISUSE_FOREIGN;
@@ -100,6 +102,8 @@ static __attribute__((noinline)) void free_elsewhere(void *block, kiln_site_t si
     kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
     if (kiln_thread.cache) {
         misuse = kiln_heap_free_slow(&kiln_process_heap, kiln_thread.cache, block);
+    } else if (mine()) {
+        misuse = kiln_harden_free(kiln_process_hardened, mine(), block, site);
     } else {
         kiln_visit_t visit = kiln_process_enter();
         if (visit.heap && kiln_process_hardened)

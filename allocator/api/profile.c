@@ -53,6 +53,10 @@ static void fill_block(const kiln_harden_about_t *about, kiln_report_block_t *bl
     block->alloc_stack = about->alloc_stack;
     block->free_stack = about->free_stack;
     block->alloc_thread = about->alloc_stack != 0 ? about->alloc_thread : KILN_THREAD_UNKNOWN;
+    if (kiln_process_hardened->keeps_who)
+        block->from = about->family == KILN_FAMILY_ARRAY ? "operator new []"
+                      : about->family == KILN_FAMILY_NEW ? "operator new"
+                                                         : "malloc";
     block->free_thread = about->free_stack != 0 ? about->free_thread : KILN_THREAD_UNKNOWN;
 }
 
@@ -177,6 +181,7 @@ bool kiln_profile_config(const kiln_options_t *options, const kiln_os_t *os,
     bool fuzz = options->profile == KILN_PROFILE_FUZZ;
     *out = (kiln_harden_config_t){
         .random = true,
+        .families = options->has_alloc_dealloc_mismatch ? options->alloc_dealloc_mismatch : fuzz,
         .quarantine = {.blocks_max = 32, .bytes_max = KILN_KIB(8)},
         .found = found,
     };

@@ -58,8 +58,8 @@ static const kiln_report_words_t kinds[KILN_REPORT_KINDS] = {
     [KILN_REPORT_WILD_ACCESS] = {"wild-access", "SEGV", KILN_REPORT_FAULT,
                                  " used an address of the heap where no block is: look for an "
                                  "index or a pointer that is far off, or stale."},
-    [KILN_REPORT_LEAK] = {"memory-leak", "detected memory leaks", KILN_REPORT_AT_CALL,
-                          " lost a block: free it before the last pointer to it goes."},
+    [KILN_REPORT_LEAK] = {"memory-leak", "detected memory leaks", KILN_REPORT_LOST,
+                          " lost blocks: free each before the last pointer to it goes."},
     [KILN_REPORT_TOO_BIG] = {"allocation-size-too-big", "allocation-size-too-big",
                              KILN_REPORT_REQUEST,
                              " was asked for more than any object can have (PTRDIFF_MAX bytes): "
@@ -242,6 +242,7 @@ void kiln_report_misuse(kiln_misuse_t misuse, const char *call, uintptr_t caller
         [KILN_MISUSE_FOREIGN] = KILN_REPORT_FOREIGN_FREE,
         [KILN_MISUSE_SIZE] = KILN_REPORT_SIZE_MISMATCH,
         [KILN_MISUSE_ALIGNMENT] = KILN_REPORT_ALIGNMENT_MISMATCH,
+        [KILN_MISUSE_FAMILY] = KILN_REPORT_FUNCTION_MISMATCH,
     };
     kiln_report_t report = {
         .kind = kind_of[misuse],
@@ -250,8 +251,10 @@ void kiln_report_misuse(kiln_misuse_t misuse, const char *call, uintptr_t caller
         .caller = caller,
         .claimed_bytes = bytes,
         .claimed_align = align,
-        .look_up = misuse != KILN_MISUSE_FOREIGN,
+        .look_up = misuse != KILN_MISUSE_FOREIGN && misuse != KILN_MISUSE_FAMILY,
     };
+    /* The first line names both functions; the block is live and whole. */
+    if (misuse == KILN_MISUSE_FAMILY) report.block = kiln_report_about(report.address);
     kiln_report(&report);
 }
 

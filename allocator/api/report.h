@@ -20,6 +20,7 @@
 
 #include "allocator/api/report_options.h"
 #include "allocator/api/stack.h"
+#include "allocator/harden/reach.h"
 #include "allocator/heap/heap.h"
 
 #include <stdbool.h>
@@ -60,6 +61,7 @@ typedef struct kiln_report_block {
     size_t slot_bytes; /* 0: unknown */
     kiln_stack_id_t alloc_stack, free_stack;
     uint32_t alloc_thread, free_thread; /* kiln_thread_number, or KILN_THREAD_UNKNOWN */
+    const char *from; /* the family that it came from, as AddressSanitizer says it; or NULL */
 } kiln_report_block_t;
 
 /* Zeroed by its maker but for what is known. */
@@ -74,7 +76,9 @@ typedef struct kiln_report {
     kiln_report_block_t block;
     bool look_up; /* `block` is what kiln_report_about says, asked once the first lines are out */
     size_t claimed_bytes, claimed_align; /* what a sized free was told; 0: nothing */
-    const char *note;                    /* one more sentence, or NULL */
+    const kiln_lost_t *lost;             /* of a leak: what was lost; else NULL */
+    size_t lost_count;
+    const char *note; /* one more sentence, or NULL */
     bool has_seed, has_input;
     uint64_t seed;      /* of the heap */
     uint64_t input;     /* number of the input that ran, in a fuzzing loop */
@@ -94,6 +98,7 @@ typedef enum kiln_report_shape {
     KILN_REPORT_ACCESS,   /* KIND on address ADDRESS at pc PC, then READ of size N */
     KILN_REPORT_FAULT,    /* SEGV on unknown address ADDRESS */
     KILN_REPORT_REQUEST,  /* KIND: without an address */
+    KILN_REPORT_LOST,     /* blocks, none of which is the one */
 } kiln_report_shape_t;
 
 /* The words of a kind. `name` is Kiln's; `asan_name` the one that AddressSanitizer uses, for tools

@@ -121,7 +121,30 @@ static void put_block(const kiln_report_t *report, kiln_out_t *out)
     put_kept_stack(out, "alloc_stack", block->alloc_stack);
     put_thread(out, "free_thread", block->live ? KILN_THREAD_UNKNOWN : block->free_thread);
     put_kept_stack(out, "free_stack", block->live ? 0 : block->free_stack);
+    put_words(out, "from", block->from);
     kiln_out_put(out, "}");
+}
+
+static void put_leaks(const kiln_report_t *report, kiln_out_t *out)
+{
+    put_name(out, "leaks");
+    if (!report->lost) {
+        kiln_out_put(out, "null");
+        return;
+    }
+    kiln_out_put(out, "[");
+    for (size_t i = 0; i < report->lost_count; i++) {
+        const kiln_lost_t *lost = &report->lost[i];
+        kiln_out_put(out, i == 0 ? "{\"direct\":" : ",{\"direct\":");
+        kiln_out_put(out, lost->direct ? "true" : "false");
+        put_number(out, "blocks", true, lost->blocks);
+        put_number(out, "bytes", true, lost->bytes);
+        put_hex(out, "first", true, lost->first);
+        put_thread(out, "alloc_thread", lost->stack != 0 ? lost->thread : KILN_THREAD_UNKNOWN);
+        put_kept_stack(out, "alloc_stack", lost->stack);
+        kiln_out_put(out, "}");
+    }
+    kiln_out_put(out, "]");
 }
 
 static const char *access_word(kiln_access_t access)
@@ -155,6 +178,7 @@ void kiln_report_json(const kiln_report_t *report, kiln_out_t *out)
     put_hex(out, "sp", report->stack.sp != 0, report->stack.sp);
     put_frames(out, "stack", report->stack.pcs, report->stack.count, report->stack.exact);
     put_block(report, out);
+    put_leaks(report, out);
     put_number(out, "claimed_bytes", report->claimed_bytes > 0, report->claimed_bytes);
     put_number(out, "claimed_align", report->claimed_align > 0, report->claimed_align);
     put_words(out, "note", report->note);

@@ -25,6 +25,13 @@
  *     offset        number: address - start, negative before the block
  *     alloc_thread, free_thread   number or null
  *     alloc_stack, free_stack     frames or null
+ *     from          "malloc", "operator new" or "operator new []": the family of functions that it
+ *                   came from; or null
+ *   leaks     null, or of a memory-leak an array, direct ones first, largest first, of
+ *     direct        false: another lost block holds the address
+ *     blocks, bytes of all that were allocated at this place
+ *     first         "0x..." one of them
+ *     alloc_thread  number or null;  alloc_stack   frames or null
  *   claimed_bytes, claimed_align  what a sized free was told, or null
  *   note      sentence or null
  *   seed      "0x..." of the heap, or null

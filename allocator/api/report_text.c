@@ -4,9 +4,11 @@
 
 enum { RULER_LETTERS = 65 };
 
-static const char *tool(void)
+/* Leaks are LeakSanitizer's, also inside AddressSanitizer, but for the summary. */
+static const char *tool(bool leaks)
 {
-    return kiln_report_options.as_asan ? "AddressSanitizer" : "Kiln";
+    if (!kiln_report_options.as_asan) return "Kiln";
+    return leaks ? "LeakSanitizer" : "AddressSanitizer";
 }
 
 static const char *name(const kiln_report_t *report)
@@ -66,12 +68,23 @@ static void put_access(const kiln_report_t *report, kiln_out_t *out)
     kiln_out_put(out, "\n");
 }
 
+/* " (operator new vs free)" */
+static void put_families(const kiln_report_t *report, kiln_out_t *out)
+{
+    kiln_out_put(out, " (");
+    kiln_out_put(out, report->block.from ? report->block.from : "another family");
+    kiln_out_put(out, " vs ");
+    kiln_out_put(out, report->call);
+    kiln_out_put(out, ")");
+}
+
 static void put_first_line(const kiln_report_t *report, kiln_out_t *out)
 {
     switch (kiln_report_words(report->kind)->shape) {
     case KILN_REPORT_AT_CALL:
         kiln_out_put(out, report->kind == KILN_REPORT_DOUBLE_FREE ? "attempting " : "");
         kiln_out_put(out, name(report));
+        if (report->kind == KILN_REPORT_FUNCTION_MISMATCH) put_families(report, out);
         kiln_out_put(out, " on ");
         kiln_out_address(out, report->address);
         kiln_out_put(out, " in thread ");
@@ -104,6 +117,9 @@ static void put_first_line(const kiln_report_t *report, kiln_out_t *out)
                      report->access == KILN_ACCESS_NONE ? "UNKNOWN" : access_word(report->access));
         kiln_out_put(out, " memory access.\n");
         return;
+    case KILN_REPORT_LOST:
+        kiln_out_put(out, "detected memory leaks\n");
+        return;
     case KILN_REPORT_REQUEST:
         kiln_out_put(out, name(report));
         kiln_out_put(out, ": ");
@@ -120,13 +136,14 @@ static void put_first_line(const kiln_report_t *report, kiln_out_t *out)
 void kiln_report_text_head(const kiln_report_t *report, kiln_out_t *out)
 {
     const char *remedy = kiln_report_words(report->kind)->remedy;
-    /* An access is the program's, though a call may have found it. */
-    bool is_call = report->call && kiln_report_words(report->kind)->shape != KILN_REPORT_ACCESS;
+    /* An access is the program's, though a call may have found it; so is a loss. */
+    kiln_report_shape_t shape = kiln_report_words(report->kind)->shape;
+    bool is_call = report->call && shape != KILN_REPORT_ACCESS && shape != KILN_REPORT_LOST;
     for (unsigned i = 0; i < RULER_LETTERS; i++) kiln_out_put(out, "=");
     kiln_out_put(out, "\n");
     put_process(report, out);
     kiln_out_put(out, "ERROR: ");
-    kiln_out_put(out, tool());
+    kiln_out_put(out, tool(shape == KILN_REPORT_LOST));
     kiln_out_put(out, ": ");
     put_first_line(report, out);
     kiln_out_put(out, "    ");
@@ -285,12 +302,51 @@ static void put_block(const kiln_report_t *report, kiln_out_t *out)
                    block->alloc_stack);
 }
 
+/* As LeakSanitizer has it, word for word: tools take these lines apart. */
+static void put_lost(const kiln_lost_t *lost, kiln_out_t *out)
+{
+    const uintptr_t *frames;
+    unsigned count = kiln_stack_depot_get(&kiln_stack_depot, lost->stack, &frames);
+    kiln_out_put(out, lost->direct ? "Direct leak of " : "Indirect leak of ");
+    kiln_out_number(out, lost->bytes);
+    kiln_out_put(out, " byte(s) in ");
+    kiln_out_number(out, lost->blocks);
+    kiln_out_put(out, " object(s) allocated from:\n");
+    if (count > 0) {
+        put_frames(out, frames, count, false, NULL);
+        return;
+    }
+    kiln_out_put(out, "    (no stack was kept, which profile=fuzz does; one of them is at ");
+    kiln_out_address(out, lost->first);
+    kiln_out_put(out, ")\n\n");
+}
+
+static void put_all_lost(const kiln_report_t *report, kiln_out_t *out, kiln_out_t *summary)
+{
+    uint64_t blocks = 0, bytes = 0;
+    kiln_out_put(out, "\n");
+    for (size_t i = 0; i < report->lost_count; i++) {
+        put_lost(&report->lost[i], out);
+        blocks += report->lost[i].blocks;
+        bytes += report->lost[i].bytes;
+    }
+    kiln_out_number(summary, bytes);
+    kiln_out_put(summary, " byte(s) leaked in ");
+    kiln_out_number(summary, blocks);
+    kiln_out_put(summary, " allocation(s).");
+}
+
 void kiln_report_text_body(const kiln_report_t *report, kiln_out_t *out)
 {
     static char summary_text[2048];
     kiln_out_t summary = {summary_text, sizeof summary_text, 0, -1};
-    put_frames(out, report->stack.pcs, report->stack.count, report->stack.exact, &summary);
-    put_block(report, out);
+    bool leaks = kiln_report_words(report->kind)->shape == KILN_REPORT_LOST;
+    if (leaks) {
+        put_all_lost(report, out, &summary);
+    } else {
+        put_frames(out, report->stack.pcs, report->stack.count, report->stack.exact, &summary);
+        put_block(report, out);
+    }
     if (report->note) {
         kiln_out_put(out, "NOTE: ");
         if (report->call && kiln_report_words(report->kind)->shape == KILN_REPORT_ACCESS) {
@@ -316,10 +372,12 @@ void kiln_report_text_body(const kiln_report_t *report, kiln_out_t *out)
         kiln_out_put(out, "\n");
     }
     kiln_out_put(out, "SUMMARY: ");
-    kiln_out_put(out, tool());
+    kiln_out_put(out, tool(false));
     kiln_out_put(out, ": ");
-    kiln_out_put(out, name(report));
-    kiln_out_put(out, " ");
+    if (!leaks) {
+        kiln_out_put(out, name(report));
+        kiln_out_put(out, " ");
+    }
     kiln_out_bytes(out, summary.text, summary.length);
     kiln_out_put(out, "\n");
     if (!report->halts) return;

@@ -221,7 +221,6 @@ static size_t visit_slot(const kiln_guard_t *guard, uint32_t head, kiln_guard_sl
 static size_t visit_all(kiln_guard_t *guard, bool damaged_only, kiln_guard_visit_t visit, void *ctx)
 {
     size_t told = 0;
-    acquire(guard);
     const kiln_guard_space_t *space = &guard->space;
     uint32_t head = space->used.first;
     for (; head != KILN_GUARD_NO_CHUNK; head = space->chunks[head].next) {
@@ -235,18 +234,27 @@ static size_t visit_all(kiln_guard_t *guard, bool damaged_only, kiln_guard_visit
             }
         }
     }
-    release(guard);
     return told;
 }
 
 size_t kiln_guard_check(kiln_guard_t *guard, kiln_guard_visit_t visit, void *ctx)
 {
-    return visit_all(guard, true, visit, ctx);
+    acquire(guard);
+    size_t told = visit_all(guard, true, visit, ctx);
+    release(guard);
+    return told;
+}
+
+void kiln_guard_for_each_live_locked(kiln_guard_t *guard, kiln_guard_visit_t visit, void *ctx)
+{
+    (void)visit_all(guard, false, visit, ctx);
 }
 
 void kiln_guard_for_each_live(kiln_guard_t *guard, kiln_guard_visit_t visit, void *ctx)
 {
-    (void)visit_all(guard, false, visit, ctx);
+    acquire(guard);
+    kiln_guard_for_each_live_locked(guard, visit, ctx);
+    release(guard);
 }
 
 kiln_guard_stats_t kiln_guard_stats(kiln_guard_t *guard)

@@ -126,9 +126,11 @@ typedef void (*kiln_guard_visit_t)(void *ctx, const kiln_guard_about_t *block,
 
 /* kiln_guard_check looks at the slack of all live blocks, tells the visitor (may be NULL) of the
  * damaged ones, and gives their number. kiln_guard_for_each_live tells of all live blocks, with a
- * `damage` of NULL. Both go chunk by chunk, the one that was opened last first. */
+ * `damage` of NULL. Both go chunk by chunk, the one that was opened last first. The one that is
+ * named _locked is for who holds the lock: between the functions around fork. */
 size_t kiln_guard_check(kiln_guard_t *guard, kiln_guard_visit_t visit, void *ctx);
 void kiln_guard_for_each_live(kiln_guard_t *guard, kiln_guard_visit_t visit, void *ctx);
+void kiln_guard_for_each_live_locked(kiln_guard_t *guard, kiln_guard_visit_t visit, void *ctx);
 
 kiln_guard_stats_t kiln_guard_stats(kiln_guard_t *guard);
 

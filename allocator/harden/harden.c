@@ -5,19 +5,25 @@
 
 /* ---- a block's life ---- */
 
-static uint16_t thread_number(const kiln_harden_t *harden)
+uint16_t kiln_harden_thread_number(const kiln_harden_t *harden)
 {
-    uint32_t number = harden->config.thread();
-    return number < UINT16_MAX ? (uint16_t)number : UINT16_MAX;
+    uint32_t number = harden->keeps_stacks ? harden->config.thread() : 0;
+    return (uint16_t)(number < KILN_NOTE_THREAD_MAX ? number : KILN_NOTE_THREAD_MAX);
+}
+
+static uint32_t stack_of(const kiln_harden_t *harden, kiln_site_t site)
+{
+    return harden->keeps_stacks ? harden->config.stack(site.caller) : 0;
 }
 
 void kiln_harden_note_alloc(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
                             kiln_site_t site)
 {
     kiln_note_stacks_t *note = kiln_note_stacks(span, slot_idx);
-    uint32_t stack = harden->config.stack(site.caller);
-    atomic_store_explicit(&note->alloc_stack, stack, memory_order_relaxed);
-    atomic_store_explicit(&note->alloc_thread, thread_number(harden), memory_order_relaxed);
+    unsigned who = (unsigned)kiln_site_family(site) << KILN_NOTE_FAMILY_SHIFT;
+    atomic_store_explicit(&note->alloc_stack, stack_of(harden, site), memory_order_relaxed);
+    atomic_store_explicit(&note->alloc_who, (uint16_t)(who | kiln_harden_thread_number(harden)),
+                          memory_order_relaxed);
     atomic_store_explicit(&note->free_stack, 0, memory_order_relaxed);
 }
 
@@ -25,9 +31,9 @@ void kiln_harden_note_free(kiln_harden_t *harden, const kiln_span_t *span, uint3
                            kiln_site_t site)
 {
     kiln_note_stacks_t *note = kiln_note_stacks(span, slot_idx);
-    uint32_t stack = harden->config.stack(site.caller);
-    atomic_store_explicit(&note->free_stack, stack, memory_order_relaxed);
-    atomic_store_explicit(&note->free_thread, thread_number(harden), memory_order_relaxed);
+    atomic_store_explicit(&note->free_stack, stack_of(harden, site), memory_order_relaxed);
+    atomic_store_explicit(&note->free_thread, kiln_harden_thread_number(harden),
+                          memory_order_relaxed);
 }
 
 __attribute__((noinline, cold)) void kiln_harden_tell(kiln_harden_t *harden,
@@ -73,7 +79,7 @@ static inline void *hand_out(kiln_harden_t *harden, uint32_t class_idx, kiln_slo
     kiln_note_set_slack(shape, slot.state, slack);
     if (harden->fresh_byte != 0 && !zero) memset(block, harden->fresh_byte, bytes);
     kiln_canary_write(&harden->canary, block + slot_bytes, slack);
-    if (__builtin_expect(harden->keeps_stacks, 0)) note_alloc_of_slot(harden, slot, site);
+    if (__builtin_expect(harden->keeps_who, 0)) note_alloc_of_slot(harden, slot, site);
     atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_release);
     return block;
 }
@@ -208,8 +214,7 @@ static void retire(kiln_harden_t *harden, kiln_harden_thread_t *mine, kiln_span_
             !kiln_canary_holds(&harden->canary, end, kiln_note_slack(shape, slot.state)), 0))
         kiln_harden_tell(harden, span, slot_idx, KILN_SLOT_LIVE, site);
     kiln_fill(block, shape->slot_bytes, harden->freed_byte);
-    if (__builtin_expect(harden->keeps_stacks, 0))
-        kiln_harden_note_free(harden, span, slot_idx, site);
+    if (__builtin_expect(harden->keeps_who, 0)) kiln_harden_note_free(harden, span, slot_idx, site);
     atomic_store_explicit(slot.state, KILN_SLOT_QUARANTINED, memory_order_release);
     if (mine) slot = kiln_quarantine_push(&mine->quarantine.rings[class_idx], slot);
     if (__builtin_expect(slot.block != NULL, 1)) release(harden, mine, class_idx, slot, site);
@@ -228,10 +233,30 @@ void kiln_harden_release(kiln_harden_t *harden, kiln_harden_thread_t *mine, uint
     release(harden, mine, class_idx, slot, site);
 }
 
+/* Is a live block freed by another family's function? What is no live block is told as that. */
+static inline bool is_slot_mismatch(const kiln_harden_t *harden, const kiln_span_t *span,
+                                    uint32_t slot_idx, kiln_site_t site)
+{
+    if (!harden->config.families) return false;
+    uint16_t who =
+        atomic_load_explicit(&kiln_note_stacks(span, slot_idx)->alloc_who, memory_order_relaxed);
+    return who >> KILN_NOTE_FAMILY_SHIFT != kiln_site_family(site) &&
+           atomic_load_explicit(&span->states[slot_idx], memory_order_relaxed) == KILN_SLOT_LIVE;
+}
+
+static bool is_mismatch(const kiln_harden_t *harden, const void *block, kiln_site_t site)
+{
+    if (!harden->config.families) return false;
+    kiln_harden_about_t about = kiln_harden_about(harden, (uintptr_t)block);
+    return about.known && about.live && about.block == (uintptr_t)block &&
+           about.family != kiln_site_family(site);
+}
+
 static __attribute__((noinline)) kiln_misuse_t free_slow(kiln_harden_t *harden,
                                                          kiln_harden_thread_t *mine, void *block,
                                                          kiln_site_t site)
 {
+    if (is_mismatch(harden, block, site)) return KILN_MISUSE_FAMILY;
     if (kiln_harden_guards(harden, block)) return kiln_harden_guarded_free(harden, block, site);
     kiln_heap_found_t found = kiln_heap_find(harden->heap, block);
     if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
@@ -250,8 +275,9 @@ kiln_misuse_t kiln_harden_free(kiln_harden_t *harden, kiln_harden_thread_t *mine
     kiln_span_t *span = kiln_page_map_find_fast(&harden->heap->map, (uintptr_t)block);
     if (__builtin_expect(!span || !mine, 0)) return free_slow(harden, mine, block, site);
     uint32_t slot_idx = kiln_span_small_slot_at(span, (uintptr_t)block - kiln_span_base(span));
-    if (__builtin_expect(slot_idx == UINT32_MAX, 0) ||
-        !kiln_harden_claim(harden->heap, &span->states[slot_idx]))
+    if (__builtin_expect(slot_idx == UINT32_MAX, 0)) return free_slow(harden, mine, block, site);
+    if (is_slot_mismatch(harden, span, slot_idx, site)) return KILN_MISUSE_FAMILY;
+    if (!kiln_harden_claim(harden->heap, &span->states[slot_idx]))
         return free_slow(harden, mine, block, site);
     retire(harden, mine, span, slot_idx, block, site);
     return KILN_MISUSE_NONE;
@@ -353,6 +379,10 @@ static void *move_guarded(kiln_harden_t *harden, kiln_harden_thread_t *mine, voi
 void *kiln_harden_realloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, void *block,
                           size_t bytes, kiln_site_t site, kiln_misuse_t *out_misuse)
 {
+    if (is_mismatch(harden, block, site)) {
+        *out_misuse = KILN_MISUSE_FAMILY;
+        return NULL;
+    }
     if (kiln_harden_guards(harden, block))
         return move_guarded(harden, mine, block, bytes, site, out_misuse);
     kiln_heap_found_t found = kiln_heap_find(harden->heap, block);
@@ -367,7 +397,7 @@ void *kiln_harden_realloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, voi
     size_t asked = asked_of(harden, &found);
     check_slack(harden, found.span, slot_idx, asked, site);
     if (fits_here(harden, &found, block, asked, bytes)) {
-        if (harden->keeps_stacks) kiln_harden_note_alloc(harden, found.span, slot_idx, site);
+        if (harden->keeps_who) kiln_harden_note_alloc(harden, found.span, slot_idx, site);
         atomic_store_explicit(found.state, KILN_SLOT_LIVE, memory_order_release);
         return block;
     }

@@ -48,6 +48,20 @@ typedef struct kiln_site {
     uintptr_t caller;
 } kiln_site_t;
 
+/* A block is freed with the family that it came from. */
+typedef enum kiln_family { KILN_FAMILY_MALLOC, KILN_FAMILY_NEW, KILN_FAMILY_ARRAY } kiln_family_t;
+
+/* kiln_site_family goes by the name: "operator new[]", "operator delete"; all else is malloc's. */
+static inline kiln_family_t kiln_site_family(kiln_site_t site)
+{
+    enum { VERB_AT = sizeof "operator " - 1 };
+    static const char new_array[] = "operator new[", delete_array[] = "operator delete[";
+    if (!site.call || site.call[0] != 'o') return KILN_FAMILY_MALLOC;
+    size_t bracket_at =
+        (site.call[VERB_AT] == 'n' ? sizeof new_array : sizeof delete_array) - sizeof "[";
+    return site.call[bracket_at] == '[' ? KILN_FAMILY_ARRAY : KILN_FAMILY_NEW;
+}
+
 typedef enum kiln_damage_kind {
     KILN_DAMAGE_NONE,
     KILN_DAMAGE_OVERFLOW,       /* behind a live block */
@@ -64,6 +78,7 @@ typedef struct kiln_harden_about {
     size_t asked, slot_bytes;
     uint32_t alloc_stack, free_stack;
     uint16_t alloc_thread, free_thread;
+    kiln_family_t family; /* MALLOC where it is not kept */
 } kiln_harden_about_t;
 
 typedef struct kiln_damage {
@@ -83,6 +98,7 @@ typedef struct kiln_harden_config {
     kiln_guard_t *guard;        /* NULL: no block is guarded */
     uint32_t guard_every;       /* one in so many is; 1: all are. See kiln_harden_next_guarded */
     bool guard_rotates;         /* more seldom the more there are: else as often for ever */
+    bool families;              /* a free by another family's function is a misuse */
     kiln_damage_found_t *found; /* told with no lock but, from a check, the page heap's */
     uint32_t (*stack)(uintptr_t caller); /* keeps a stack; NULL: none are kept, nor threads */
     uint32_t (*thread)(void);            /* the number of the calling thread; with `stack` */
@@ -108,7 +124,7 @@ struct kiln_harden {
     kiln_heap_t *heap;
     kiln_canary_t canary;
     uint8_t fresh_byte, freed_byte;
-    bool random, keeps_stacks;
+    bool random, keeps_stacks, keeps_who; /* who: stacks, or families */
     kiln_note_shape_t shapes[KILN_SIZE_CLASSES];
     kiln_harden_config_t config;
     kiln_lock_t lock; /* covers what follows */
@@ -145,7 +161,8 @@ void *kiln_harden_aligned(kiln_harden_t *harden, kiln_harden_thread_t *mine, siz
                           size_t bytes, kiln_site_t site);
 
 /* kiln_harden_free and the next ones are as kiln_heap_free, _free_sized, _realloc and _usable; a
- * sized free must name exactly what was asked for, and usable is what was asked for. */
+ * sized free must name exactly what was asked for, and usable is what was asked for. Where
+ * config.families, the call of `site` must be of the family that the block came from. */
 kiln_misuse_t kiln_harden_free(kiln_harden_t *harden, kiln_harden_thread_t *mine, void *block,
                                kiln_site_t site);
 kiln_misuse_t kiln_harden_free_sized(kiln_harden_t *harden, kiln_harden_thread_t *mine, void *block,
@@ -171,7 +188,8 @@ const char *kiln_harden_broken_rule(const kiln_harden_t *harden);
 
 /* ---- shared by the files of this noun ---- */
 
-/* Who allocated and freed a block; where stacks are kept. */
+/* The number of the calling thread, 0 where it is not kept; who allocated and freed a block. */
+uint16_t kiln_harden_thread_number(const kiln_harden_t *harden);
 void kiln_harden_note_alloc(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
                             kiln_site_t site);
 void kiln_harden_note_free(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,

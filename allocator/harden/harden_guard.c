@@ -6,16 +6,18 @@ static uint32_t stack_of(const kiln_harden_t *harden, kiln_site_t site)
     return harden->keeps_stacks ? harden->config.stack(site.caller) : 0;
 }
 
-static uint32_t thread_of(const kiln_harden_t *harden)
+/* A guard keeps two numbers of whoever asks for a block; with the thread's goes the family. */
+static uint32_t who_of(const kiln_harden_t *harden, kiln_site_t site)
 {
-    return harden->keeps_stacks ? harden->config.thread() : 0;
+    uint32_t thread = kiln_harden_thread_number(harden);
+    return thread | (uint32_t)kiln_site_family(site) << KILN_NOTE_FAMILY_SHIFT;
 }
 
 void *kiln_harden_guarded_malloc(kiln_harden_t *harden, size_t align, size_t bytes, bool zero,
                                  kiln_site_t site)
 {
     void *block = kiln_guard_malloc(harden->config.guard, bytes, align, stack_of(harden, site),
-                                    thread_of(harden));
+                                    who_of(harden, site));
     if (block && harden->fresh_byte != 0 && !zero) memset(block, harden->fresh_byte, bytes);
     return block;
 }
@@ -30,7 +32,8 @@ static kiln_harden_about_t about_of(const kiln_guard_about_t *guarded)
         .slot_bytes = guarded->bytes,
         .alloc_stack = guarded->alloc_stack,
         .free_stack = guarded->free_stack,
-        .alloc_thread = (uint16_t)guarded->alloc_thread,
+        .alloc_thread = (uint16_t)guarded->alloc_thread & KILN_NOTE_THREAD_MAX,
+        .family = (kiln_family_t)(guarded->alloc_thread >> KILN_NOTE_FAMILY_SHIFT),
         .free_thread = (uint16_t)guarded->free_thread,
     };
 }
@@ -59,7 +62,7 @@ kiln_misuse_t kiln_harden_guarded_free(kiln_harden_t *harden, void *block, kiln_
     kiln_guard_damage_t damage;
     kiln_harden_about_t about = kiln_harden_guarded_about(harden, (uintptr_t)block);
     kiln_misuse_t misuse = kiln_guard_free(harden->config.guard, block, stack_of(harden, site),
-                                           thread_of(harden), &damage);
+                                           kiln_harden_thread_number(harden), &damage);
     if (misuse == KILN_MISUSE_NONE && damage.damaged) tell(harden, &about, &damage, site);
     return misuse;
 }

@@ -18,7 +18,7 @@ static void *begin(kiln_harden_t *harden, kiln_span_t *span, size_t bytes, bool 
     if (harden->fresh_byte != 0 && !zero) memset((void *)block, harden->fresh_byte, bytes);
     atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
     kiln_canary_write(&harden->canary, (char *)end, end - block - bytes);
-    if (harden->keeps_stacks) kiln_harden_note_alloc(harden, span, 0, site);
+    if (harden->keeps_who) kiln_harden_note_alloc(harden, span, 0, site);
     atomic_store_explicit(&kiln_note_large(span)->ready, true, memory_order_release);
     return (void *)block;
 }
@@ -126,7 +126,7 @@ void kiln_harden_large_retire(kiln_harden_t *harden, kiln_span_t *span, kiln_sit
     uintptr_t end = kiln_harden_canary_end(span, asked);
     if (!kiln_canary_holds(&harden->canary, (const char *)end, end - kiln_span_base(span) - asked))
         kiln_harden_tell(harden, span, 0, KILN_SLOT_LIVE, site);
-    if (harden->keeps_stacks) kiln_harden_note_free(harden, span, 0, site);
+    if (harden->keeps_who) kiln_harden_note_free(harden, span, 0, site);
     atomic_store_explicit(&kiln_note_large(span)->ready, false, memory_order_relaxed);
     kiln_slot_t slot = {(void *)kiln_span_base(span), &span->states[0]};
     if (!wait(harden, span, slot)) give(harden, span);

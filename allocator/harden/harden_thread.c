@@ -9,7 +9,7 @@ enum { EXACT_ROUNDS = 50 };
 
 uint32_t kiln_harden_note_bytes(const kiln_harden_config_t *config)
 {
-    return config->stack ? KILN_NOTE_STACKS_BYTES : KILN_NOTE_SIZE_BYTES;
+    return config->stack || config->families ? KILN_NOTE_STACKS_BYTES : KILN_NOTE_SIZE_BYTES;
 }
 
 static const char *broken_config_rule(const kiln_heap_t *heap, const kiln_harden_config_t *config)
@@ -36,6 +36,7 @@ const char *kiln_harden_init(kiln_harden_t *harden, kiln_heap_t *heap,
         .freed_byte = config->freed_byte,
         .random = config->random,
         .keeps_stacks = config->stack != NULL,
+        .keeps_who = config->stack != NULL || config->families,
         .config = *config,
     };
     kiln_canary_init(&harden->canary, config->seed);
@@ -76,7 +77,7 @@ static kiln_harden_thread_t *take_record(kiln_harden_t *harden)
 /* Do the common paths know all that is to be done? */
 static bool is_plain(const kiln_harden_t *harden)
 {
-    return harden->config.guard_every != 1 && harden->random && !harden->keeps_stacks &&
+    return harden->config.guard_every != 1 && harden->random && !harden->keeps_who &&
            harden->fresh_byte == 0 && harden->freed_byte == 0;
 }
 

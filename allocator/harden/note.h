@@ -1,5 +1,5 @@
 /* note.h - what a hardened heap knows of a block: how much was asked for; where wanted, who
- * allocated and freed it.
+ * allocated and freed it, and with which family of functions.
  *
  * Notes lie in the span's record, out of reach of what a program writes past its blocks. Of a slot
  * its slack is kept (slot_bytes - asked: 1 to slot_bytes; 0: the slot never had an owner), in two
@@ -26,8 +26,11 @@ enum {
 /* Who. A number of 0 is none for stacks (stack_depot.h); threads have numbers of their own. */
 typedef struct kiln_note_stacks {
     _Atomic uint32_t alloc_stack, free_stack;
-    _Atomic uint16_t alloc_thread, free_thread; /* the highest number stands for all above */
+    _Atomic uint16_t alloc_who, free_thread; /* who: the thread, and the family of the call above */
 } kiln_note_stacks_t;
+
+/* Of threads the highest number stands for all above. */
+enum { KILN_NOTE_FAMILY_SHIFT = 14, KILN_NOTE_THREAD_MAX = (1 << KILN_NOTE_FAMILY_SHIFT) - 1 };
 
 typedef struct kiln_note_large {
     _Atomic size_t asked;

@@ -42,6 +42,7 @@ typedef enum kiln_misuse {
     KILN_MISUSE_FOREIGN,     /* never was memory of this heap */
     KILN_MISUSE_SIZE,        /* free_sized: not the size that was asked for could give this block */
     KILN_MISUSE_ALIGNMENT, /* free_aligned_sized: the block cannot have come from that alignment */
+    KILN_MISUSE_FAMILY, /* never from this heap, but from the layer above, which knows families */
 } kiln_misuse_t;
 
 /* A slot found by an address: of a block that is live, or in `misuse` why there is none. */

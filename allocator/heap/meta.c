@@ -52,6 +52,16 @@ void *kiln_meta_take(kiln_meta_t *meta, size_t bytes)
     return record;
 }
 
+const kiln_meta_chunk_t *kiln_meta_older(const kiln_meta_t *meta, const kiln_meta_chunk_t *chunk,
+                                         uintptr_t *out_start, uintptr_t *out_end)
+{
+    const kiln_meta_chunk_t *older = chunk ? chunk->older : meta->chunks;
+    if (!older) return NULL;
+    *out_start = (uintptr_t)older;
+    *out_end = (uintptr_t)older + (uintptr_t)older->bytes;
+    return older;
+}
+
 void kiln_meta_destroy(kiln_meta_t *meta)
 {
     while (meta->chunks) {

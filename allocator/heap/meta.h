@@ -34,6 +34,11 @@ void kiln_meta_lend(kiln_meta_t *meta, uintptr_t start, size_t bytes);
 /* kiln_meta_take gives `bytes` zeroed bytes, aligned to KILN_META_ALIGN. */
 void *kiln_meta_take(kiln_meta_t *meta, size_t bytes);
 
+/* kiln_meta_older gives the chunk that was taken before `chunk` (NULL: the newest), or NULL, and
+ * its bounds. */
+const kiln_meta_chunk_t *kiln_meta_older(const kiln_meta_t *meta, const kiln_meta_chunk_t *chunk,
+                                         uintptr_t *out_start, uintptr_t *out_end);
+
 void kiln_meta_destroy(kiln_meta_t *meta);
 
 #endif

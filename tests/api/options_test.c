@@ -242,7 +242,7 @@ static void test_helps_defaults_are_true(void)
         EXPECT(options.profile == normal.profile);
         compared++;
     }
-    EXPECT_EQ(compared, 12);
+    EXPECT_EQ(compared, 13);
 }
 
 int main(int argc, char **argv)

@@ -10,12 +10,13 @@ static const struct deed {
     const char *name;
     void (*act)(const case_args_t *args);
 } deeds[] = {
-    {"overflow-write", case_overflow}, {"underflow-write", case_overflow},
-    {"overflow-read", case_overflow},  {"underflow-read", case_overflow},
-    {"freed-write", case_freed},       {"freed-read", case_freed},
-    {"double-free", case_double_free}, {"interior-free", case_wrong_free},
-    {"foreign-free", case_wrong_free}, {"size-mismatch", case_mismatch},
-    {"request", case_request},         {"old-bytes", case_old_bytes},
+    {"overflow-write", case_overflow},   {"underflow-write", case_overflow},
+    {"overflow-read", case_overflow},    {"underflow-read", case_overflow},
+    {"freed-write", case_freed},         {"freed-read", case_freed},
+    {"double-free", case_double_free},   {"interior-free", case_wrong_free},
+    {"foreign-free", case_wrong_free},   {"size-mismatch", case_mismatch},
+    {"wrong-family", case_wrong_family}, {"leak", case_leak},
+    {"request", case_request},           {"old-bytes", case_old_bytes},
 };
 
 static const struct number {

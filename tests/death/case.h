@@ -49,6 +49,8 @@ void case_freed(const case_args_t *args);
 void case_double_free(const case_args_t *args);
 void case_wrong_free(const case_args_t *args);
 void case_mismatch(const case_args_t *args);
+void case_wrong_family(const case_args_t *args);
+void case_leak(const case_args_t *args);
 void case_request(const case_args_t *args);
 void case_old_bytes(const case_args_t *args);
 
@@ -64,6 +66,9 @@ char *case_block(const case_args_t *args, size_t bytes);
 /* case_give calls the function of that name: free, a sized free, a delete, or what else takes a
  * block. */
 void case_give(const char *call, void *block, size_t align, size_t bytes);
+
+/* case_free_of gives the function that a block of `take`'s is to be freed with. */
+const char *case_free_of(const char *take);
 
 /* case_resize is realloc, by a way that no compiler and no linter looks through. */
 char *case_resize(char *block, size_t bytes);

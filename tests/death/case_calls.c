@@ -134,10 +134,17 @@ char *case_resize(char *block, size_t bytes)
     return call_realloc(block, bytes);
 }
 
+const char *case_free_of(const char *take)
+{
+    if (strncmp(take, "new", strlen("new")) != 0) return "free";
+    return strncmp(take, "new_array", strlen("new_array")) == 0 ? "delete_array" : "delete";
+}
+
 void case_ops(const case_args_t *args, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        call_free(case_take(args->take, args->align, 1, args->bytes));
+        case_give(case_free_of(args->take), case_take(args->take, args->align, 1, args->bytes), 0,
+                  0);
 }
 
 void case_flip(char *start, size_t bytes)

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 OVERFLOW, UNDERFLOW, FREED_WRITE = "heap-buffer-overflow", "heap-buffer-underflow", "heap-use-after-free"
 DOUBLE, INTERIOR, FOREIGN = "double-free", "interior-free", "foreign-free"
-SIZE, ALIGN = "size-mismatch", "alignment-mismatch"
+SIZE, ALIGN, FAMILY = "size-mismatch", "alignment-mismatch", "alloc-dealloc-mismatch"
+LEAK = "memory-leak"
 TOO_BIG, PRODUCT, BAD_ALIGN, NO_MEMORY = ("allocation-size-too-big", "calloc-overflow", "invalid-allocation-alignment",
                                           "out-of-memory")
 
@@ -276,7 +277,15 @@ def said(call):
     return {SAID.get(call, call)}
 
 
+def with_family(args):
+    """What is freed by a delete comes from a new."""
+    if not args["call"].startswith("delete") or args.get("take", "").startswith("new"):
+        return args
+    return {**args, "take": ("new_array" if "array" in args["call"] else "new") + ("_aligned" if "align" in args else "")}
+
+
 def at_call(group, kind, profile, args):
+    args = with_family(args)
     return Case(group, profile, args, frozenset((kind,)), True, said(args["call"]))
 
 
@@ -355,6 +364,42 @@ def mismatches(profile):
             yield case("aligned free", ALIGN, size, 16, call, size, 65536, how="misaligned")
 
 
+FAMILIES = {"malloc": ("free", "realloc", "free_sized"), "new": ("delete", "delete_nothrow", "delete_sized"),
+            "new_array": ("delete_array", "delete_array_sized")}
+ALIASES = {"malloc": "malloc", "calloc": "malloc", "aligned_alloc": "malloc", "posix_memalign": "malloc", "new": "new",
+           "new_nothrow": "new", "new_aligned": "new", "new_array": "new_array", "new_array_aligned": "new_array"}
+
+
+def wrong_families(profile):
+    """Only a heap that knows more of a block than its size can tell."""
+    if not profile.hard:
+        return
+    for take, family in ALIASES.items():
+        for other, calls in FAMILIES.items():
+            for i, call in enumerate(calls):
+                for size in (100, 5000, 70000) if i == 0 else (100,):
+                    if other == family or (call == "free_sized" and size == 70000):
+                        continue
+                    args = {"deed": "wrong-family", "take": take, "bytes": size, "call": call, "align": 64}
+                    made = Case("wrong family", profile, args, frozenset((FAMILY,)), True, said(call))
+                    yield dataclasses.replace(made, options=":alloc_dealloc_mismatch=1")
+                    if profile.stacks:  # fuzz, where it is so without being asked for
+                        yield made
+
+
+def leaks(profile):
+    """Lost blocks, seen at the end or when asked; the twin keeps an address of the first one."""
+    for size in (16, 24, 100, 1000, 5000, 70000, 1 << 20):
+        for how in ("plain", "chain", "ring"):
+            for when in ("exit", "check"):
+                for place in ("middle", "inside") if how == "plain" else ("middle", "thread"):
+                    args = {"deed": "leak", "bytes": size, "blocks": 5, "how": how, "when": when, "place": place}
+                    yield Case(f"leak, {how}", profile, args, frozenset((LEAK,)), True, CALLS["access"], ":detect_leaks=1")
+    for take, align in (("calloc", 0), ("aligned_alloc", 64), ("aligned_alloc", 4096), ("new_array", 0), ("realloc", 0)):
+        args = {"deed": "leak", "bytes": 200, "blocks": 3, "how": "plain", "when": "exit", "take": take, "align": align}
+        yield Case("leak, plain", profile, args, frozenset((LEAK,)), True, CALLS["access"], ":detect_leaks=1")
+
+
 # ---- requests, and what is read from fresh memory ----
 
 def requests(profile, bits):
@@ -400,7 +445,8 @@ def old_bytes(profile):
 
 def call_cases(profile, bits):
     """What is seen at a call, whatever the heap knows of its blocks' bytes."""
-    for made in (double_frees(profile), wrong_frees(profile), mismatches(profile), requests(profile, bits), old_bytes(profile)):
+    for made in (double_frees(profile), wrong_frees(profile), mismatches(profile), wrong_families(profile), leaks(profile),
+                 requests(profile, bits), old_bytes(profile)):
         yield from made
 
 

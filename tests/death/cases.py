@@ -43,6 +43,8 @@ FREED = re.compile(r"^freed by thread T\d+ here:\n    #0 0x", re.M)
 REGION = re.compile(r"^0x([0-9a-f]+) is located (\d+) bytes? (before|after|inside of) (\d+)-byte region "
                     r"\[0x([0-9a-f]+),0x([0-9a-f]+)\)$", re.M)
 CLAIMED = re.compile(r"^the block was freed as one(?: of (\d+) bytes?)?(?: aligned to (\d+))?$", re.M)
+LOST_BYTES = re.compile(r"^(Direct|Indirect) leak of (\d+) byte\(s\) in \d+ object\(s\) allocated from:$", re.M)
+SUMMARY_LOST = re.compile(r"^SUMMARY: Kiln: (\d+) byte\(s\) leaked in (\d+) allocation\(s\)\.$", re.M)
 ASKED = re.compile(r": ([a-z_]+) asked for (\d+) bytes?, in thread T\d+:$", re.M)
 
 
@@ -170,11 +172,28 @@ def check_request(case, said, kind):
     want("the request", asked and (asked.group(1), int(asked.group(2)) if kind != table.PRODUCT else 0), (call, product))
 
 
+def kinds_of(said):
+    return SUMMARY.findall(said.err) + [table.LEAK] * said.err.count("ERROR: Kiln: detected memory leaks\n")
+
+
+def check_leaks(case, said):
+    """How much was lost, directly and by way of others."""
+    lost = {(direct == "Direct", int(count)) for direct, count in LOST_BYTES.findall(said.err)}
+    size, blocks, how = case.args["bytes"], case.args["blocks"], case.args["how"]
+    seen = size if case.profile.hard else table.slot_of(case.profile, size, case.args.get("align") or 16)[0]
+    right = {"plain": {(True, blocks * seen)}, "chain": {(True, seen), (False, (blocks - 1) * seen)},
+             "ring": {(False, blocks * seen)}}[how]
+    want("what was lost", {(direct, sum(count for other, count in lost if other == direct)) for direct, _ in lost}, right)
+    want("the summary", SUMMARY_LOST.findall(said.err), [(str(blocks * seen), str(blocks))])
+    if case.profile.stacks:
+        want("that stacks are told", "allocated from:\n    #0 0x" in said.err, True)
+
+
 def check_report(case, said):
     """The kind, where all that was said is right."""
     if said.status != ABORTED:
         raise Wrong(f"exit status {said.status}, not SIGABRT")
-    kinds = SUMMARY.findall(said.err)
+    kinds = kinds_of(said)
     if len(kinds) != 1 or said.err.count("ERROR: Kiln: ") != 1 or not said.err.endswith("==ABORTING\n"):
         raise Wrong(f"{len(kinds)} reports, or one that is not whole")
     if kinds[0] not in case.kinds:
@@ -193,6 +212,8 @@ def check_report(case, said):
         check_freed(case, said, "block")
     elif deed == "request":
         check_request(case, said, kinds[0])
+    elif deed == "leak":
+        check_leaks(case, said)
     else:
         check_free(case, said, kinds[0])
     return kinds[0]
@@ -229,7 +250,7 @@ def judge(case, said):
 
 def check_json(program, case):
     said = run(program, case, options=":report=json")
-    kind = SUMMARY.findall(run(program, case).err)
+    kind = kinds_of(run(program, case))
     done = subprocess.run([sys.executable, CHECK_REPORT, "json", f"kind={kind[0] if kind else '?'}", "halts=True"],
                           input=said.err.encode(), capture_output=True, check=False)
     if done.returncode != 0:

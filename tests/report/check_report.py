@@ -14,10 +14,12 @@ HEX = re.compile(r"0x[0-9a-f]+\Z")
 FRAME = {"pc": "hex", "module": (str, NULL), "offset": "hex?", "function": (str, NULL), "file": (str, NULL),
          "line": (int, NULL), "column": (int, NULL), "inlined": bool}
 BLOCK = {"state": str, "start": "hex", "bytes": (int, NULL), "slot_bytes": (int, NULL), "offset": int,
-         "alloc_thread": (int, NULL), "alloc_stack": "frames?", "free_thread": (int, NULL), "free_stack": "frames?"}
+         "alloc_thread": (int, NULL), "alloc_stack": "frames?", "free_thread": (int, NULL), "free_stack": "frames?",
+         "from": (str, NULL)}
+LEAK = {"direct": bool, "blocks": int, "bytes": int, "first": "hex", "alloc_thread": (int, NULL), "alloc_stack": "frames?"}
 REPORT = {"schema": str, "version": int, "kind": str, "asan_kind": str, "message": str, "pid": int, "thread": (int, NULL),
           "call": (str, NULL), "access": (str, NULL), "access_bytes": (int, NULL), "address": "hex", "pc": "hex",
-          "bp": "hex?", "sp": "hex?", "stack": "frames", "block": "block?", "claimed_bytes": (int, NULL),
+          "bp": "hex?", "sp": "hex?", "stack": "frames", "block": "block?", "leaks": "leaks?", "claimed_bytes": (int, NULL),
           "claimed_align": (int, NULL), "note": (str, NULL), "seed": "hex?", "input": (int, NULL),
           "replay": (str, NULL), "halts": bool}
 
@@ -49,6 +51,11 @@ def check_value(what, value, kind):
                 check_members(f"{what}[{i}]", frame, FRAME)
             if value[-1]["inlined"]:
                 raise Wrong(f"the last frame of {what} is inlined into nothing")
+        if kind == "leaks":
+            if not isinstance(value, list) or not value:
+                raise Wrong(f"{what} is no list of leaks: {value!r}")
+            for i, leak in enumerate(value):
+                check_members(f"{what}[{i}]", leak, LEAK)
         if kind == "block":
             check_members(what, value, BLOCK)
     elif not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -68,6 +75,9 @@ def of_json(text):
                         ("alloc_stack", report["block"] and report["block"]["alloc_stack"]),
                         ("free_stack", report["block"] and report["block"]["free_stack"])):
         found[name] = ",".join(frame["function"] or "?" for frame in stack or []) or None
+    leaks = report["leaks"] or []
+    found["leaks"] = ",".join(f"{leak['blocks']}/{leak['bytes']}/{leak['direct']}" for leak in leaks)
+    found["leak_stack"] = leaks and ",".join(frame["function"] or "?" for frame in leaks[0]["alloc_stack"] or [])
     for name in ("state", "bytes", "slot_bytes", "offset", "alloc_thread", "free_thread"):
         found[name] = report["block"] and report["block"][name]
     return found
@@ -82,13 +92,14 @@ SEGV_ACCESS = re.compile(r".*The signal is caused by a ([A-Z]+) memory access\."
 ADDRESS = re.compile(r".*ERROR: [a-zA-Z]+Sanitizer[: ]*(.*) on (?:unknown address |address |)([xX0-9a-fA-F]+)")
 ACCESS = re.compile(r" *([^ ]*|Atomic [^ ]*) of size ([^ ]*) at ([^ ]*)")
 NO_MEMORY = re.compile(r".*(?:Sanitizer: out of memory|Sanitizer: allocation-size-too-big|Sanitizer: calloc-overflow)")
+LEAK_LINE = re.compile(r"(Direct|Indirect) leak of (\d+) byte\(s\) in (\d+) object\(s\) allocated from:$")
 STACK_FRAME = re.compile(r"\s*#(\d+)\s+(0x[0-9a-fA-F]+)\s+(?:in (?:(\S+)(?: (.*))?)|\((.*)\+(0x[0-9a-f]+)\))$")
 RUNTIME = re.compile(r"(?:__interceptor_|__asan_|__sanitizer_|malloc$|calloc$|realloc$|free$|kiln_)")
 
 
 def of_text(text):
     found = {"type": "", "address": "", "access": None, "frames": 0}
-    state, names, numbers = [], [], []
+    state, names, numbers, leaks = [], [], [], []
     for line in text.splitlines():
         for pattern, kind in ((INVALID_FREE, "Invalid-free"), (DOUBLE_FREE, "Heap-double-free"), (SEGV, "UNKNOWN"),
                               (NO_MEMORY, "Out-of-memory")):
@@ -107,6 +118,13 @@ def of_text(text):
         match = ACCESS.match(line)
         if match:
             found["access"] = f"{match.group(1)} {match.group(2)}"
+        match = re.match(r"==\d+==ERROR: (.*)", line)
+        if match:
+            found["error"] = match.group(1)
+        match = LEAK_LINE.match(line)
+        if match:
+            found["type"] = found["type"] or f"{match.group(1)}-leak"
+            leaks.append(" ".join(match.groups()))
         match = re.match(r"DEDUP_TOKEN: (.*)", line)
         if match and "token" not in found:
             found["token"] = match.group(1)  # libFuzzer takes the first
@@ -133,7 +151,7 @@ def of_text(text):
     for i, number in enumerate(numbers):
         if number and numbers[i - 1] != number - 1:
             raise Wrong(f"frame {number} follows frame {numbers[i - 1]}")
-    found["stacks"] = len(starts)
+    found["stacks"], found["leaks"] = len(starts), ",".join(leaks)
     found["frames"] = len(numbers)
     found["state"] = ",".join(state)
     for i, start in enumerate(starts):

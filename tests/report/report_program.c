@@ -72,6 +72,19 @@ static __attribute__((noinline)) void use_block(kiln_report_t *report)
     after++;
 }
 
+static void lose_block(kiln_report_t *report, uintptr_t block)
+{
+    static kiln_lost_t lost[2];
+    lost[0] = (kiln_lost_t){.stack = sample.alloc_stack,
+                            .direct = true,
+                            .blocks = 2,
+                            .bytes = 2 * BLOCK_BYTES,
+                            .first = block};
+    lost[1] = (kiln_lost_t){.blocks = 1, .bytes = BLOCK_BYTES, .first = block};
+    report->lost = lost;
+    report->lost_count = 2;
+}
+
 static int make_kind(kiln_report_kind_t kind)
 {
     bool is_access = kiln_report_words(kind)->shape == KILN_REPORT_ACCESS;
@@ -98,6 +111,7 @@ static int make_kind(kiln_report_kind_t kind)
         report.block.known = false;
         report.claimed_bytes = SIZE_MAX;
     }
+    if (kind == KILN_REPORT_LEAK) lose_block(&report, (uintptr_t)block);
     use_block(&report);
     return 0;
 }
@@ -159,7 +173,7 @@ static int report_from_threads(void)
 /* A report that faults itself: its note is nowhere. */
 static int report_that_faults(void)
 {
-    kiln_report_t report = {.kind = KILN_REPORT_LEAK, .note = (const char *)(uintptr_t)16};
+    kiln_report_t report = {.kind = KILN_REPORT_WILD_ACCESS, .note = (const char *)(uintptr_t)16};
     report.address = (uintptr_t)get(64);
     use_block(&report);
     return 0;

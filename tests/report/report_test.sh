@@ -45,9 +45,15 @@ for kind in double-free interior-free foreign-free size-mismatch alignment-misma
     same "$kind ends by SIGABRT" $status 134
     says json kind=$kind stack="$stack*" thread=0 input=12345 seed=0xfedcba9876543210 halts=True \
         "replay=./kiln run -- \"a\\b\" "$'\x01\xef\xbf\xbd\xc3\xa9'
+    [[ $kind != memory-leak ]] || continue
     report report=text "$kind"
     says text tool=Kiln stack0="$stack*" summary="$kind *"
 done
+report report=json memory-leak
+says json leaks=2/74/True,1/37/False leak_stack="get_block,make_kind,main*"
+report report=text memory-leak
+says text tool=Kiln error="Kiln: detected memory leaks" stack0="get_block,make_kind,main*" stacks=1 \
+    leaks="Direct 74 2,Indirect 37 1" summary="111 byte(s) leaked in 3 allocation(s)."
 report report=json heap-use-after-free
 says json access=write access_bytes=4 state=freed bytes=37 slot_bytes=48 offset=3 alloc_thread=0 free_thread=0 \
     alloc_stack="get_block,make_kind,main*" free_stack="put_block,make_kind,main*"
@@ -70,9 +76,11 @@ says text type=Invalid-free access=None state=$stack summary="bad-free *"
 report $as foreign-free
 says text type=Invalid-free state=$stack
 report $as alloc-dealloc-mismatch
-says text type=Alloc-dealloc-mismatch state=$stack
+says text type="Alloc-dealloc-mismatch (another family vs free)" state=$stack
 report $as wild-access
 says text type="UNKNOWN UNKNOWN" state=$stack
+report $as memory-leak
+says text type=Direct-leak error="LeakSanitizer: detected memory leaks" tool=AddressSanitizer state="get_block,make_kind,main"
 for kind in out-of-memory allocation-size-too-big calloc-overflow; do
     report $as $kind
     says text type=Out-of-memory state=$stack

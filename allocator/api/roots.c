@@ -1,0 +1,149 @@
+#include "allocator/api/roots.h"
+
+#include "allocator/api/readable.h"
+#include "allocator/base/text.h"
+#include "allocator/os/linux_syscall.h"
+
+#include <linux/errno.h>
+#include <linux/fcntl.h>
+
+#include <string.h>
+
+enum {
+    TEXT_BYTES = 16 << 10,
+    PAGES_AT_ONCE = 512,
+    ADDRESS_BITS_MAX = 64,
+    ACCESS_AT = 1, /* behind the addresses: " rw-p" */
+};
+
+/* Bits of a page's word in /proc/self/pagemap. */
+#define PAGE_PRESENT (UINT64_C(1) << 63)
+#define PAGE_ELSEWHERE (UINT64_C(1) << 62) /* swapped out; but also what a guard page looks like   \
+                                            */
+
+static long open_file(const char *path)
+{
+    return kiln_linux_call(__NR_openat, (uintptr_t)AT_FDCWD, (uintptr_t)path, O_RDONLY | O_CLOEXEC,
+                           0, 0);
+}
+
+static void close_file(long fd)
+{
+    if (fd >= 0) (void)kiln_linux_call(__NR_close, (uintptr_t)fd, 0, 0, 0, 0);
+}
+
+/* The words of `count` pages from `page` on. The offset of the call takes two arguments where
+ * registers have 32 bits. */
+static bool read_pages(long fd, uint64_t page, uint64_t *words, size_t count)
+{
+    uint64_t offset = page * sizeof *words;
+    size_t bytes = count * sizeof *words;
+#if UINTPTR_MAX > UINT32_MAX
+    long got =
+        kiln_linux_call(__NR_pread64, (uintptr_t)fd, (uintptr_t)words, bytes, (uintptr_t)offset, 0);
+#else
+    long got = kiln_linux_call(__NR_pread64, (uintptr_t)fd, (uintptr_t)words, bytes,
+                               (uintptr_t)offset, (uintptr_t)(offset >> 32));
+#endif
+    return got == (long)bytes;
+}
+
+static bool has_bytes(uint64_t word, uintptr_t address)
+{
+    static const kiln_readable_t nothing = {.may_ask = true};
+    uintptr_t ignored;
+    if (word & PAGE_PRESENT) return true;
+    return (word & PAGE_ELSEWHERE) != 0 && kiln_readable_word(&nothing, address, &ignored);
+}
+
+/* The first page of the stack is the program's from where the stack is. */
+static void tell_range(const kiln_roots_visit_t *visit, uintptr_t start, uintptr_t end)
+{
+    if (visit->stack - start < end - start) start = visit->stack;
+    if (start < end) visit->range(visit->ctx, start, end);
+}
+
+/* Runs of pages that have bytes are told as one. */
+static bool tell_mapping(const kiln_roots_visit_t *visit, long fd, uintptr_t start, uintptr_t end)
+{
+    static uint64_t words[PAGES_AT_ONCE];
+    uintptr_t run = start; /* [run, at) has bytes */
+    for (uintptr_t at = start; at < end;) {
+        size_t left = (end - at) / visit->page_bytes;
+        size_t count = left < PAGES_AT_ONCE ? left : PAGES_AT_ONCE;
+        if (!read_pages(fd, at / visit->page_bytes, words, count)) return false;
+        for (size_t i = 0; i < count; i++, at += visit->page_bytes) {
+            if (has_bytes(words[i], at)) continue;
+            tell_range(visit, run, at);
+            run = at + visit->page_bytes;
+        }
+    }
+    tell_range(visit, run, end);
+    return true;
+}
+
+/* A line is "START-END rw-p ...". False: it is no such line. */
+static bool read_line(const char *line, uintptr_t *out_start, uintptr_t *out_end, bool *out_is_root)
+{
+    uint64_t bounds[2] = {0, 0};
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned digits = 0;
+        for (unsigned digit; (digit = kiln_text_digit(*line)) < 16; line++, digits++)
+            bounds[i] = bounds[i] << 4 | digit;
+        if (digits == 0 || digits > ADDRESS_BITS_MAX / 4 || *line != (i == 0 ? '-' : ' '))
+            return false;
+        if (i == 0) line++;
+    }
+    *out_start = (uintptr_t)bounds[0];
+    *out_end = (uintptr_t)bounds[1];
+    *out_is_root =
+        line[ACCESS_AT] == 'r' && line[ACCESS_AT + 1] == 'w' && line[ACCESS_AT + 3] == 'p';
+    return true;
+}
+
+static const char *tell_line(const kiln_roots_visit_t *visit, long pages, const char *line)
+{
+    uintptr_t start, end;
+    bool is_root;
+    if (!read_line(line, &start, &end, &is_root)) return "/proc/self/maps cannot be understood";
+    if (!is_root) return NULL;
+    if (visit->stack - start < end - start) start = visit->stack & ~(visit->page_bytes - 1);
+    return tell_mapping(visit, pages, start, end) ? NULL : "/proc/self/pagemap cannot be read";
+}
+
+/* All whole lines of [text, *end); the rest goes to the front. */
+static const char *tell_lines(const kiln_roots_visit_t *visit, long pages, char *text, size_t *end)
+{
+    char *line = text, *stop;
+    while ((stop = memchr(line, '\n', (size_t)(text + *end - line))) != NULL) {
+        *stop = '\0';
+        const char *wrong = tell_line(visit, pages, line);
+        if (wrong) return wrong;
+        line = stop + 1;
+    }
+    *end -= (size_t)(line - text);
+    memmove(text, line, *end);
+    return *end == TEXT_BYTES ? "a line of /proc/self/maps is too long" : NULL;
+}
+
+const char *kiln_roots_each(const kiln_roots_visit_t *visit)
+{
+    static char text[TEXT_BYTES];
+    long maps = open_file("/proc/self/maps"), pages = open_file("/proc/self/pagemap"), got = 1;
+    const char *wrong = maps < 0 || pages < 0 ? "/proc/self/maps or pagemap cannot be read" : NULL;
+    size_t end = 0;
+    while (!wrong && got > 0) {
+        got = kiln_linux_call(__NR_read, (uintptr_t)maps, (uintptr_t)text + end, sizeof text - end,
+                              0, 0);
+        if (got == -EINTR)
+            got = 1;
+        else if (got < 0)
+            wrong = "/proc/self/maps cannot be read";
+        else
+            end += (size_t)got;
+        if (!wrong) wrong = tell_lines(visit, pages, text, &end);
+    }
+    close_file(maps);
+    close_file(pages);
+    return wrong;
+}

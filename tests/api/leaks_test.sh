@@ -1,0 +1,35 @@
+#!/bin/bash
+# The search for leaks, where it is hard: beside threads, without ptrace, in children, without a first
+# thread; under each profile. What is told of simple programs, tests/death/case_table.py says.
+source tests/api/lib.sh
+program=tests/api/leak_program
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# run WHAT: what it prints, and how it ends
+run()
+{
+    KILN_OPTIONS=halt_on_error=0:symbolize=0:$options timeout 120 "$program" "$1" 2> "$folder/said"
+    echo "status $?"
+}
+
+for options in profile=fast profile=hardened profile=fuzz profile=hardened:guard=all profile=fuzz:guard=low; do
+    same "$options: threads" "$(run threads | xargs)" "found 0 then 1 status 0"
+    same "$options: one report" "$(grep -c 'ERROR: Kiln: detected memory leaks' "$folder/said")" 1
+    same "$options: no ptrace, threads" "$(run no_ptrace | xargs)" "found 0 status 0"
+    same "$options: why not" "$(cat "$folder/said")" \
+        "kiln: leaks were not looked for: its other threads cannot be stopped with ptrace"
+    same "$options: no ptrace, one thread" "$(run no_ptrace_alone | xargs)" "found 1 status 0"
+    same "$options: child" "$(run child | xargs)" "child 1 parent 1 status 0"
+    same "$options: first thread ended" "$(run first_ended | xargs)" "found 1 status 0"
+done
+
+# At the end of the process, also where threads go on; the exit status that the user wants.
+for profile in fast hardened fuzz; do
+    options=profile=$profile:detect_leaks=1:halt_on_error=1:exitcode=23
+    same "$profile: a leak at the end" "$(run exit)" "status 23"
+    check "$profile: its size" grep -q '^SUMMARY: Kiln: 1[0-9]* byte(s) leaked in 1 allocation(s).$' "$folder/said"
+    same "$profile: none at the end" "$(run exit_clean)" "status 0"
+    same "$profile: nothing said" "$(cat "$folder/said")" ""
+done
+finish
