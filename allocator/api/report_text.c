@@ -74,7 +74,7 @@ static void put_families(const kiln_report_t *report, kiln_out_t *out)
     kiln_out_put(out, " (");
     kiln_out_put(out, report->block.from ? report->block.from : "another family");
     kiln_out_put(out, " vs ");
-    kiln_out_put(out, report->call);
+    kiln_out_put(out, report->call ? report->call : "an access");
     kiln_out_put(out, ")");
 }
 

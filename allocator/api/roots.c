@@ -18,8 +18,7 @@ enum {
 
 /* Bits of a page's word in /proc/self/pagemap. */
 #define PAGE_PRESENT (UINT64_C(1) << 63)
-#define PAGE_ELSEWHERE (UINT64_C(1) << 62) /* swapped out; but also what a guard page looks like   \
-                                            */
+#define PAGE_ELSEWHERE (UINT64_C(1) << 62) /* swapped out, or what looks so: a guard page */
 
 static long open_file(const char *path)
 {

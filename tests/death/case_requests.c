@@ -18,7 +18,7 @@ void case_request(const case_args_t *args)
     else
         block = case_take(args->take, args->align, args->count, args->bytes);
     case_fact(block ? "served" : "refused", block, (size_t)errno);
-    case_give("free", block, 0, 0);
+    case_give(case_free_of(args->take), block, 0, 0);
 }
 
 /* Fresh memory is all the same, and never what another owner wrote. */
@@ -40,7 +40,7 @@ void case_old_bytes(const case_args_t *args)
         if (!blocks[i]) case_end(CASE_NO_PLACE, "there is no memory");
         memset(blocks[i], OLD, args->bytes);
     }
-    for (unsigned i = 0; i < 8; i++) case_give("free", blocks[i], 0, 0);
+    for (unsigned i = 0; i < 8; i++) case_give(case_free_of(args->take), blocks[i], 0, 0);
     if (args->right) return; /* the twin reads nothing that it did not write */
     for (size_t i = 0; i < tries; i++) {
         size_t bytes = case_is(args->how, "grown") ? args->bytes / 2 + 1 : args->bytes;
@@ -52,6 +52,6 @@ void case_old_bytes(const case_args_t *args)
             look(block, bytes, args->bytes);
         }
         memset(block, OLD, args->bytes);
-        case_give("free", block, 0, 0);
+        case_give(case_free_of(args->take), block, 0, 0);
     }
 }

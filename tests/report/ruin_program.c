@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { BLOCKS = 64, SECONDS_MAX = 20, SAID_BYTES = 1 << 18 };
+enum { LOST_MAX = 3, BLOCKS = 64, SECONDS_MAX = 20, SAID_BYTES = 1 << 18 };
 
 static char *blocks[BLOCKS];
 static size_t sizes[BLOCKS];
@@ -68,6 +68,8 @@ static void ruin_depot(kiln_rng_t *rng)
     if (what == 1) atomic_store(&kiln_stack_depot.chunks[0], any_word(rng));
 }
 
+static kiln_lost_t lost[LOST_MAX];
+
 static kiln_report_t any_report(kiln_rng_t *rng, kiln_stack_id_t real)
 {
     char *block = blocks[kiln_rng_below(rng, BLOCKS)];
@@ -81,6 +83,17 @@ static kiln_report_t any_report(kiln_rng_t *rng, kiln_stack_id_t real)
         .look_up = kiln_rng_below(rng, 2) == 0,
         .claimed_bytes = (size_t)any_word(rng),
     };
+    for (unsigned i = 0; i < LOST_MAX; i++)
+        lost[i] = (kiln_lost_t){
+            .stack = kiln_rng_below(rng, 2) ? real : (kiln_stack_id_t)any_word(rng),
+            .thread = (uint32_t)any_word(rng),
+            .direct = kiln_rng_below(rng, 2) == 0,
+            .blocks = any_word(rng),
+            .bytes = any_word(rng),
+            .first = (uintptr_t)any_word(rng),
+        };
+    report.lost_count = (size_t)kiln_rng_below(rng, LOST_MAX + 1);
+    if (report.lost_count > 0) report.lost = lost;
     report.block = (kiln_report_block_t){
         .known = kiln_rng_below(rng, 2) == 0,
         .live = kiln_rng_below(rng, 2) == 0,
