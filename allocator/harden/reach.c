@@ -212,7 +212,8 @@ bool kiln_reach_begin(kiln_reach_t *reach, const kiln_os_t *os, const kiln_heap_
     if (bytes != 0) start = atomic_load_explicit(&space->start, memory_order_relaxed);
     if (bytes != 0 && !take_marks(os, &reach->guarded, start, start + bytes)) return false;
     for_each_live(reach, count);
-    return take_room(os, &reach->waiting, (reach->live + IN_HANDS_MAX) * sizeof(target_t));
+    return take_room(os, &reach->waiting,
+                     ((uint64_t)reach->live + IN_HANDS_MAX) * sizeof(target_t));
 }
 
 void kiln_reach_end(kiln_reach_t *reach)
@@ -319,7 +320,8 @@ bool kiln_reach_lost(kiln_reach_t *reach, const kiln_lost_t **out, size_t *out_c
 {
     reach->lost_count = 0;
     for_each_live(reach, mark_indirect);
-    if (!take_room(reach->os, &reach->list, reach->lost_count * sizeof(kiln_lost_t))) return false;
+    if (!take_room(reach->os, &reach->list, (uint64_t)reach->lost_count * sizeof(kiln_lost_t)))
+        return false;
     reach->lost_count = 0;
     for_each_live(reach, list_lost);
     kiln_lost_t *list = lost_list(reach);

@@ -46,9 +46,9 @@ typedef struct kiln_reach {
     const kiln_harden_t *harden; /* NULL: a plain heap */
     kiln_reach_marks_t blocks, guarded;
     kiln_reach_room_t waiting, list;
-    uint64_t live;          /* blocks */
-    uint64_t waiting_count; /* blocks that were reached, and are to be searched */
-    uint64_t lost_count;
+    size_t live;          /* blocks */
+    size_t waiting_count; /* blocks that were reached, and are to be searched */
+    size_t lost_count;
 } kiln_reach_t;
 
 bool kiln_reach_begin(kiln_reach_t *reach, const kiln_os_t *os, const kiln_heap_t *heap,

@@ -246,9 +246,9 @@ static void reach_node(unsigned i)
 
 static size_t make_graph(kiln_rng_t *rng, uintptr_t *roots)
 {
-    size_t root_count = kiln_rng_below(rng, 4);
+    size_t root_count = (size_t)kiln_rng_below(rng, 4);
     for (unsigned i = 0; i < NODES; i++) {
-        size_t bytes = 32 + kiln_rng_below(rng, i % 20 == 0 ? 200000 : 2000);
+        size_t bytes = 32 + (size_t)kiln_rng_below(rng, i % 20 == 0 ? 200000 : 2000);
         nodes[i].block = take(bytes);
         nodes[i].reached = nodes[i].from_lost = false;
     }
@@ -257,7 +257,7 @@ static size_t make_graph(kiln_rng_t *rng, uintptr_t *roots)
             nodes[i].to[j] = (unsigned)kiln_rng_below(rng, NODES * 3);
             if (nodes[i].to[j] < NODES)
                 nodes[i].block[j] =
-                    (uintptr_t)nodes[nodes[i].to[j]].block + kiln_rng_below(rng, 32);
+                    (uintptr_t)nodes[nodes[i].to[j]].block + (uintptr_t)kiln_rng_below(rng, 32);
         }
     for (size_t i = 0; i < root_count; i++) {
         unsigned node = (unsigned)kiln_rng_below(rng, NODES);
@@ -282,7 +282,7 @@ static void test_graphs(void)
             if (!nodes[i].reached) *(nodes[i].from_lost ? &indirect : &direct) += 1;
         search(roots, root_count);
         for (size_t i = 0; i < lost_count; i++)
-            *(lost[i].direct ? &direct : &indirect) -= lost[i].blocks;
+            *(lost[i].direct ? &direct : &indirect) -= (size_t)lost[i].blocks;
         if (direct != 0 || indirect != 0) fprintf(stderr, "graph of seed %d\n", (int)seed);
         EXPECT_EQ(direct, 0);
         EXPECT_EQ(indirect, 0);
