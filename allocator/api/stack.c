@@ -6,7 +6,9 @@
 #include <pthread.h>
 
 enum {
-    OWN_FRAMES_MAX = 16,              /* Kiln's, between the program and a capture */
+    OWN_FRAMES_MAX = 16, /* Kiln's, between the program and a capture */
+    LEAST_PC = 4096,     /* no code lies in the first page */
+    SEEN_PLACES = 1 << 12,
     FIRST_STACK_BYTES_MAX = 64 << 20, /* nothing else lies that close below the first stack's end */
 };
 
@@ -63,28 +65,72 @@ uint32_t kiln_thread_number(void)
 }
 
 /* A frame is two words: the caller's frame, and where the function returns to. From one frame to
- * the next the addresses grow, so that the walk ends; all of them lie between this function's and
- * the end of the stack, all of which is mapped. */
-__attribute__((noinline)) kiln_stack_id_t kiln_stack_capture(uintptr_t caller, unsigned frames_max)
+ * the next the addresses grow, so that a walk ends; all of them lie between this function's and
+ * `last`, the last place in the stack for one, all of which is mapped. 0: there is no next one. */
+static inline uintptr_t next_frame(uintptr_t frame, uintptr_t last)
+{
+    uintptr_t next = *(const uintptr_t *)frame;
+    return next - frame - 1 < last - frame && next % sizeof(uintptr_t) == 0 ? next : 0;
+}
+
+static inline uintptr_t returns_to(uintptr_t frame)
+{
+    return ((const uintptr_t *)frame)[1];
+}
+
+/* The first frame that returns to `caller`; 0: there is none. */
+static inline uintptr_t find_caller(uintptr_t frame, uintptr_t last, uintptr_t caller)
+{
+    for (unsigned own = 0; own < OWN_FRAMES_MAX && frame != 0; own++) {
+        if (returns_to(frame) == caller) return frame;
+        frame = next_frame(frame, last);
+    }
+    return 0;
+}
+
+static kiln_stack_id_t keep(uintptr_t frame, uintptr_t last, uintptr_t caller, unsigned frames_max)
 {
     uintptr_t pcs[KILN_STACK_FRAMES_MAX];
-    uintptr_t frame = (uintptr_t)__builtin_frame_address(0), end = here.end;
-    unsigned count = 0, own = 0;
-    if (frames_max > KILN_STACK_FRAMES_MAX) frames_max = KILN_STACK_FRAMES_MAX;
-    if (frame < here.start) end = 0;
-    while (count < frames_max && frame % sizeof(uintptr_t) == 0 && frame < end &&
-           end - frame >= 2 * sizeof(uintptr_t)) {
-        const uintptr_t *words = (const uintptr_t *)frame;
-        if (count > 0 || words[1] == caller)
-            pcs[count++] = words[1];
-        else if (++own == OWN_FRAMES_MAX)
-            break;
-        if (words[0] <= frame) break;
-        frame = words[0];
-    }
+    unsigned count = 0;
+    for (; count < frames_max && frame != 0; frame = next_frame(frame, last))
+        pcs[count++] = returns_to(frame);
     if (count == 0) pcs[count++] = caller;
-    while (count > 1 && pcs[count - 1] < 4096) count--; /* the outermost functions have no caller */
+    while (count > 1 && pcs[count - 1] < LEAST_PC) count--; /* the outermost have no caller */
     return kiln_stack_depot_put(&kiln_stack_depot, pcs, count);
+}
+
+/* Is the stack from `frame` on the kept one, to its last frame and not beyond? */
+static inline bool is_stack(kiln_stack_id_t id, uintptr_t frame, uintptr_t last,
+                            unsigned frames_max)
+{
+    const uintptr_t *pcs;
+    unsigned count = kiln_stack_depot_get(&kiln_stack_depot, id, &pcs);
+    for (unsigned i = 0; i < count; i++) {
+        if (frame == 0 || returns_to(frame) != pcs[i]) return false;
+        frame = next_frame(frame, last);
+    }
+    if (count == 0 || count == frames_max || frame == 0) return count != 0;
+    return returns_to(frame) < LEAST_PC && next_frame(frame, last) == 0;
+}
+
+/* What was kept last for a frame at that place that returns there. A program comes again and again
+ * to the same place by the same way: to compare frame by frame costs a third of looking it up. */
+static _Atomic kiln_stack_id_t seen[SEEN_PLACES];
+
+__attribute__((noinline)) kiln_stack_id_t kiln_stack_capture(uintptr_t caller, unsigned frames_max)
+{
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t last = here.end - 2 * sizeof(uintptr_t);
+    if (frame - here.start >= here.end - here.start) frame = 0; /* another stack, or not known */
+    if (frames_max > KILN_STACK_FRAMES_MAX) frames_max = KILN_STACK_FRAMES_MAX;
+    frame = find_caller(frame, last, caller);
+    _Atomic kiln_stack_id_t *place =
+        &seen[(caller ^ frame >> 4 ^ caller >> 12 ^ frame >> 16) % SEEN_PLACES];
+    kiln_stack_id_t id = atomic_load_explicit(place, memory_order_relaxed);
+    if (frame != 0 && id != 0 && is_stack(id, frame, last, frames_max)) return id;
+    id = keep(frame, last, caller, frames_max);
+    atomic_store_explicit(place, id, memory_order_relaxed);
+    return id;
 }
 
 void kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *out)

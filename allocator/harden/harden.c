@@ -19,7 +19,7 @@ static uint32_t stack_of(const kiln_harden_t *harden, kiln_site_t site)
 void kiln_harden_note_alloc(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
                             kiln_site_t site)
 {
-    kiln_note_stacks_t *note = kiln_note_stacks(span, slot_idx);
+    kiln_note_stacks_t *note = kiln_note_stacks(harden->shapes, span, slot_idx);
     unsigned who = (unsigned)kiln_site_family(site) << KILN_NOTE_FAMILY_SHIFT;
     atomic_store_explicit(&note->alloc_stack, stack_of(harden, site), memory_order_relaxed);
     atomic_store_explicit(&note->alloc_who, (uint16_t)(who | kiln_harden_thread_number(harden)),
@@ -30,7 +30,7 @@ void kiln_harden_note_alloc(kiln_harden_t *harden, const kiln_span_t *span, uint
 void kiln_harden_note_free(kiln_harden_t *harden, const kiln_span_t *span, uint32_t slot_idx,
                            kiln_site_t site)
 {
-    kiln_note_stacks_t *note = kiln_note_stacks(span, slot_idx);
+    kiln_note_stacks_t *note = kiln_note_stacks(harden->shapes, span, slot_idx);
     atomic_store_explicit(&note->free_stack, stack_of(harden, site), memory_order_relaxed);
     atomic_store_explicit(&note->free_thread, kiln_harden_thread_number(harden),
                           memory_order_relaxed);
@@ -238,8 +238,8 @@ static inline bool is_slot_mismatch(const kiln_harden_t *harden, const kiln_span
                                     uint32_t slot_idx, kiln_site_t site)
 {
     if (!harden->config.families) return false;
-    uint16_t who =
-        atomic_load_explicit(&kiln_note_stacks(span, slot_idx)->alloc_who, memory_order_relaxed);
+    uint16_t who = atomic_load_explicit(
+        &kiln_note_stacks(harden->shapes, span, slot_idx)->alloc_who, memory_order_relaxed);
     return who >> KILN_NOTE_FAMILY_SHIFT != kiln_site_family(site) &&
            atomic_load_explicit(&span->states[slot_idx], memory_order_relaxed) == KILN_SLOT_LIVE;
 }

@@ -33,7 +33,7 @@ static kiln_harden_about_t about_slot(const kiln_harden_t *harden, const kiln_sp
     about.slot_bytes = slot_bytes;
     about.asked = asked < slot_bytes ? asked : 0;
     if (harden->keeps_who) {
-        const kiln_note_stacks_t *note = kiln_note_stacks(span, slot_idx);
+        const kiln_note_stacks_t *note = kiln_note_stacks(harden->shapes, span, slot_idx);
         about.alloc_stack = atomic_load_explicit(&note->alloc_stack, memory_order_relaxed);
         about.free_stack = atomic_load_explicit(&note->free_stack, memory_order_relaxed);
         uint16_t who = atomic_load_explicit(&note->alloc_who, memory_order_relaxed);

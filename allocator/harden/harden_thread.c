@@ -40,12 +40,7 @@ const char *kiln_harden_init(kiln_harden_t *harden, kiln_heap_t *heap,
         .config = *config,
     };
     kiln_canary_init(&harden->canary, config->seed);
-    for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++)
-        harden->shapes[i] = (kiln_note_shape_t){
-            .slot_bytes = kiln_size_classes[i].slot_bytes,
-            .slots = kiln_size_classes[i].slots,
-            .slack_at = (uint16_t)kiln_span_notes_offset(i),
-        };
+    for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) harden->shapes[i] = kiln_note_shape(i);
     return NULL;
 }
 

@@ -46,8 +46,23 @@ _Static_assert(KILN_NOTE_SIZE_BYTES + sizeof(kiln_note_stacks_t) + 2 <= KILN_NOT
 typedef struct kiln_note_shape {
     uint32_t slot_bytes;
     uint16_t slots;
-    uint16_t slack_at; /* from a slot's state to its slack's low byte */
+    uint16_t slack_at;  /* from a slot's state to its slack's low byte */
+    uint32_t stacks_at; /* from the first slot's state to its stacks, where they are kept */
 } kiln_note_shape_t;
+
+static inline kiln_note_shape_t kiln_note_shape(uint32_t class_idx)
+{
+    size_t at = kiln_span_notes_offset(class_idx);
+    uint16_t slots = kiln_size_classes[class_idx].slots;
+    size_t first = offsetof(kiln_span_t, states) + at + KILN_NOTE_SIZE_BYTES * (size_t)slots;
+    size_t aligned = (size_t)kiln_round_up(first, sizeof(uint32_t));
+    return (kiln_note_shape_t){
+        .slot_bytes = kiln_size_classes[class_idx].slot_bytes,
+        .slots = slots,
+        .slack_at = (uint16_t)at,
+        .stacks_at = (uint32_t)(aligned - offsetof(kiln_span_t, states)),
+    };
+}
 
 static inline void kiln_note_set_slack(const kiln_note_shape_t *shape, _Atomic uint8_t *state,
                                        size_t slack)
@@ -75,12 +90,12 @@ static inline kiln_note_large_t *kiln_note_large(const kiln_span_t *span)
 }
 
 /* kiln_note_stacks is for a heap that keeps them; `span` is in use. */
-static inline kiln_note_stacks_t *kiln_note_stacks(const kiln_span_t *span, uint32_t slot_idx)
+static inline kiln_note_stacks_t *kiln_note_stacks(const kiln_note_shape_t *shapes,
+                                                   const kiln_span_t *span, uint32_t slot_idx)
 {
     if (span->class_idx == KILN_CLASS_LARGE) return &kiln_note_large(span)->stacks;
-    uintptr_t sizes = (uintptr_t)span->states + kiln_span_notes_offset(span->class_idx);
-    uintptr_t first = sizes + KILN_NOTE_SIZE_BYTES * (size_t)kiln_span_slots(span);
-    return (kiln_note_stacks_t *)(uintptr_t)kiln_round_up(first, sizeof(uint32_t)) + slot_idx;
+    uintptr_t first = (uintptr_t)span->states + shapes[span->class_idx].stacks_at;
+    return (kiln_note_stacks_t *)first + slot_idx;
 }
 
 #endif
