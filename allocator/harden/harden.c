@@ -77,7 +77,7 @@ static inline void *hand_out(kiln_harden_t *harden, uint32_t class_idx, kiln_slo
     if (__builtin_expect(!kiln_fill_holds(block, slot_bytes, 0), 0)) ruined(harden, slot, site);
     kiln_harden_busy(slot.state);
     kiln_note_set_slack(shape, slot.state, slack);
-    if (harden->fresh_byte != 0 && !zero) memset(block, harden->fresh_byte, bytes);
+    kiln_harden_begin_fresh(harden, block, bytes, zero);
     kiln_canary_write(&harden->canary, block + slot_bytes, slack);
     if (__builtin_expect(harden->keeps_who, 0)) note_alloc_of_slot(harden, slot, site);
     atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_release);

@@ -92,7 +92,7 @@ typedef void kiln_damage_found_t(const kiln_damage_t *damage, kiln_site_t site);
 typedef struct kiln_harden_config {
     uint64_t seed;      /* of the canary, and of where blocks are placed */
     bool random;        /* which of the free slots at hand is given out is drawn */
-    uint8_t fresh_byte; /* what malloc's blocks hold; 0: zero */
+    uint8_t fresh_byte; /* what malloc's blocks begin with; 0: zero, as the rest */
     uint8_t freed_byte; /* what blocks in quarantine hold; 0: zero */
     kiln_quarantine_bounds_t quarantine;
     kiln_guard_t *guard;        /* NULL: no block is guarded */
@@ -104,7 +104,10 @@ typedef struct kiln_harden_config {
     uint32_t (*thread)(void);            /* the number of the calling thread; with `stack` */
 } kiln_harden_config_t;
 
-enum { KILN_HARDEN_LARGE_PLACES = 8 };
+enum {
+    KILN_HARDEN_LARGE_PLACES = 8,
+    KILN_HARDEN_FRESH_BYTES_MAX = 4096, /* that hold fresh_byte, as AddressSanitizer fills */
+};
 
 typedef struct kiln_harden_thread kiln_harden_thread_t;
 typedef struct kiln_harden kiln_harden_t;
@@ -187,6 +190,15 @@ void kiln_harden_fork_child(kiln_harden_t *harden, kiln_harden_thread_t *mine);
 const char *kiln_harden_broken_rule(const kiln_harden_t *harden);
 
 /* ---- shared by the files of this noun ---- */
+
+/* kiln_harden_begin_fresh fills a block that is all zero with what malloc's hold. */
+static inline void kiln_harden_begin_fresh(const kiln_harden_t *harden, void *block, size_t bytes,
+                                           bool zero)
+{
+    if (harden->fresh_byte == 0 || zero) return;
+    bool is_long = bytes > KILN_HARDEN_FRESH_BYTES_MAX;
+    memset(block, harden->fresh_byte, is_long ? KILN_HARDEN_FRESH_BYTES_MAX : bytes);
+}
 
 /* The number of the calling thread, 0 where it is not kept; who allocated and freed a block. */
 uint16_t kiln_harden_thread_number(const kiln_harden_t *harden);

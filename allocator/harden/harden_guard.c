@@ -18,7 +18,7 @@ void *kiln_harden_guarded_malloc(kiln_harden_t *harden, size_t align, size_t byt
 {
     void *block = kiln_guard_malloc(harden->config.guard, bytes, align, stack_of(harden, site),
                                     who_of(harden, site));
-    if (block && harden->fresh_byte != 0 && !zero) memset(block, harden->fresh_byte, bytes);
+    if (block) kiln_harden_begin_fresh(harden, block, bytes, zero);
     return block;
 }
 

@@ -1,10 +1,10 @@
 /* Large blocks of a hardened heap.
  *
  * One that is freed gives its bytes back to the OS at once and waits among the last few that were,
- * with pages that fault where the OS has guard pages: whoever still uses it is seen at the access.
- * Its pages are zero when they are used again. Where there are no guard pages nothing waits, and
- * the pages are cleared when they are used again; many of them, which the faults after it are
- * worth, go to the OS. */
+ * Reserved, so that its pages fault: whoever still uses it is seen at the access. Its pages are
+ * zero when they are used again. (Guard pages in their place cost as much as the block is long;
+ * this costs two mappings while it waits.) A block that is no whole hardware pages does not wait:
+ * its pages are cleared when they are used again, or, from a mebibyte on, given to the OS. */
 #include "allocator/harden/harden.h"
 
 /* From here on giving pages back costs less than clearing them. */
@@ -15,7 +15,7 @@ static void *begin(kiln_harden_t *harden, kiln_span_t *span, size_t bytes, bool 
                    kiln_site_t site)
 {
     uintptr_t block = kiln_span_base(span), end = kiln_harden_canary_end(span, bytes);
-    if (harden->fresh_byte != 0 && !zero) memset((void *)block, harden->fresh_byte, bytes);
+    kiln_harden_begin_fresh(harden, (void *)block, bytes, zero);
     atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
     kiln_canary_write(&harden->canary, (char *)end, end - block - bytes);
     if (harden->keeps_who) kiln_harden_note_alloc(harden, span, 0, site);
@@ -25,15 +25,6 @@ static void *begin(kiln_harden_t *harden, kiln_span_t *span, size_t bytes, bool 
 
 /* Whatever makes pages fault, or lose their bytes, holds the page heap's lock, as for all other
  * calls of the OS; and as kiln_harden_check does, which reads them. */
-static bool guard(kiln_harden_t *harden, const kiln_span_t *span, bool on)
-{
-    kiln_page_heap_t *pages = &harden->heap->pages;
-    kiln_page_heap_lock(pages);
-    bool done = kiln_os_guard(pages->os, kiln_span_base(span), kiln_span_slot_bytes(span), on);
-    kiln_page_heap_unlock(pages);
-    return done;
-}
-
 static bool make_zero(kiln_harden_t *harden, const kiln_span_t *span)
 {
     kiln_page_heap_t *pages = &harden->heap->pages;
@@ -51,9 +42,13 @@ static bool make_zero(kiln_harden_t *harden, const kiln_span_t *span)
  * block stays where it is for ever: nothing else may have its pages. */
 static void leave(kiln_harden_t *harden, kiln_slot_t slot)
 {
+    kiln_page_heap_t *pages = &harden->heap->pages;
     kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)slot.block);
-    if (!guard(harden, span, false)) return;
-    kiln_page_heap_give_zeroed(&harden->heap->pages, span);
+    kiln_page_heap_lock(pages);
+    bool done = pages->os->commit(pages->os->ctx, kiln_span_base(span), kiln_span_slot_bytes(span),
+                                  true, KILN_OS_HEAP) == KILN_OS_OK;
+    kiln_page_heap_unlock(pages);
+    if (done) kiln_page_heap_give_zeroed(pages, span);
 }
 
 static kiln_slot_t exchange(kiln_harden_t *harden, uint32_t place, kiln_slot_t slot)
@@ -63,13 +58,16 @@ static kiln_slot_t exchange(kiln_harden_t *harden, uint32_t place, kiln_slot_t s
     return was;
 }
 
-/* Among those that were freed last: false where pages cannot be made to fault. */
+/* Among those that were freed last: false where its pages cannot be made to fault. */
 static bool wait(kiln_harden_t *harden, kiln_span_t *span, kiln_slot_t slot)
 {
+    kiln_page_heap_t *pages = &harden->heap->pages;
     const kiln_os_t *os = harden->heap->config.os;
     size_t bytes = kiln_span_slot_bytes(span);
     if (!kiln_is_aligned(kiln_span_base(span) | bytes, os->phys_bytes)) return false;
-    if (!guard(harden, span, true)) return false;
+    kiln_page_heap_lock(pages);
+    pages->os->decommit(pages->os->ctx, kiln_span_base(span), bytes);
+    kiln_page_heap_unlock(pages);
     atomic_store_explicit(slot.state, KILN_SLOT_QUARANTINED, memory_order_relaxed);
     kiln_lock_acquire(&harden->lock, &os->parker);
     kiln_slot_t leaves = exchange(harden, harden->large_next, slot);
@@ -137,13 +135,10 @@ bool kiln_harden_large_resize(kiln_harden_t *harden, kiln_span_t *span, size_t a
     uintptr_t block = kiln_span_base(span), old_end = kiln_harden_canary_end(span, asked);
     if (!kiln_large_resize(&harden->heap->pages, span, bytes + 1)) return false;
     uintptr_t end = kiln_harden_canary_end(span, bytes);
-    /* What the canary was in is the program's, or is nobody's: as fresh as the rest. */
+    /* What the canary was in is the program's, or is nobody's: zero, as the rest. */
     uintptr_t last = block + kiln_span_slot_bytes(span);
     if (old_end > last) old_end = last;
-    if (old_end > block + asked)
-        memset((void *)(block + asked), harden->fresh_byte, old_end - block - asked);
-    if (harden->fresh_byte != 0 && block + bytes > old_end)
-        memset((void *)old_end, harden->fresh_byte, block + bytes - old_end);
+    if (old_end > block + asked) memset((void *)(block + asked), 0, old_end - block - asked);
     atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
     kiln_canary_write(&harden->canary, (char *)end, end - block - bytes);
     return true;

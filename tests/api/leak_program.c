@@ -74,13 +74,23 @@ static void end_threads(void)
     for (unsigned i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
 }
 
-/* Its answer takes the place of the address in the register that answers are in. */
-static __attribute__((noinline)) int lose(void)
+/* The block that is to be lost. It is allocated before there are threads: where a block of theirs
+ * was, an old address on a stack would be one of it. Its answer takes the place of the address in
+ * the register that answers are in. */
+static void *volatile kept;
+
+static __attribute__((noinline)) int take(void)
 {
     volatile char *deep = __builtin_alloca(1 << 16);
     for (size_t i = 0; i < 1 << 16; i++) deep[i] = 0;
-    memset(get(LOST_BYTES), 0, LOST_BYTES);
+    kept = get(LOST_BYTES);
+    memset(kept, 0, LOST_BYTES);
     return deep[0];
+}
+
+static void lose(void)
+{
+    kept = NULL;
 }
 
 /* No check may tell of anything; and one block that is really lost is found among all. */
@@ -90,7 +100,7 @@ static int beside_threads(void)
     start_threads();
     for (unsigned i = 0; i < CHECKS; i++) found += kiln_check_leaks();
     printf("found %zu\n", found);
-    (void)lose();
+    lose();
     printf("then %zu\n", kiln_check_leaks());
     end_threads();
     return 0;
@@ -110,7 +120,7 @@ static int without_ptrace(bool has_threads)
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
         return 77;
     if (has_threads) start_threads();
-    (void)lose();
+    lose();
     printf("found %zu\n", kiln_check_leaks());
     if (has_threads) end_threads();
     return 0;
@@ -119,7 +129,7 @@ static int without_ptrace(bool has_threads)
 static int in_child(void)
 {
     start_threads();
-    (void)lose();
+    lose();
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
@@ -138,7 +148,7 @@ static int in_child(void)
 static int at_the_end(bool loses)
 {
     start_threads();
-    if (loses) (void)lose();
+    if (loses) lose();
     return 0;
 }
 
@@ -147,7 +157,7 @@ static void *after_the_first(void *unused)
     (void)unused;
     usleep(
         100000); /* the first thread has ended, most likely; nothing goes wrong where it has not */
-    (void)lose();
+    lose();
     printf("found %zu\n", kiln_check_leaks());
     end_threads();
     exit(0);
@@ -164,6 +174,7 @@ static int first_thread_ended(void)
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
+    if (take() != 0) return 2;
     if (strcmp(what, "threads") == 0) return beside_threads();
     if (strcmp(what, "no_ptrace") == 0) return without_ptrace(true);
     if (strcmp(what, "no_ptrace_alone") == 0) return without_ptrace(false);

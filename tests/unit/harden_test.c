@@ -89,9 +89,15 @@ static size_t next_size(size_t bytes)
     return bytes < 50 ? bytes + 1 : bytes + bytes / 16 + bytes % 7;
 }
 
-static void expect_fresh(const char *block, size_t bytes, uint8_t byte)
+static void expect_bytes(const char *block, size_t bytes, uint8_t byte)
 {
     for (size_t i = 0; i < bytes; i++) EXPECT_EQ((uint8_t)block[i], byte);
+}
+
+static void expect_fresh(const char *block, size_t bytes, uint8_t byte)
+{
+    for (size_t i = 0; i < bytes; i++)
+        EXPECT_EQ((uint8_t)block[i], i < KILN_HARDEN_FRESH_BYTES_MAX ? byte : 0);
 }
 
 static void see_nothing_in_a_right_program(kiln_harden_config_t config)
@@ -284,7 +290,7 @@ static void see_writes_after_free(kiln_harden_config_t config)
         char *block = take(bytes);
         size_t at = bytes / 2;
         give(block);
-        expect_fresh(block, bytes, config.freed_byte);
+        expect_bytes(block, bytes, config.freed_byte);
         block[at] ^= 0x10;
         EXPECT_EQ(kiln_harden_check(&harden, site), 1);
         EXPECT_EQ(told.kind, KILN_DAMAGE_USE_AFTER_FREE);
@@ -393,7 +399,7 @@ static void see_realloc(kiln_harden_config_t config)
             kiln_misuse_t misuse;
             block = kiln_harden_realloc(&harden, mine, block, next, site, &misuse);
             EXPECT(block);
-            expect_fresh(block, bytes < next ? bytes : next, 0x33);
+            expect_bytes(block, bytes < next ? bytes : next, 0x33);
             memset(block, 0x33, next);
             bytes = next;
             EXPECT_EQ(kiln_harden_usable(&harden, block, &misuse), bytes);
