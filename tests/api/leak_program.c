@@ -174,12 +174,12 @@ static int first_thread_ended(void)
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
+    if (strcmp(what, "first_ended") == 0) return first_thread_ended();
     if (take() != 0) return 2;
     if (strcmp(what, "threads") == 0) return beside_threads();
     if (strcmp(what, "no_ptrace") == 0) return without_ptrace(true);
     if (strcmp(what, "no_ptrace_alone") == 0) return without_ptrace(false);
     if (strcmp(what, "child") == 0) return in_child();
-    if (strcmp(what, "first_ended") == 0) return first_thread_ended();
     if (strcmp(what, "exit") == 0) return at_the_end(true);
     if (strcmp(what, "exit_clean") == 0) return at_the_end(false);
     return 2;
