@@ -20,6 +20,7 @@
 #define KILN_ALLOCATOR_API_KILN_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -46,6 +47,11 @@ size_t kiln_check_heap(void);
  * kept in disguise, or in a file or a pipe, is not seen. Without /proc, or where ptrace is not
  * allowed and there are other threads, it says so on standard error and gives 0. */
 size_t kiln_check_leaks(void);
+
+/* kiln_input says which input of a fuzzing loop runs from now on, by its number, and which command
+ * runs it again (NULL: none; else text that stays as it is until the next call). Reports tell both.
+ * Any thread may call it; the process has one input at a time. */
+void kiln_input(uint64_t number, const char *replay);
 
 /* C23. `bytes` (and `align`) are those that the block was asked for with; NULL is allowed. */
 void free_sized(void *block, size_t bytes);

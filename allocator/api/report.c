@@ -1,5 +1,6 @@
 #include "allocator/api/report.h"
 
+#include "allocator/api/kiln.h"
 #include "allocator/api/process.h"
 #include "allocator/api/report_json.h"
 #include "allocator/api/report_text.h"
@@ -197,6 +198,29 @@ static void print(kiln_report_t *report, const kiln_unwind_t *at)
     kiln_symbolizer_stop();
 }
 
+/* ---- the input that runs ---- */
+
+static struct {
+    _Atomic bool known;
+    _Atomic uint64_t number;
+    const char *_Atomic replay;
+} input;
+
+KILN_EXPORT void kiln_input(uint64_t number, const char *replay)
+{
+    atomic_store_explicit(&input.number, number, memory_order_relaxed);
+    atomic_store_explicit(&input.replay, replay, memory_order_relaxed);
+    atomic_store_explicit(&input.known, true, memory_order_relaxed);
+}
+
+static void add_input(kiln_report_t *report)
+{
+    if (report->has_input || !atomic_load_explicit(&input.known, memory_order_relaxed)) return;
+    report->has_input = true;
+    report->input = atomic_load_explicit(&input.number, memory_order_relaxed);
+    report->replay = atomic_load_explicit(&input.replay, memory_order_relaxed);
+}
+
 static bool can_go_on(const kiln_report_t *report)
 {
     return !report->at && report->kind != KILN_REPORT_CORRUPTION;
@@ -208,6 +232,7 @@ __attribute__((noinline)) void kiln_report(kiln_report_t *report)
     take_turn();
     report->pid = (uint64_t)kiln_linux_call(__NR_getpid, 0, 0, 0, 0, 0);
     report->thread = kiln_thread_number();
+    add_input(report);
     report->halts = kiln_report_options.halt_on_error || !can_go_on(report);
     if (!report->at) kiln_unwind_here(&here);
     print(report, report->at ? report->at : &here);

@@ -3,6 +3,7 @@
  * Makes one report: of a kind (its name), as a detector would, or in a situation. Functions that a
  * report must show are not inlined and end with something, so that no call is their last. */
 #define _GNU_SOURCE
+#include "allocator/api/kiln.h"
 #include "allocator/api/process.h"
 #include "allocator/api/report.h"
 #include "allocator/api/segv.h"
@@ -136,6 +137,16 @@ static int report_in_handler(void)
     put(twice);
     if (sigaltstack(&alternate, NULL) != 0 || sigaction(SIGUSR1, &action, NULL) != 0) return 2;
     return raise(SIGUSR1);
+}
+
+static int report_of_an_input(void)
+{
+    kiln_input(1, "not this one");
+    kiln_input(UINT64_MAX, "./fuzz_me inputs/7");
+    void *volatile block = get(64);
+    put(block);
+    put(block);
+    return 0;
 }
 
 static int report_with_locks(void)
@@ -303,6 +314,7 @@ static const struct {
     int (*run)(void);
 } situations[] = {
     {"in_handler", report_in_handler},
+    {"of_an_input", report_of_an_input},
     {"with_locks", report_with_locks},
     {"from_threads", report_from_threads},
     {"that_faults", report_that_faults},

@@ -54,6 +54,11 @@ says json leaks=2/74/True,1/37/False leak_stack="get_block,make_kind,main*"
 report report=text memory-leak
 says text tool=Kiln error="Kiln: detected memory leaks" stack0="get_block,make_kind,main*" stacks=1 \
     leaks="Direct 74 2,Indirect 37 1" summary="111 byte(s) leaked in 3 allocation(s)."
+report report=json of_an_input
+says json kind=double-free input=18446744073709551615 replay="./fuzz_me inputs/7"
+report report=text of_an_input
+check "the text's input" grep -qx 'INPUT: 18446744073709551615' "$folder/said"
+check "the text's replay" grep -qx 'REPLAY: ./fuzz_me inputs/7' "$folder/said"
 report report=json heap-use-after-free
 says json access=write access_bytes=4 state=freed bytes=37 slot_bytes=48 offset=3 alloc_thread=0 free_thread=0 \
     alloc_stack="get_block,make_kind,main*" free_stack="put_block,make_kind,main*"
