@@ -65,7 +65,7 @@ static void tell_range(const kiln_roots_visit_t *visit, uintptr_t start, uintptr
 /* Runs of pages that have bytes are told as one. */
 static bool tell_mapping(const kiln_roots_visit_t *visit, long fd, uintptr_t start, uintptr_t end)
 {
-    uint64_t words[PAGES_AT_ONCE];
+    uint64_t words[PAGES_AT_ONCE] = {0};
     uintptr_t run = start; /* [run, at) has bytes */
     for (uintptr_t at = start; at < end;) {
         size_t left = (end - at) / visit->page_bytes;
@@ -127,8 +127,8 @@ static const char *tell_lines(const kiln_roots_visit_t *visit, long pages, char 
 
 const char *kiln_roots_each(const kiln_roots_visit_t *visit)
 {
-    char text[TEXT_BYTES]; /* no static one: that would be searched, and spaces look like addresses
-                            */
+    /* No static one: that would be searched, and spaces look like addresses. */
+    char text[TEXT_BYTES] = "";
     long maps = open_file("/proc/self/maps"), pages = open_file("/proc/self/pagemap"), got = 1;
     const char *wrong = maps < 0 || pages < 0 ? "/proc/self/maps or pagemap cannot be read" : NULL;
     size_t end = 0;

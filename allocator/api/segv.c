@@ -191,7 +191,7 @@ KILN_EXPORT sighandler_t signal(int number, sighandler_t handler)
 
 static void begin(int number, disposition_t *disposition)
 {
-    struct sigaction now;
+    struct sigaction now = {.sa_handler = SIG_DFL}; /* the C library fills a part of the mask */
     if (disposition->ours || libc_sigaction(number, NULL, &now) != 0) return;
     disposition->wanted[0] = now;
     disposition->ours = set_ours(number, &now) == 0;

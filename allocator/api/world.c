@@ -96,7 +96,7 @@ static bool stop_thread(int thread)
 /* One listing. `*out_new`: a thread was stopped that had not been. */
 static bool stop_those_listed(int folder, bool *out_new)
 {
-    _Alignas(8) unsigned char entries[ENTRIES_BYTES];
+    _Alignas(8) unsigned char entries[ENTRIES_BYTES] = {0};
     long bytes;
     *out_new = false;
     (void)kiln_linux_call(__NR_lseek, (uintptr_t)folder, 0, 0, 0, 0);
@@ -132,7 +132,7 @@ static const char *stop_all(void)
 
 static void show_registers(void)
 {
-    _Alignas(64) unsigned char registers[REGISTERS_BYTES];
+    _Alignas(64) unsigned char registers[REGISTERS_BYTES] = {0};
     static const unsigned kinds[] = {NT_PRSTATUS, NT_X86_XSTATE};
     for (uint32_t i = 0; i < world.count; i++)
         for (unsigned kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
