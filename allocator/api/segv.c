@@ -191,8 +191,10 @@ KILN_EXPORT sighandler_t signal(int number, sighandler_t handler)
 
 static void begin(int number, disposition_t *disposition)
 {
-    struct sigaction now = {.sa_handler = SIG_DFL}; /* the C library fills a part of the mask */
+    struct sigaction now;
     if (disposition->ours || libc_sigaction(number, NULL, &now) != 0) return;
+    /* Behind what the kernel knows of the mask is whatever the C library had there. */
+    memset((char *)&now.sa_mask + KERNEL_SIGSET_BYTES, 0, sizeof now.sa_mask - KERNEL_SIGSET_BYTES);
     disposition->wanted[0] = now;
     disposition->ours = set_ours(number, &now) == 0;
 }
