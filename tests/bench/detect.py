@@ -26,7 +26,7 @@ LIMIT_S = 60
 SEEDS = 10
 VALGRIND_STATUS = 99
 OWN_STATUSES = (0, 2, 3, 4)  # of case.h: none of them is a heap's
-REPORT = re.compile(rb"ERROR: (Kiln|AddressSanitizer): |Scudo ERROR: |^\*\*\* \[AFL\] ", re.M)
+REPORT = re.compile(rb"ERROR: (Kiln|AddressSanitizer|LeakSanitizer): |Scudo ERROR: |^\*\*\* \[AFL\] ", re.M)
 
 SIZES = (24, 1000, 4097, 1 << 20)
 SMALL = SIZES[:2]
@@ -39,7 +39,7 @@ def row(kind, deed, **numbers):
 
 
 def cases():
-    """(kind, arguments) of each: the issue's distances, waits and wrong frees at four sizes."""
+    """(kind, arguments) of each: distances, waits, wrong frees and what is never freed, at four sizes."""
     for what in ("write", "read"):
         for side, kind, distances in (("overflow", "past the end", (1, 8, 16, 64, 4096)),
                                       ("underflow", "before the start", (1, 8, 16, 4096))):
@@ -66,6 +66,15 @@ def cases():
         yield row("mismatched delete", "size-mismatch", bytes=size, take="new_array", call="delete_array_sized", claimed=size // 2)
 
 
+    for take, call in (("malloc", "delete"), ("new", "free"), ("new_array", "delete"), ("new", "delete_array"),
+                       ("malloc", "delete_array"), ("new_array", "free")):
+        for size in (24, 4097):
+            yield row("wrong family", "wrong-family", bytes=size, take=take, call=call)
+    for how in ("plain", "chain", "ring"):
+        for size in SIZES:
+            yield row("lost at the end", "leak", bytes=size, blocks=5, how=how, when="exit")
+
+
 class Subject:
     """A heap: how its runs are started, one a setting."""
 
@@ -75,7 +84,7 @@ class Subject:
 
 
 def kiln(name, program, library, *options):
-    return Subject(name, program, [{"KILN_OPTIONS": one + ":symbolize=0"} for one in options], library=library)
+    return Subject(name, program, [{"KILN_OPTIONS": one + ":detect_leaks=0:alloc_dealloc_mismatch=1:symbolize=0"} for one in options], library=library)
 
 
 def debug_library():
@@ -108,11 +117,20 @@ def is_caught(status, said):
     return status not in OWN_STATUSES or REPORT.search(said) is not None
 
 
+def asked_for_leaks(before, env):
+    """The same heap, told to look for leaks: else it would tell of blocks that other deeds leave behind."""
+    if before:
+        before = [before[0], "--leak-check=full", *before[1:]]
+    return before, {name: value.replace("detect_leaks=0", "detect_leaks=1") for name, value in env.items()}
+
+
 def run(subject, setting, words):
     """One run. One that does not end was not caught: nobody was told anything."""
-    env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", **setting}
+    before, env = subject.before, {"PATH": "/usr/bin:/bin", "LC_ALL": "C", **setting}
+    if "--deed=leak" in words:
+        before, env = asked_for_leaks(before, env)
     with tempfile.TemporaryFile() as said:
-        child = subprocess.Popen(subject.before + [subject.program] + words, env=env, stdin=subprocess.DEVNULL,
+        child = subprocess.Popen(before + [subject.program] + words, env=env, stdin=subprocess.DEVNULL,
                                  stdout=subprocess.DEVNULL, stderr=said)
         ended = threading.Event()
 
