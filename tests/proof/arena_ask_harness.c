@@ -2,9 +2,9 @@
  * what it gets, on any possible range: arena_step_harness.c has the laws of memory, and leaves open
  * how much is asked for and what else would have done.
  *
- *   OP  ASK    the OS has nothing: no size is asked for that does not fit, and that of GRANULE_MIB
- * is BLOCK  it has a block for the first size that is asked for SMALL  it has no block, but memory
- * for the fallback
+ *   OP  ASK    the OS has nothing: what is asked for fits, and the size of GRANULE_MIB is tried
+ *       BLOCK  it has a block for the first size that is asked for
+ *       SMALL  it has no block, but memory for the fallback
  *
  * There are no tables and no remainders here. */
 #include "allocator/arena/arena_internal.h"
