@@ -48,16 +48,9 @@ static pages_t pages_of(const kiln_arena_table_t *table, uint64_t offset, uint64
 static uint64_t first_page(const kiln_arena_table_t *table, uint64_t first, uint64_t end,
                            bool mapped)
 {
-    while (first < end) {
-        uint64_t word = atomic_load_explicit(&table->present[first / 64], memory_order_relaxed);
-        uint64_t wanted = (mapped ? word : ~word) >> (first % 64);
-        if (wanted != 0) {
-            first += (uint64_t)__builtin_ctzll(wanted);
-            return first < end ? first : end;
-        }
-        first = first / 64 * 64 + 64;
+    while (first < end && !kiln_arena_pages_seek(table, &first, end, mapped)) {
     }
-    return end;
+    return first;
 }
 
 /* next_run narrows `*run` to its first stretch of pages that are not mapped; false: none is left.
@@ -108,18 +101,8 @@ void kiln_arena_table_drop(kiln_arena_table_t *table, const kiln_os_t *os, uint6
 void kiln_arena_table_show(kiln_arena_table_t *table, uint64_t offset, uint64_t bytes)
 {
     pages_t pages = pages_of(table, offset, bytes);
-    for (uint64_t first = pages.first; first < pages.end; first = first / 64 * 64 + 64) {
-        uint64_t left = pages.end - first;
-        uint64_t bits = UINT64_MAX << (first % 64);
-        if (left < 64 - first % 64) bits &= (UINT64_C(1) << (first % 64 + left)) - 1;
-        /* Release: partner is the acquire load of kiln_arena_table_has, whose caller reads the
-         * entry next and must find the page mapped. */
-        uint64_t old =
-            atomic_fetch_or_explicit(&table->present[first / 64], bits, memory_order_release);
-        uint64_t more_bytes = table->phys_bytes * (uint64_t)__builtin_popcountll(bits & ~old);
-        atomic_store_explicit(&table->mapped_bytes, table->mapped_bytes + more_bytes,
-                              memory_order_relaxed);
-    }
+    for (uint64_t first = pages.first; first < pages.end;)
+        first = kiln_arena_pages_show(table, first, pages.end);
 }
 
 const char *kiln_arena_table_broken_rule(const kiln_arena_table_t *table)

@@ -82,4 +82,16 @@ static inline bool kiln_arena_table_has(const kiln_arena_table_t *table, uint64_
 
 const char *kiln_arena_table_broken_rule(const kiln_arena_table_t *table);
 
+/* --- for arena_tables.c alone: the words of `present`, one at a time (arena_pages.c) --- */
+
+/* kiln_arena_pages_seek looks for a page of [*first, end) that is mapped, or that is not, in the
+ * word of *first. True: *first is the first such page. False: there is none, and *first is the
+ * first page of the next word, or `end`. */
+bool kiln_arena_pages_seek(const kiln_arena_table_t *table, uint64_t *first, uint64_t end,
+                           bool mapped);
+
+/* kiln_arena_pages_show makes those pages of [first, end) visible that are in the word of `first`,
+ * counts the new ones in mapped_bytes, and gives the first page of the next word. */
+uint64_t kiln_arena_pages_show(kiln_arena_table_t *table, uint64_t first, uint64_t end);
+
 #endif

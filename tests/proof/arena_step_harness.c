@@ -83,10 +83,15 @@ void kiln_arena_kept_add(kiln_arena_t *a, kiln_arena_region_t region)
         give_back(ghost.kept_reserved); /* too small, or one too many */
 }
 
+/* One remainder, any, as a whole: the clause of the rule that ties it to the current block. */
+static kiln_arena_region_t any_kept;
+
 bool kiln_arena_kept_overlaps(const kiln_arena_t *a, kiln_addr_t start, kiln_addr_t last,
                               bool reserved)
 {
     (void)a;
+    if (start < any_kept.end && any_kept.start <= last && any_kept.reserved == reserved)
+        return true;
     if (start <= g && g <= last && ghost.kept && ghost.kept_reserved == reserved) return true;
     /* What is really reserved is ours, and an OS that keeps its contract does not grant it. */
     return (ANY_ANSWER || !reserved) && nondet_bool();
@@ -94,8 +99,10 @@ bool kiln_arena_kept_overlaps(const kiln_arena_t *a, kiln_addr_t start, kiln_add
 
 const char *kiln_arena_kept_broken_rule(const kiln_arena_t *a)
 {
-    (void)a;
-    return NULL; /* arena_kept_harness.c; what ties it to the block is in ghost_rule */
+    /* All else of the rule is arena_kept_harness.c's. */
+    return any_kept.start < a->arena_end && a->arena_alloc < any_kept.end
+               ? "a kept remainder does not overlap the current block"
+               : NULL;
 }
 
 /* --- arena_tables.c: the page of g's entry ---------------------------------------------------- */
@@ -211,6 +218,8 @@ void harness(void)
 {
     any_config(KILN_FOLLOW_KILN);
     any_addresses();
+    any_kept = (kiln_arena_region_t){nondet_uint64(), nondet_uint64(), nondet_bool()};
+    PROOF_ASSUME(any_kept.start < any_kept.end && any_kept.end <= arena.mask);
 #ifdef COVER /* a line that is reached from one of these states is reached */
     arena.arena_start = 0;
     arena.arena_end = nondet_bool() ? KILN_MIB(32) : arena.config.addr_max + 1 - KILN_MIB(1);

@@ -126,6 +126,80 @@ static void test_requests_that_wrap_at_64_bits_are_refused(void)
     EXPECT_EQ(alloc(KILN_MIB(256)).addr, start);
 }
 
+/* --- kiln_arena_broken_rule: each clause, broken alone, is named ------------------------------ */
+
+/* A current block of 16 MiB, and two remainders below it. */
+static kiln_arena_t good_arena(kiln_follow_t follow)
+{
+    fresh_32(follow, 0x20000000, KILN_MIB(16));
+    if (follow == KILN_FOLLOW_KILN) {
+        arena.kept[0] = (kiln_arena_region_t){0x10000000, 0x10010000, true};
+        arena.kept[1] = (kiln_arena_region_t){0x11000000, 0x11010000, false};
+        arena.kept_count = 2;
+    }
+    return arena;
+}
+
+/* BROKEN breaks an arena that is whole otherwise. */
+#define BROKEN(follow, change, rule)                                                               \
+    do {                                                                                           \
+        kiln_arena_t broken = good_arena(follow);                                                  \
+        change;                                                                                    \
+        EXPECT_STR(kiln_arena_broken_rule(&broken), rule);                                         \
+    } while (0)
+#define BROKEN_KILN(change, rule) BROKEN(KILN_FOLLOW_KILN, change, rule)
+
+static void test_broken_rules_of_addresses_are_named(void)
+{
+    kiln_arena_t good = good_arena(KILN_FOLLOW_KILN);
+    EXPECT_RULE(kiln_arena_broken_rule(&good));
+    BROKEN_KILN(broken.config.page_bytes = 3, "page is a power of two");
+    BROKEN_KILN(broken.arena_used = UINT64_C(1) << 32, "arena_used is representable");
+    BROKEN_KILN(broken.arena_start = 0x20000000, "arena_start <= arena_used");
+    BROKEN_KILN(broken.arena_alloc = 0x20002000, "arena_alloc <= arena_end");
+    BROKEN_KILN(broken.arena_end = UINT64_C(1) << 32, "arena_end is representable");
+    BROKEN_KILN(broken.config.addr_max = 0x0fffffff,
+                "the current block lies in the possible range");
+    BROKEN_KILN(broken.arena_alloc = 0,
+                "the current block does not hold address 0, which answers \"none\"");
+    BROKEN_KILN(broken.arena_alloc += 0x1000,
+                "arena_alloc is aligned to a page and to a hardware page");
+    BROKEN_KILN(broken.arena_end -= 0x800, "arena_end is aligned to a hardware page");
+}
+
+static void test_broken_rules_of_tables_are_named(void)
+{
+    BROKEN_KILN(broken.tables[0].heap_bytes = 3, "table heap_bytes is a power of two");
+    BROKEN_KILN(broken.tables[1].entry_bytes = 3, "table entry_bytes is a power of two");
+    BROKEN_KILN(broken.tables[0].mapped_bytes = 1,
+                "table mapped_bytes is a multiple of phys_bytes");
+    BROKEN_KILN(broken.tables[1].mapped_bytes = 4096,
+                "table mapped_bytes counts the present pages");
+    BROKEN_KILN((broken.tables[1].used = false, broken.tables[1].mapped_bytes = 4096),
+                "an unused table maps nothing");
+    BROKEN(KILN_FOLLOW_SEED, broken.tables[0].mapped_bytes = 4096,
+           "tables cover [arena_start, arena_used)");
+    BROKEN(KILN_FOLLOW_GO19, broken.tables[0].mapped_bytes = 0,
+           "tables cover [arena_start, arena_used)");
+    BROKEN(KILN_FOLLOW_SEED, broken.arena_alloc = 0x20002000, "arena_alloc <= arena_end");
+    BROKEN(KILN_FOLLOW_SEED, broken.kept_count = 1, "seed and go19 keep no remainders");
+}
+
+static void test_broken_rules_of_remainders_are_named(void)
+{
+    BROKEN_KILN(broken.kept_count = KILN_ARENA_KEPT_MAX + 1, "kept_count is at most KEPT_MAX");
+    BROKEN_KILN(broken.kept[1].start = 0x1000e000, "kept remainders ascend and do not overlap");
+    BROKEN_KILN(broken.kept[1].end = 0x10ffe000, "a kept remainder's end is representable");
+    BROKEN_KILN(broken.kept[1].end = UINT64_C(1) << 32, "a kept remainder's end is representable");
+    BROKEN_KILN(broken.kept[1].end = 0x11001000, "a kept remainder is of use");
+    BROKEN_KILN(broken.kept[0].start = 0, "a kept remainder does not hold address 0");
+    BROKEN_KILN(broken.kept[1].start += 0x1000, "a kept remainder starts at a page");
+    BROKEN_KILN(broken.kept[1].end += 0x800, "a kept remainder ends with a hardware page");
+    BROKEN_KILN(broken.arena_start = 0x10800000, "a kept remainder lies in the possible range");
+    BROKEN_KILN((broken.kept[1].start = 0x1effe000, broken.kept[1].end = 0x1f002000),
+                "a kept remainder does not overlap the current block");
+}
+
 int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
@@ -138,6 +212,9 @@ int main(int argc, char **argv)
         KILN_TEST(test_a_block_over_arena_start_is_refused),
         KILN_TEST(test_fallback_at_the_top_loses_its_last_page),
         KILN_TEST(test_requests_that_wrap_at_64_bits_are_refused),
+        KILN_TEST(test_broken_rules_of_addresses_are_named),
+        KILN_TEST(test_broken_rules_of_tables_are_named),
+        KILN_TEST(test_broken_rules_of_remainders_are_named),
     };
     int status = kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
     free(present);
