@@ -85,13 +85,14 @@ static const struct layout {
 } layouts[] = {{"none", 3800},     {"low", 3600},  {"high", 3560},
                {"all-over", 3600}, {"hole", 3600}, {"random", 3560}};
 
-/* Where a 32-bit kernel has its own gigabyte at the top there is one less. */
+/* Where a 32-bit kernel has its own gigabyte at the top there is one less; and what a hardened heap
+ * has reserved for guarded blocks, a gigabyte at 64 bits, is no plain block's. */
 static uint64_t wanted_bytes(const char *name)
 {
-    bool has_all = WIDE || (uintptr_t)&name > 0xc0000000;
+    uint64_t lost = WIDE || (uintptr_t)&name > 0xc0000000 ? 0 : KILN_GIB(1);
+    if (kiln_process_hardened) lost += WIDE ? KILN_GIB(1) : KILN_MIB(128);
     for (unsigned i = 0; i < sizeof layouts / sizeof *layouts; i++)
-        if (strcmp(layouts[i].name, name) == 0)
-            return KILN_MIB(layouts[i].mib) - (has_all ? 0 : KILN_GIB(1));
+        if (strcmp(layouts[i].name, name) == 0) return KILN_MIB(layouts[i].mib) - lost;
     MUST(false, "there is no layout %s", name);
 }
 
