@@ -491,7 +491,6 @@ static bool resize_any(void)
                  "the block is all of its pages");
     if (holds(span, page) && was_dirty && heap.opens_clean && page_is_ready)
         PROOF_ASSERT(page_is_cleared, "what a hardened block grows by is cleared");
-    PROOF_REACHED(!done || OP == SHRINK, "the operation is done, or can be refused");
     return done;
 }
 
@@ -514,7 +513,6 @@ static const kiln_span_t *take_any(void)
     PROOF_ASSERT(kiln_span_slots_bytes(span) == pages << KILN_PAGE_SHIFT,
                  "the block is all of its pages");
     PROOF_ASSERT(heap.counts.large_spans == before.large_spans + 1, "a span is counted once");
-    PROOF_REACHED(heap.ready.runs == 2, "a span is cut out of the middle of a run");
     return span;
 }
 
@@ -535,6 +533,8 @@ void harness(void)
     if (OP == TAKE) done = (taken = take_any()) != NULL;
     if (OP == RESIZE || OP == EXTEND || OP == SHRINK) done = resize_any();
     PROOF_REACHED(done, "the operation is done");
+    PROOF_REACHED(!done || (OP != RESIZE && OP != EXTEND && OP != TAKE), "or is refused");
+    PROOF_REACHED(OP != TAKE || heap.ready.runs == 2, "a span leaves a run on both sides");
     prove_page(was_dirty, taken);
     prove_neighbours();
     prove_counts();
