@@ -4,6 +4,10 @@
  * blocks, else any class: the table says of it what the harness wants, which is anything that
  * size_class_harness.c proved of all of them.
  *
+ * With HARDEN it is the free of a hardened heap: 1 the whole, 2 the common path first. What happens
+ * to the block's bytes is stubs, which assert whose bytes they are; of guarded blocks there is
+ * none.
+ *
  * The search for the record is its contract: NULL, or some record. The slot at an offset is what
  * slot_index_harness.c proved: the quotient, where there is no rest. */
 #include "tests/proof/span.h"
@@ -68,6 +72,119 @@ void kiln_central_give(kiln_central_t *central, const kiln_slot_t *slots, uint32
 
 static kiln_heap_t heap;
 static kiln_thread_cache_t cache;
+
+/* A hardened heap does its own with a block's bytes. */
+#ifdef HARDEN
+#include "allocator/harden/fill.h"
+#include "allocator/harden/note.h"
+#include "allocator/harden/quarantine.h"
+
+static bool canary_holds(const kiln_canary_t *canary, const char *end, size_t slack);
+static size_t note_slack(const kiln_note_shape_t *shape, const _Atomic uint8_t *state);
+static void units_set(char *slot, const char *end, kiln_unit_t unit);
+static void fill(char *slot, size_t slot_bytes, uint8_t byte);
+static bool fill_holds(const char *slot, size_t slot_bytes, uint8_t byte);
+static kiln_slot_t quarantine_push(kiln_quarantine_ring_t *ring, kiln_slot_t slot);
+
+#define kiln_canary_holds canary_holds
+#define kiln_note_slack note_slack
+#define kiln_units_set units_set
+#define kiln_fill fill
+#define kiln_fill_holds fill_holds
+#define kiln_quarantine_push quarantine_push
+#define take_small take_small_hardened
+#define fits_here fits_here_hardened
+#include "allocator/harden/harden.c"
+
+static kiln_harden_t harden;
+static kiln_harden_thread_t mine;
+
+/* Addresses are compared as the sums that they are: of what is no object the model has no other. */
+static void own_bytes_only(const char *start, const char *end)
+{
+    PROOF_ASSERT((uintptr_t)start == addr && record.states[slot_idx] == KILN_SLOT_BUSY &&
+                     end == start + kiln_size_classes[CLASS].slot_bytes,
+                 "the bytes that are overwritten are the freed block's");
+}
+
+static bool canary_holds(const kiln_canary_t *canary, const char *end, size_t slack)
+{
+    PROOF_ASSERT(canary == &harden.canary && slack <= kiln_size_classes[CLASS].slot_bytes &&
+                     end == (const char *)addr + kiln_size_classes[CLASS].slot_bytes,
+                 "the canary that is looked at is behind the block");
+    return nondet_bool();
+}
+
+static size_t note_slack(const kiln_note_shape_t *shape, const _Atomic uint8_t *state)
+{
+    PROOF_ASSERT(shape == &harden.shapes[CLASS] && state == &record.states[slot_idx],
+                 "the note is the block's");
+    return nondet_below(shape->slot_bytes);
+}
+
+static void units_set(char *slot, const char *end, kiln_unit_t unit)
+{
+    (void)unit;
+    own_bytes_only(slot, end);
+}
+
+static void fill(char *slot, size_t slot_bytes, uint8_t byte)
+{
+    (void)byte;
+    own_bytes_only(slot, slot + slot_bytes);
+}
+
+static bool fill_holds(const char *slot, size_t slot_bytes, uint8_t byte)
+{
+    (void)slot, (void)slot_bytes, (void)byte;
+    return nondet_bool();
+}
+
+static kiln_slot_t quarantine_push(kiln_quarantine_ring_t *ring, kiln_slot_t slot)
+{
+    PROOF_ASSERT(ring == &mine.quarantine.rings[CLASS] && (uintptr_t)slot.block == addr &&
+                     slot.state == &record.states[slot_idx],
+                 "the block waits among those of its class");
+    given++;
+    return (kiln_slot_t){NULL, NULL};
+}
+
+void kiln_harden_large_retire(kiln_harden_t *of, kiln_span_t *span, kiln_site_t site)
+{
+    (void)site;
+    PROOF_ASSERT(of == &harden && span == &record && CLASS == KILN_CLASS_LARGE &&
+                     record.states[0] == KILN_SLOT_BUSY,
+                 "a large block was taken from the program before it goes");
+    record.states[0] = KILN_SLOT_QUARANTINED;
+
+    given++;
+}
+
+kiln_damage_t kiln_harden_look(const kiln_harden_t *of, const kiln_span_t *span, uint32_t slot,
+                               uint8_t state)
+{
+    (void)of, (void)state;
+    PROOF_ASSERT(span == &record && slot == slot_idx, "damage is told of the block's slot");
+    return (kiln_damage_t){.kind = KILN_DAMAGE_NONE};
+}
+
+/* What the callers do: where the common path did nothing, the other one follows. */
+static kiln_misuse_t hardened_free(bool has_thread, void *block)
+{
+    static const kiln_site_t site = {"proof", 0};
+    harden.heap = &heap;
+    harden.freed_byte = (uint8_t)nondet_uint64();
+    mine.harden = &harden;
+    mine.cache = &cache;
+    mine.few_classes = nondet_below(KILN_FEW_CLASSES + 1);
+    harden.shapes[CLASS].slot_bytes = kiln_size_classes[CLASS].slot_bytes;
+    if (HARDEN == 2 && has_thread && harden.freed_byte == 0 &&
+        kiln_harden_free_fast(&heap, &mine, block, site))
+        return KILN_MISUSE_NONE;
+    return kiln_harden_free(&harden, has_thread ? &mine : NULL, block, site);
+}
+#endif
+
 static kiln_slot_t places[4]; /* of the bin of the record's class */
 
 void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t *flushed,
@@ -136,6 +253,13 @@ static void any_pointer(void)
                  offset == slot_idx * kiln_size_classes[CLASS].slot_bytes + rest);
 }
 
+#ifdef HARDEN
+#define IS_HARDENED 1
+#else
+#define IS_HARDENED 0
+#define hardened_free(has_thread, block) KILN_MISUSE_NONE
+#endif
+
 /* What free has to say, from the geometry alone. */
 static kiln_misuse_t right_answer(uint8_t state)
 {
@@ -147,8 +271,9 @@ static kiln_misuse_t right_answer(uint8_t state)
                        ? kiln_span_slots_bytes(span)
                        : (size_t)kiln_size_classes[CLASS].span_pages << KILN_PAGE_SHIFT;
     if (in_use && offset < kiln_span_slots_bytes(span) && rest == 0)
-        return state == KILN_SLOT_LIVE || state == KILN_SLOT_KEPT ? KILN_MISUSE_NONE
-                                                                  : KILN_MISUSE_DOUBLE_FREE;
+        return state == KILN_SLOT_LIVE || (state == KILN_SLOT_KEPT && !IS_HARDENED)
+                   ? KILN_MISUSE_NONE
+                   : KILN_MISUSE_DOUBLE_FREE;
     if (in_use && offset < bytes) return KILN_MISUSE_INTERIOR;
     return addr % 16 == 0 ? KILN_MISUSE_DOUBLE_FREE : KILN_MISUSE_INTERIOR;
 }
@@ -171,15 +296,19 @@ void harness(void)
     bin->top = full ? bin->end : places + 1;
     bool has_cache = nondet_bool();
 
-    kiln_misuse_t misuse = kiln_heap_free(&heap, has_cache ? &cache : NULL, (void *)addr);
+    kiln_misuse_t misuse = IS_HARDENED
+                               ? hardened_free(has_cache, (void *)addr)
+                               : kiln_heap_free(&heap, has_cache ? &cache : NULL, (void *)addr);
 
     PROOF_ASSERT((misuse == KILN_MISUSE_NONE) == (right == KILN_MISUSE_NONE),
                  "the start of a live block is freed, every other pointer refused");
     PROOF_ASSERT(misuse == right, "a pointer is refused with its kind");
-    bool cached = has_cache && CLASS != KILN_CLASS_LARGE;
+    bool cached = !IS_HARDENED && has_cache && CLASS != KILN_CLASS_LARGE;
     kiln_slot_t *top = bin->top;
     if (misuse == KILN_MISUSE_NONE) {
-        PROOF_ASSERT(*state == KILN_SLOT_FREE, "a freed slot is FREE");
+        bool waits = IS_HARDENED && (has_cache || CLASS == KILN_CLASS_LARGE);
+        PROOF_ASSERT(*state == (waits ? KILN_SLOT_QUARANTINED : KILN_SLOT_FREE),
+                     "a freed slot is FREE, or waits");
         PROOF_ASSERT(given == (cached ? 0 : 1), "a freed slot goes to one place");
         PROOF_ASSERT(!cached || (top[-1].block == (void *)addr && top[-1].state == state),
                      "a cached slot is what is popped next");

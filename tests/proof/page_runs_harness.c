@@ -7,19 +7,35 @@
  * find is free_tree_harness.c's), the page map is its contract. One page, any, is watched: what
  * holds for it holds for each. OP is what is done to the middle, of KIND, between LEFT_KIND
  * and RIGHT_KIND; PHYS is the hardware page. GROW is for the arena's answers: new pages behind the
- * right one, before the left one, or apart. */
+ * right one, before the left one, or apart. TAKE and the resizes ask for any number of pages of 64
+ * bits where the arena has nothing left: what it gives is GROW's. EXTEND and SHRINK are RESIZE
+ * where the block can grow, one by one, since both in one formula take minutes. */
 #include "tests/proof/span.h"
 
 #include "allocator/heap/page_map.h"
 #include "tests/proof/proof.h"
 
 static kiln_span_t *find(const kiln_page_map_t *map, uintptr_t addr);
+static void clear(const kiln_span_t *span, size_t bytes);
 #define kiln_page_map_find find
+#define kiln_span_clear clear
 #include "allocator/heap/page_heap.c"
+#undef kiln_span_clear
 #include "allocator/heap/span.c"
 
-enum { GIVE, CUT, DISCARD, TO_READY, JOIN_ALL, GROW };
+enum { GIVE, CUT, DISCARD, TO_READY, JOIN_ALL, GROW, RESIZE, EXTEND, SHRINK, TAKE };
 enum { LEFT, MIDDLE, RIGHT, SPARE, SPARE_TOO, RECORDS };
+
+/* A proof may say which records look-ups lead to, which is asserted, and spares the solver the
+ * others; how many records wait, else any. */
+enum { SEE_MIDDLE = 1 << MIDDLE, SEE_RIGHT = 1 << RIGHT, SEE_BOTH = SEE_MIDDLE | SEE_RIGHT };
+#ifndef SEE
+#define SEE ~0
+#endif
+#ifndef WAITING
+#define WAITING (OP == CUT ? 2 : -1)
+#endif
+#define ARENA (OP == GROW) /* it may be asked, else it was in vain */
 
 /* Each an object of its own: cbmc is slow where a pointer may lead anywhere into an array. */
 static kiln_span_t left_record, middle_record, right_record, spare_record, spare_too_record;
@@ -32,7 +48,8 @@ static kiln_arena_t arena;
 static uintptr_t page;              /* the page that is watched */
 static const kiln_span_t *map_says; /* where the page map leads from it */
 static bool page_is_ready;          /* as the OS has it */
-static bool refused;                /* a commit, or the arena */
+static bool page_is_cleared;
+static bool refused; /* a commit, or the arena */
 
 /* ---- what is where ---- */
 
@@ -54,6 +71,11 @@ static bool in_use(const kiln_span_t *span)
 static bool is_there(const kiln_span_t *span)
 {
     return in_use(span) || in_tree[number_of(span)];
+}
+
+static bool is_free(const kiln_span_t *span)
+{
+    return in_tree[number_of(span)];
 }
 
 /* No run wraps: the world does not, and one that a bug made so holds nothing, which is refuted. So
@@ -156,9 +178,12 @@ kiln_span_t *kiln_free_tree_best(const kiln_free_tree_t *tree, uint32_t pages)
 static kiln_span_t *find(const kiln_page_map_t *map, uintptr_t addr)
 {
     (void)map;
-    for (uint32_t i = 0; i < RECORDS; i++)
-        if (holds(records[i], addr) && (in_use(records[i]) || is_edge(records[i], addr)))
-            return records[i];
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        if (!holds(records[i], addr) || (!in_use(records[i]) && !is_edge(records[i], addr)))
+            continue;
+        if (SEE >> i & 1) return records[i];
+        PROOF_ASSERT(0, "no other record is looked up");
+    }
     return NULL;
 }
 
@@ -189,13 +214,20 @@ static bool is_grown(uintptr_t addr)
 
 kiln_arena_result_t kiln_arena_grow(kiln_arena_t *asked, uint64_t pages, uint64_t *out_bytes)
 {
-    PROOF_ASSERT(OP == GROW && asked == &arena && pages == grown_for,
+    PROOF_ASSERT(ARENA && asked == &arena && pages == grown_for,
                  "the arena is asked for what is missing");
     refused = grown.start == grown.end;
     if (refused) return (kiln_arena_result_t){.addr = 0};
     PROOF_ASSUME(grown.end - grown.start >= bytes_of((uint32_t)pages));
     *out_bytes = grown.end - grown.start;
     return (kiln_arena_result_t){.addr = grown.start};
+}
+
+/* Pages are cleared as far as they are dirty. */
+static void clear(const kiln_span_t *span, size_t bytes)
+{
+    PROOF_ASSERT(in_use(span) && bytes == SIZE_MAX, "all of an open span is cleared");
+    if (holds(span, page) && is_dirty(span, page)) page_is_cleared = true;
 }
 
 static const kiln_span_t *holder(void)
@@ -283,7 +315,7 @@ static void any_record(uint32_t number, uint8_t kind, uintptr_t base, uint32_t p
 /* The arena gives nothing, or pages that touch [start, end) on either side or lie apart. */
 static void any_growth(uintptr_t start, uintptr_t end)
 {
-    if (OP != GROW) return;
+    if (!ARENA) return;
     grown.start = (uintptr_t)any_multiple(KILN_PAGE_BYTES);
     grown.end = (uintptr_t)any_multiple(KILN_PAGE_BYTES);
     PROOF_ASSUME(grown.start <= grown.end && grown.end < UINTPTR_MAX - PHYS);
@@ -299,9 +331,11 @@ static void any_world(void)
     arena.arena_alloc = nondet_uint64();
     heap.dirty_pages_max = UINT64_MAX; /* DISCARD is what the idle policy does, run by run */
     heap.pages_back = nondet_uint64();
+    heap.opens_clean = nondet_bool();
+    if (!ARENA) heap.arena_failed = "it was asked before";
     for (uint32_t i = 0; i < RECORDS; i++) records[i]->states = &slot_states[i];
     for (uint32_t i = SPARE; i < RECORDS; i++)
-        if (OP == CUT || nondet_bool()) give_record(&heap, records[i]);
+        if (i < SPARE + WAITING || (WAITING < 0 && nondet_bool())) give_record(&heap, records[i]);
 
     uint32_t left = any_pages(PAGES_MAX), middle = any_pages(PAGES_MAX),
              right = any_pages(PAGES_MAX);
@@ -324,8 +358,9 @@ static void any_world(void)
         page_is_ready = true;
         return;
     }
-    map_says = find(NULL, page);
-    page_is_ready = holder()->kind != KILN_SPAN_DISCARDED;
+    const kiln_span_t *now = holder();
+    map_says = in_use(now) || is_edge(now, page) ? now : NULL;
+    page_is_ready = now->kind != KILN_SPAN_DISCARDED;
 }
 
 /* ---- what must hold after it ---- */
@@ -449,6 +484,51 @@ static bool grow_any(void)
     return done;
 }
 
+/* To any size in numbers of 64 bits. */
+static bool resize_any(void)
+{
+    kiln_span_t *span = records[MIDDLE];
+    uint64_t pages = nondet_uint64();
+    uintptr_t base = kiln_span_base(span);
+    uint32_t had = span->pages;
+    const kiln_span_t *before = holder();
+    bool was_dirty = is_free(before) && is_dirty(before, page);
+    PROOF_ASSUME(OP == RESIZE || (OP == EXTEND ? had < pages && pages <= PAGES_MAX : pages < had));
+    bool done = OP == RESIZE   ? kiln_page_heap_resize(&heap, span, pages)
+                : OP == EXTEND ? extend(&heap, span, (uint32_t)pages)
+                               : shrink(&heap, span, (uint32_t)pages);
+    PROOF_ASSERT(in_use(span) && kiln_span_base(span) == base, "a block stays where it is");
+    PROOF_ASSERT(span->pages == (done ? pages : had),
+                 "it has the pages asked for, or those it had");
+    PROOF_ASSERT(kiln_span_slots_bytes(span) == bytes_of(span->pages),
+                 "the block is all of its pages");
+    if (holds(span, page) && was_dirty && heap.opens_clean && page_is_ready)
+        PROOF_ASSERT(page_is_cleared, "what a hardened block grows by is cleared");
+    return done;
+}
+
+/* Any number of pages of 64 bits, any power of two as the alignment; the arena gives nothing. */
+static const kiln_span_t *take_any(void)
+{
+    uint64_t pages = nondet_uint64(), align = UINT64_C(1) << nondet_below(64);
+    PROOF_ASSUME(pages > 0);
+    kiln_page_counts_t before = heap.counts;
+    const kiln_span_t *span = kiln_page_heap_large(&heap, pages, align);
+    if (!span) {
+        PROOF_ASSERT(heap.counts.in_use == before.in_use && heap.counts.large == before.large &&
+                         heap.counts.large_spans == before.large_spans,
+                     "what is refused is not counted");
+        return NULL;
+    }
+    PROOF_ASSERT(span->kind == KILN_SPAN_LARGE && span->pages == pages,
+                 "a span has the pages asked for");
+    PROOF_ASSERT(kiln_is_aligned(kiln_span_base(span), align), "and the alignment");
+    PROOF_ASSERT(kiln_span_slots_bytes(span) == pages << KILN_PAGE_SHIFT,
+                 "the block is all of its pages");
+    PROOF_ASSERT(heap.counts.large_spans == before.large_spans + 1, "a span is counted once");
+    return span;
+}
+
 void harness(void)
 {
     any_world();
@@ -463,7 +543,11 @@ void harness(void)
     if (OP == TO_READY) done = ready_middle();
     if (OP == JOIN_ALL) done = join_all();
     if (OP == GROW) done = grow_any();
+    if (OP == TAKE) done = (taken = take_any()) != NULL;
+    if (OP == RESIZE || OP == EXTEND || OP == SHRINK) done = resize_any();
     PROOF_REACHED(done, "the operation is done");
+    PROOF_REACHED(!done || (OP != RESIZE && OP != EXTEND && OP != TAKE), "or is refused");
+    PROOF_REACHED(OP != TAKE || heap.ready.runs == 2, "a span leaves a run on both sides");
     prove_page(was_dirty, taken);
     prove_neighbours();
     prove_counts();

@@ -8,6 +8,9 @@
 #include "tests/proof/proof.h"
 
 #include "allocator/heap/heap.c"
+#define kiln_large_new really_large_new
+#include "allocator/heap/large.c"
+#undef kiln_large_new
 
 __extension__ typedef unsigned __int128 wide_t;
 
@@ -39,7 +42,7 @@ uint32_t kiln_central_take(kiln_central_t *central, kiln_slot_t *out, uint32_t s
     return 0;
 }
 
-enum { CALLOC, ALIGNED, FREE_SIZED };
+enum { CALLOC, ALIGNED, FREE_SIZED, LARGE };
 
 /* `bytes` were to be asked for, with an alignment of 1 or a power of two. */
 static void expect(wide_t bytes, size_t align)
@@ -109,9 +112,61 @@ static void prove_free_sized(void)
                      "an alignment that the block does not have is refused");
 }
 
+/* ---- large blocks ---- */
+
+static uint64_t pages_asked;
+static bool pages_given;
+
+kiln_span_t *kiln_page_heap_large(kiln_page_heap_t *pages, uint64_t count_of_pages, uint64_t align)
+{
+    PROOF_ASSERT(pages == &heap.pages && align == asked_align, "with the alignment asked for");
+    asked++;
+    pages_asked = count_of_pages;
+    return NULL;
+}
+
+bool kiln_page_heap_resize(kiln_page_heap_t *pages, kiln_span_t *span, uint64_t count_of_pages)
+{
+    PROOF_ASSERT(pages == &heap.pages, "of this heap");
+    asked++;
+    pages_asked = count_of_pages;
+    pages_given = nondet_bool();
+    if (pages_given) span->slots_bytes = (size_t)count_of_pages << KILN_PAGE_SHIFT;
+    return pages_given;
+}
+
+/* A new one, and one that is resized: of the fewest pages, where a quarter of them would be idle.
+ */
+static void prove_large(void)
+{
+    static kiln_span_t span;
+    size_t bytes = (size_t)nondet_uint64(), has = (size_t)any_multiple(KILN_PAGE_BYTES);
+    PROOF_ASSUME(bytes > 0 && bytes <= PTRDIFF_MAX && has > 0);
+    asked_align = (size_t)nondet_uint64();
+    if (nondet_bool()) {
+        PROOF_ASSERT(!really_large_new(&heap.pages, bytes, asked_align), "nothing of nothing");
+        PROOF_ASSERT(asked == 1, "a large block is asked for once");
+    } else {
+        span.slots_bytes = has;
+        bool done = kiln_large_resize(&heap.pages, &span, bytes);
+        size_t now = kiln_span_slot_bytes(&span);
+        PROOF_ASSERT(!done || now >= bytes, "a block that is resized holds the bytes");
+        PROOF_ASSERT(done || (bytes > has && now == has),
+                     "only to grow can be refused, and changes nothing");
+        PROOF_ASSERT(done == (bytes <= has || pages_given), "what was given is taken");
+        bool idle = asked == 0 || pages_given;
+        PROOF_ASSERT(!done || !idle || now - bytes < now / KILN_LARGE_SLACK + KILN_PAGE_BYTES,
+                     "no more than a quarter, and less than a page, is idle");
+    }
+    if (asked > 0)
+        PROOF_ASSERT(((wide_t)pages_asked << KILN_PAGE_SHIFT) - bytes < KILN_PAGE_BYTES,
+                     "the pages asked for are the fewest that hold it");
+}
+
 void harness(void)
 {
     if (OP == CALLOC) prove_calloc();
     if (OP == ALIGNED) prove_aligned();
     if (OP == FREE_SIZED) prove_free_sized();
+    if (OP == LARGE) prove_large();
 }

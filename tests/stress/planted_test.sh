@@ -61,6 +61,7 @@ build bound bound-as-it-is
 expect good bound-as-it-is '^4 passed, 0 failed$' --lookups=4000000
 build exhaust exhaust-as-it-is
 expect good exhaust-as-it-is '--seed=1: [0-9]+ MiB' --layout=none
+expect good exhaust-as-it-is '--seed=1: [0-9]+ MiB' --layout=hole
 
 while read -r test patch which words; do
     name=$(basename "$patch" .patch)
@@ -72,6 +73,7 @@ bound tests/stress/planted/bits_before_tables.patch test_present_bits_show_table
 bound tests/stress/planted/bits_relaxed.patch test_present_bits_show_tables data race
 bound tests/stress/planted/bound_relaxed.patch test_bound_shows_tables data race
 exhaust tests/stress/planted/no_errno.patch --layout=none errno is 0
+exhaust tests/mutants/kiln_remainder_stranded.patch --layout=hole as much as the layout leaves
 exhaust tests/stress/planted/nothing_goes_back.patch --layout=none the memory is given back
 exhaust tests/fuzz/planted/calloc_not_zero.patch --layout=none zeros
 exhaust tests/fuzz/planted/slots_given_twice.patch --layout=none expected|broken rule

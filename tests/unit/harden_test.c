@@ -52,15 +52,20 @@ static kiln_harden_config_t fuzz(void)
                                   .thread = thread_of};
 }
 
-static void begin(kiln_harden_config_t config, world_kind_t kind)
+static void begin_in(world_config_t world_config, kiln_harden_config_t config)
 {
-    world_config_t world_config = {
-        .kind = kind, .follow = KILN_FOLLOW_KILN, .note_bytes = kiln_harden_note_bytes(&config)};
+    world_config.follow = KILN_FOLLOW_KILN;
+    world_config.note_bytes = kiln_harden_note_bytes(&config);
     kiln_heap_t *heap = world_open(world_config);
     EXPECT_RULE(kiln_harden_init(&harden, heap, &config));
     mine = kiln_harden_attach(&harden);
     EXPECT(mine);
     told_count = 0;
+}
+
+static void begin(kiln_harden_config_t config, world_kind_t kind)
+{
+    begin_in((world_config_t){.kind = kind}, config);
 }
 
 static void finish(void)
@@ -278,6 +283,36 @@ static void test_freed_large_block_waits(void)
             give(again);
         }
         EXPECT_EQ(kiln_harden_check(&harden, site), 0);
+        finish();
+    }
+}
+
+/* Where no page can be guarded a freed large block's pages are at once anybody's, bytes and all,
+ * and cleared for the next one: in place of a small span, or behind a large block that grows. What
+ * was left there would be a write to freed memory to the heap, and a secret of another to the
+ * program.
+ */
+static void test_without_guard_pages(void)
+{
+    enum { BYTES = KILN_SMALL_MAX * 3 };
+    for (world_kind_t kind = WORLD_LINUX; kind < WORLDS; kind++) {
+        begin_in((world_config_t){.kind = kind, .no_guard_pages = true}, hardened());
+        char *block = take(BYTES), *next = take(BYTES);
+        memset(block, 0x33, BYTES);
+        memset(next, 0x55, BYTES);
+        EXPECT((uintptr_t)next - (uintptr_t)block < 2 * (uintptr_t)BYTES); /* it lies behind it */
+        give(next);
+        kiln_misuse_t misuse;
+        EXPECT(kiln_harden_realloc(&harden, mine, block, 2 * (size_t)BYTES, site, &misuse) ==
+               block);
+        expect_fresh(block, BYTES, 0x33);
+        expect_fresh(block + BYTES, BYTES, 0);
+        memset(block, 0x55, 2 * (size_t)BYTES);
+        give(block);
+        for (size_t bytes = 0; bytes < KILN_SMALL_MAX; bytes = next_size(bytes))
+            expect_fresh(take(bytes), bytes, 0);
+        EXPECT_EQ(kiln_harden_check(&harden, site), 0);
+        EXPECT_EQ(told_count, 0);
         finish();
     }
 }
@@ -523,6 +558,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_before_no_block_is_an_overflow),
         KILN_TEST(test_before_a_large_block_is_an_underflow),
         KILN_TEST(test_freed_large_block_waits),
+        KILN_TEST(test_without_guard_pages),
         KILN_TEST(test_write_after_free_hardened),
         KILN_TEST(test_write_after_free_fuzz),
         KILN_TEST(test_freed_block_waits),

@@ -78,6 +78,15 @@ static void test_impossible_sizes_give_null_and_change_nothing(void)
         EXPECT(!kiln_heap_aligned(heap, NULL, 4096, sizes[i]));
         EXPECT(!kiln_heap_aligned(heap, NULL, 1 << 20, sizes[i]));
     }
+    /* Sizes whose pages are few if counted in 32 bits, while there are a few to be had. */
+    free_ok(heap, NULL, kiln_heap_malloc(heap, NULL, KILN_MIB(1)));
+    before = kiln_heap_stats(heap);
+    for (unsigned shift = 44; shift < sizeof(size_t) * 8; shift++) {
+        size_t bytes = ((size_t)1 << shift) + KILN_KIB(24);
+        EXPECT(!kiln_heap_malloc(heap, NULL, bytes));
+        EXPECT(!kiln_heap_aligned(heap, NULL, 1 << 20, bytes));
+        EXPECT(!kiln_heap_calloc(heap, NULL, bytes / 8, 8));
+    }
     EXPECT(!kiln_heap_calloc(heap, NULL, SIZE_MAX / 16 + 1, 16));
     EXPECT(!kiln_heap_aligned(heap, NULL, (size_t)1 << (sizeof(size_t) * 8 - 1), 1));
     EXPECT(!kiln_heap_aligned(heap, NULL, 0, 8));

@@ -35,6 +35,7 @@ typedef struct world_config {
     const kiln_watcher_t *watcher;
     uint32_t note_bytes; /* of a heap that is to be hardened */
     bool bare;           /* Linux without the check backend, which reads what becomes Ready */
+    bool no_guard_pages; /* an OS that cannot guard pages, as kernels before Linux 6.13 */
 } world_config_t;
 
 static struct {
@@ -88,6 +89,7 @@ static inline const char *world_try(world_config_t config)
         os = world_open_fake(&config);
     }
     kiln_os_fault_init(&world.fault, os, config.fail_call, config.fail_ever_after);
+    if (config.no_guard_pages) world.fault.os.guard = NULL;
     kiln_heap_config_t heap = {
         .os = &world.fault.os,
         .arena_os = &world.fault.os,

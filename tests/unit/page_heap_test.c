@@ -202,6 +202,79 @@ static void test_resize_takes_and_gives_the_right_neighbour(void)
     world_close();
 }
 
+/* Whether `pages` is refused as the size of a new span, at any alignment, and of one that is there;
+ * and nothing changed. */
+static void expect_no_such_size(kiln_page_heap_t *heap, kiln_span_t *span, uint64_t pages)
+{
+    kiln_page_counts_t before = kiln_page_heap_counts(heap);
+    uint32_t has = span->pages;
+    for (uint32_t shift = 0; shift < 64; shift += 7)
+        EXPECT(!kiln_page_heap_large(heap, pages, UINT64_C(1) << shift));
+    EXPECT(!kiln_page_heap_resize(heap, span, pages));
+    EXPECT_EQ(span->pages, has);
+    kiln_page_counts_t after = kiln_page_heap_counts(heap);
+    EXPECT(after.taken == before.taken && after.in_use == before.in_use);
+    EXPECT(after.large == before.large && after.large_spans == before.large_spans);
+}
+
+/* Pages are counted in 32 bits, requests in 64: one that would fit if its upper half were lost is
+ * the one to be afraid of, a block that is gigabytes shorter than its owner believes. */
+static void test_no_size_is_cut_to_32_bits(void)
+{
+    kiln_page_heap_t *pages = open_pages(4096);
+    kiln_span_t *span = kiln_page_heap_large(pages, 13, 1);
+    for (uint32_t shift = 31; shift < 64; shift++) {
+        uint64_t most = UINT64_C(1) << shift;
+        static const uint64_t more[] = {3, 14, 20, 1000, 13, 1, 0};
+        for (unsigned i = 0; i < sizeof more / sizeof *more; i++) {
+            expect_no_such_size(pages, span, most + more[i]);
+            expect_no_such_size(pages, span, 0 - more[i] - 1);
+            expect_no_such_size(pages, span, 0 - most + more[i]);
+        }
+    }
+    /* And the pages to skip for an alignment count, too. */
+    for (uint32_t shift = 44; shift < 64; shift++)
+        EXPECT(!kiln_page_heap_large(pages, 3, UINT64_C(1) << shift));
+    EXPECT_RULE(kiln_page_heap_broken_rule(pages));
+    kiln_page_heap_give(pages, span);
+    world_close();
+}
+
+static void expect_zero(uintptr_t start, uintptr_t end)
+{
+    for (uintptr_t at = start; at < end; at += sizeof(uint64_t))
+        EXPECT_EQ(*(const uint64_t *)at, 0);
+}
+
+static void fill(const kiln_span_t *span)
+{
+    memset((void *)kiln_span_base(span), 0x55, (size_t)span->pages << KILN_PAGE_SHIFT);
+}
+
+/* A hardened heap takes what is not zero for a write to freed memory, and shows its program what it
+ * reads: pages of somebody else's are cleared before they are a small span's, or what a large span
+ * grows by. */
+static void test_a_hardened_heaps_pages_are_opened_clean(void)
+{
+    kiln_page_heap_t *pages = open_pages(4096);
+    kiln_page_heap_harden(pages, 0);
+    kiln_span_t *span = kiln_page_heap_large(pages, 10, 1);
+    kiln_span_t *next = kiln_page_heap_large(pages, 30, 1);
+    uintptr_t dirty = kiln_span_base(next);
+    fill(next);
+    kiln_page_heap_give(pages, next);
+    EXPECT(kiln_page_heap_resize(pages, span, 25));
+    expect_zero(dirty, kiln_span_end(span));
+
+    kiln_span_t *small = kiln_page_heap_small(pages, 1); /* the lowest of what is left */
+    EXPECT_EQ(kiln_span_base(small), kiln_span_end(span));
+    EXPECT_EQ(*(const char *)kiln_span_end(small), 0x55); /* for this was not zero before */
+    expect_zero(kiln_span_base(small), kiln_span_end(small));
+    kiln_page_heap_give(pages, small);
+    kiln_page_heap_give(pages, span);
+    world_close();
+}
+
 /* Seeded: takes of all kinds, gives, resizes, trims; every rule after every step. */
 static void random_steps(uint64_t phys_bytes, uint64_t seed)
 {
@@ -286,6 +359,8 @@ int main(int argc, char **argv)
         KILN_TEST(test_growth_is_paid_with_idle_runs),
         KILN_TEST(test_idle_memory_that_nobody_needs_goes_back),
         KILN_TEST(test_resize_takes_and_gives_the_right_neighbour),
+        KILN_TEST(test_no_size_is_cut_to_32_bits),
+        KILN_TEST(test_a_hardened_heaps_pages_are_opened_clean),
         KILN_TEST(test_random_steps_keep_every_rule),
         KILN_TEST(test_broken_rules_are_named),
     };

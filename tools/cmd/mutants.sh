@@ -11,7 +11,7 @@ usage() {
     cat <<'END'
 Usage: kiln mutants [NAME...] [--by=KILLER,...] [--update]
 
-Each patch in tests/mutants makes one small wrong edit of the arena or of the layer below it. Builds
+Each patch in tests/mutants makes one small wrong edit of the arena, or of a layer beside it. Builds
 each in a copy of the sources, two at a time, and shows which killers find it. The sources as they
 are go through the same killers first, and must survive.
 
