@@ -79,7 +79,7 @@ static void prove_move(size_t bytes)
 
 void harness(void)
 {
-    size_t align = (size_t)nondet_uint64(), bytes = (size_t)nondet_uint64();
+    size_t bytes = (size_t)nondet_uint64();
     heap.config.os = &os;
     if (OP == MALLOC) {
         PROOF_ASSERT(!kiln_harden_malloc(&harden, NULL, bytes, nondet_bool(), site),
@@ -92,6 +92,7 @@ void harness(void)
         expect(product_overflows ? (wide_t)SIZE_MAX + 1 : product, 1);
     }
     if (OP == ALIGNED) {
+        size_t align = (size_t)nondet_uint64();
         PROOF_ASSERT(!kiln_harden_aligned(&harden, NULL, align, bytes, site),
                      "nothing comes of nothing");
         if (kiln_is_power_of_two(align))

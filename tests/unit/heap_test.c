@@ -78,6 +78,7 @@ static void test_impossible_sizes_give_null_and_change_nothing(void)
         EXPECT(!kiln_heap_aligned(heap, NULL, 4096, sizes[i]));
         EXPECT(!kiln_heap_aligned(heap, NULL, 1 << 20, sizes[i]));
     }
+    EXPECT_EQ(kiln_heap_stats(heap).arena_bytes, before.arena_bytes);
     /* Sizes whose pages are few if counted in 32 bits, while there are a few to be had. */
     free_ok(heap, NULL, kiln_heap_malloc(heap, NULL, KILN_MIB(1)));
     before = kiln_heap_stats(heap);
