@@ -42,10 +42,11 @@ size_t kiln_check_heap(void);
 
 /* kiln_check_leaks looks for blocks that are not freed and whose addresses, the first byte's or any
  * other's, lie nowhere in memory that the program can reach: its globals, its stacks, registers,
- * other mappings, and blocks that are found so. It reports them and gives how many there were
- * (where halt_on_error=0 lets it come back). Other threads are stopped meanwhile. A pointer that is
- * kept in disguise, or in a file or a pipe, is not seen. Without /proc, or where ptrace is not
- * allowed and there are other threads, it says so on standard error and gives 0. */
+ * other private mappings, and blocks that are found so. It reports them and gives how many there
+ * were (where halt_on_error=0 lets it come back). Other threads are stopped meanwhile, which ends
+ * some of their system calls early (EINTR). A pointer that is kept in disguise, in a mapping that
+ * is shared, in a file, a pipe or the kernel (epoll) is not seen. Without /proc, or where ptrace is
+ * not allowed and there are other threads, it says so on standard error and gives 0. */
 size_t kiln_check_leaks(void);
 
 /* kiln_input says which input of a fuzzing loop runs from now on, by its number, and which command

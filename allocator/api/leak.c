@@ -1,19 +1,25 @@
+#define _GNU_SOURCE
 #include "allocator/api/leak.h"
 
 #include "allocator/api/kiln.h"
 #include "allocator/api/out.h"
 #include "allocator/api/process.h"
+#include "allocator/api/readable.h"
 #include "allocator/api/report.h"
 #include "allocator/api/roots.h"
 #include "allocator/api/world.h"
 #include "allocator/harden/reach.h"
+#include "allocator/os/linux_syscall.h"
+
+#include <signal.h>
 
 enum { STDERR = 2 };
 
 /* What one check carries. It is in no range that is searched: it holds addresses of blocks. */
 typedef struct kiln_leak_check {
     kiln_reach_t reach;
-    uintptr_t stack; /* of the caller: its frames are from there on */
+    uintptr_t stack, stack_start; /* of the caller: its frames are from `stack` on */
+    bool knows_stack;
     const char *wrong;
     const kiln_lost_t *lost;
     size_t lost_count;
@@ -88,11 +94,18 @@ static void search_range(void *unused, uintptr_t start, uintptr_t end)
     }
 }
 
+static bool can_read(uintptr_t address)
+{
+    static const kiln_readable_t nothing = {.may_ask = true};
+    uintptr_t ignored;
+    return kiln_readable_word(&nothing, address, &ignored);
+}
+
 static const char *begin(void *unused)
 {
     (void)unused;
-    bool done =
-        kiln_reach_begin(&check.reach, &kiln_process_os, &kiln_process_heap, kiln_process_hardened);
+    bool done = kiln_reach_begin(&check.reach, &kiln_process_os, &kiln_process_heap,
+                                 kiln_process_hardened, can_read);
     return done ? NULL : "there is no memory for marks";
 }
 
@@ -106,10 +119,13 @@ static void look(void *unused)
 {
     (void)unused;
     kiln_roots_visit_t roots = {
-        .stack = check.stack,
+        .dead_start = check.stack_start,
+        .dead_end = check.knows_stack ? check.stack : check.stack_start,
         .page_bytes = (size_t)kiln_process_os.phys_bytes,
         .range = search_range,
     };
+    /* A stack that is a block is reached by who is on it. */
+    kiln_reach_search(&check.reach, (uintptr_t)&check.stack, (uintptr_t)(&check.stack + 1));
     check.wrong = kiln_roots_each(&roots);
     if (check.wrong) return;
     if (!kiln_reach_lost(&check.reach, &check.lost, &check.lost_count))
@@ -164,14 +180,36 @@ static __attribute__((noinline)) uint64_t tell(kiln_site_t site)
 
 static kiln_lock_t one_check;
 
+static void set_signals(uint64_t blocked, uint64_t *out_before)
+{
+    (void)kiln_linux_call(__NR_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&blocked,
+                          (uintptr_t)out_before, sizeof blocked, 0);
+}
+
+/* False: there is nothing to be looked at. */
+static bool look_for_leaks(uintptr_t stack_start, bool knows_stack)
+{
+    uint64_t before;
+    set_signals(UINT64_MAX, &before);
+    bool holds = kiln_process_hold();
+    if (holds) {
+        check = (check_t){
+            .reach.os = &kiln_process_os, .stack_start = stack_start, .knows_stack = knows_stack};
+        stop_and_look();
+        kiln_process_let_go();
+    }
+    set_signals(before, NULL);
+    return holds;
+}
+
 static size_t check_leaks(kiln_site_t site)
 {
     uint64_t blocks = 0;
+    uintptr_t stack_start, stack_end;
+    if (kiln_thread.state == KILN_THREAD_FORKING) return 0; /* who holds the lock may wait for it */
+    bool knows_stack = kiln_stack_bounds(&stack_start, &stack_end);
     kiln_lock_acquire(&one_check, &kiln_process_os.parker);
-    if (kiln_process_hold()) {
-        check = (check_t){.reach.os = &kiln_process_os};
-        stop_and_look();
-        kiln_process_let_go();
+    if (look_for_leaks(stack_start, knows_stack)) {
         if (check.wrong)
             say_why_not(check.wrong);
         else
@@ -190,6 +228,7 @@ KILN_EXPORT size_t kiln_check_leaks(void)
 /* Another thread's check is not going on in the child. */
 void kiln_leak_fork_child(void)
 {
+    if (check.reach.os) kiln_reach_end(&check.reach);
     one_check = (kiln_lock_t){0};
 }
 

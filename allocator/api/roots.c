@@ -17,6 +17,7 @@ enum {
 };
 
 /* Bits of a page's word in /proc/self/pagemap. */
+#define PAGE_OF_A_FILE (UINT64_C(1) << 61)
 #define PAGE_PRESENT (UINT64_C(1) << 63)
 #define PAGE_ELSEWHERE (UINT64_C(1) << 62) /* swapped out, or what looks so: a guard page */
 
@@ -47,23 +48,34 @@ static bool read_pages(long fd, uint64_t page, uint64_t *words, size_t count)
     return got == (long)bytes;
 }
 
-static bool has_bytes(uint64_t word, uintptr_t address)
+static bool has_bytes(uint64_t word, uintptr_t address, bool can_write)
 {
     static const kiln_readable_t nothing = {.may_ask = true};
     uintptr_t ignored;
+    if (!can_write && (word & PAGE_OF_A_FILE) != 0) return false; /* as it came from there */
     if (word & PAGE_PRESENT) return true;
     return (word & PAGE_ELSEWHERE) != 0 && kiln_readable_word(&nothing, address, &ignored);
 }
 
-/* The first page of the stack is the program's from where the stack is. */
-static void tell_range(const kiln_roots_visit_t *visit, uintptr_t start, uintptr_t end)
+static void tell_part(const kiln_roots_visit_t *visit, uintptr_t start, uintptr_t end)
 {
-    if (visit->stack - start < end - start) start = visit->stack;
     if (start < end) visit->range(visit->ctx, start, end);
 }
 
+static void tell_range(const kiln_roots_visit_t *visit, uintptr_t start, uintptr_t end)
+{
+    uintptr_t dead_start = visit->dead_start, dead_end = visit->dead_end;
+    if (dead_start >= end || dead_end <= start || dead_start >= dead_end) {
+        tell_part(visit, start, end);
+        return;
+    }
+    tell_part(visit, start, dead_start);
+    tell_part(visit, dead_end, end);
+}
+
 /* Runs of pages that have bytes are told as one. */
-static bool tell_mapping(const kiln_roots_visit_t *visit, long fd, uintptr_t start, uintptr_t end)
+static bool tell_mapping(const kiln_roots_visit_t *visit, long fd, uintptr_t start, uintptr_t end,
+                         bool can_write)
 {
     uint64_t words[PAGES_AT_ONCE] = {0};
     uintptr_t run = start; /* [run, at) has bytes */
@@ -72,7 +84,7 @@ static bool tell_mapping(const kiln_roots_visit_t *visit, long fd, uintptr_t sta
         size_t count = left < PAGES_AT_ONCE ? left : PAGES_AT_ONCE;
         if (!read_pages(fd, at / visit->page_bytes, words, count)) return false;
         for (size_t i = 0; i < count; i++, at += visit->page_bytes) {
-            if (has_bytes(words[i], at)) continue;
+            if (has_bytes(words[i], at, can_write)) continue;
             tell_range(visit, run, at);
             run = at + visit->page_bytes;
         }
@@ -81,33 +93,45 @@ static bool tell_mapping(const kiln_roots_visit_t *visit, long fd, uintptr_t sta
     return true;
 }
 
+typedef struct kiln_roots_line {
+    uintptr_t start, end;
+    bool is_private, can_read, can_write;
+} line_t;
+
 /* A line is "START-END rw-p ...". False: it is no such line. */
-static bool read_line(const char *line, uintptr_t *out_start, uintptr_t *out_end, bool *out_is_root)
+static bool read_line(const char *text, line_t *out)
 {
     uint64_t bounds[2] = {0, 0};
     for (unsigned i = 0; i < 2; i++) {
         unsigned digits = 0;
-        for (unsigned digit; (digit = kiln_text_digit(*line)) < 16; line++, digits++)
+        for (unsigned digit; (digit = kiln_text_digit(*text)) < 16; text++, digits++)
             bounds[i] = bounds[i] << 4 | digit;
-        if (digits == 0 || digits > ADDRESS_BITS_MAX / 4 || *line != (i == 0 ? '-' : ' '))
+        if (digits == 0 || digits > ADDRESS_BITS_MAX / 4 || *text != (i == 0 ? '-' : ' '))
             return false;
-        if (i == 0) line++;
+        if (i == 0) text++;
     }
-    *out_start = (uintptr_t)bounds[0];
-    *out_end = (uintptr_t)bounds[1];
-    *out_is_root =
-        line[ACCESS_AT] == 'r' && line[ACCESS_AT + 1] == 'w' && line[ACCESS_AT + 3] == 'p';
+    out->start = (uintptr_t)bounds[0];
+    out->end = (uintptr_t)bounds[1];
+    out->can_read = text[ACCESS_AT] == 'r';
+    out->can_write = text[ACCESS_AT + 1] == 'w';
+    out->is_private = text[ACCESS_AT + 3] == 'p';
     return true;
 }
 
-static const char *tell_line(const kiln_roots_visit_t *visit, long pages, const char *line)
+/* " [vvar]" and its like are the kernel's: to read some of them is a fault. */
+static bool is_kernels(const char *text)
 {
-    uintptr_t start, end;
-    bool is_root;
-    if (!read_line(line, &start, &end, &is_root)) return "/proc/self/maps cannot be understood";
-    if (!is_root) return NULL;
-    if (visit->stack - start < end - start) start = visit->stack & ~(visit->page_bytes - 1);
-    return tell_mapping(visit, pages, start, end) ? NULL : "/proc/self/pagemap cannot be read";
+    return strstr(text, " [v") != NULL;
+}
+
+static const char *tell_line(const kiln_roots_visit_t *visit, long pages, const char *text)
+{
+    line_t line;
+    if (!read_line(text, &line)) return "/proc/self/maps cannot be understood";
+    if (!line.is_private || !line.can_read || is_kernels(text)) return NULL;
+    return tell_mapping(visit, pages, line.start, line.end, line.can_write)
+               ? NULL
+               : "/proc/self/pagemap cannot be read";
 }
 
 /* All whole lines of [text, *end); the rest goes to the front. */

@@ -2,7 +2,8 @@
  * stacks, and whatever else was mapped.
  *
  * Only pages that have bytes of their own are told: the others hold no address that the program
- * wrote. What lies in a thread's stack below where it is, is told, but for the one that asks.
+ * wrote. Of private pages that can only be read, those that were written before. Shared mappings
+ * are not told. What lies in a thread's stack below where it is, is, but for the one that asks.
  *
  * Threads  nobody maps or unmaps anything meanwhile.   Memory  none is allocated. */
 #ifndef KILN_ALLOCATOR_API_ROOTS_H
@@ -14,9 +15,9 @@
 
 typedef struct kiln_roots_visit {
     void *ctx;
-    uintptr_t stack; /* of the stack that this lies in, what is below is left out */
+    uintptr_t dead_start, dead_end; /* of a stack, below where it is: left out; equal: nothing is */
     size_t page_bytes;
-    /* Called for ranges of whole pages, but for that first one of the stack, ascending. */
+    /* Called for ranges of whole pages, but for what is left out, ascending. */
     void (*range)(void *ctx, uintptr_t start, uintptr_t end);
 } kiln_roots_visit_t;
 

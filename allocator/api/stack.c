@@ -54,6 +54,15 @@ void kiln_stack_thread_begin(void)
     (void)pthread_attr_destroy(&attributes);
 }
 
+bool kiln_stack_bounds(uintptr_t *out_start, uintptr_t *out_end)
+{
+    uintptr_t address = (uintptr_t)__builtin_frame_address(0);
+    if (here.end == 0) kiln_stack_thread_begin();
+    *out_start = here.start;
+    *out_end = here.end;
+    return address - here.start < here.end - here.start;
+}
+
 uint32_t kiln_thread_number(void)
 {
     if (here.number == 0)

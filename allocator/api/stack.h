@@ -37,6 +37,10 @@ extern kiln_stack_depot_t kiln_stack_depot; /* the process's */
  * that is not the first one. */
 void kiln_stack_thread_begin(void);
 
+/* kiln_stack_bounds gives where this thread's stack lies, or false: it is not known, or the thread
+ * is on another. It may allocate. */
+bool kiln_stack_bounds(uintptr_t *out_start, uintptr_t *out_end);
+
 /* kiln_stack_capture keeps the stack of the function that returns to `caller`, of at most
  * `frames_max` frames. 0: it was not kept. */
 kiln_stack_id_t kiln_stack_capture(uintptr_t caller, unsigned frames_max);

@@ -12,6 +12,7 @@
 #include <linux/ptrace.h>
 #include <linux/wait.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/uio.h>
 
@@ -22,7 +23,9 @@ enum {
     REGISTERS_BYTES = 16 << 10, /* the widest vector registers take 11 KiB */
     NUMBER_AT = 19,             /* in a directory entry of the kernel: the name */
     SIZE_AT = 16,
-    EVENT_STOP = 128, /* PTRACE_EVENT_STOP */
+    EVENT_STOP = 128,  /* PTRACE_EVENT_STOP */
+    PAUSE_NS = 20000,  /* between two looks at a thread that is to stop, later a hundred */
+    PAUSES_MAX = 5000, /* some ten seconds */
 };
 
 _Alignas(64) unsigned char kiln_world_stack[KILN_WORLD_STACK_BYTES];
@@ -50,18 +53,6 @@ static bool is_stopped(long thread)
     return false;
 }
 
-/* A stop for a signal keeps it from the thread, which gets it when it goes on. */
-static bool wait_until_stopped(int thread, unsigned char *out_signal)
-{
-    int status = 0;
-    long answer;
-    do answer = kiln_linux_call(__NR_wait4, (uintptr_t)thread, (uintptr_t)&status, __WALL, 0, 0);
-    while (answer == -EINTR);
-    if (answer != thread || (status & 0xff) != 0x7f) return false; /* it has ended */
-    *out_signal = status >> 16 == EVENT_STOP ? 0 : (unsigned char)(status >> 8);
-    return true;
-}
-
 /* Has it ended, and is only remembered? The first thread is, after its pthread_exit. The state is
  * the word after the name, which is in brackets and may have any characters. */
 static bool has_ended(int thread)
@@ -79,6 +70,29 @@ static bool has_ended(int thread)
     return got > 2 && got + 1 < (long)sizeof text && (text[got + 1] == 'Z' || text[got + 1] == 'X');
 }
 
+typedef enum kiln_world_answer { STOPPED, ENDED, CANNOT } answer_t;
+
+/* A stop for a signal keeps it from the thread, which gets it when it goes on. A first thread that
+ * ends tells nobody before all others have; one in the kernel, for as long as that takes, cannot be
+ * stopped: so it is asked again and again, and not waited for. */
+static answer_t wait_until_stopped(int thread, unsigned char *out_signal)
+{
+    long rest[2] = {0, PAUSE_NS};
+    for (unsigned pause = 0; pause < PAUSES_MAX; pause++) {
+        int status = 0;
+        long answer = kiln_linux_call(__NR_wait4, (uintptr_t)thread, (uintptr_t)&status,
+                                      __WALL | WNOHANG, 0, 0);
+        if (answer == thread && (status & 0xff) == 0x7f) {
+            *out_signal = status >> 16 == EVENT_STOP ? 0 : (unsigned char)(status >> 8);
+            return STOPPED;
+        }
+        if ((answer != 0 && answer != -EINTR) || has_ended(thread)) return ENDED;
+        if (pause > PAUSES_MAX / 10) rest[1] = PAUSE_NS * 100L;
+        (void)kiln_linux_call(__NR_nanosleep, (uintptr_t)rest, 0, 0, 0, 0);
+    }
+    return CANNOT;
+}
+
 /* False: it cannot be stopped. A thread that has ended meanwhile is none. */
 static bool stop_thread(int thread)
 {
@@ -86,8 +100,9 @@ static bool stop_thread(int thread)
     long answer = trace(PTRACE_SEIZE, thread, 0, 0);
     if (answer != 0) return answer == -ESRCH || has_ended(thread);
     unsigned char signal = 0;
-    if (trace(PTRACE_INTERRUPT, thread, 0, 0) != 0 || !wait_until_stopped(thread, &signal))
-        return true;
+    if (trace(PTRACE_INTERRUPT, thread, 0, 0) != 0) return true;
+    answer_t stopped = wait_until_stopped(thread, &signal);
+    if (stopped != STOPPED) return stopped == ENDED;
     world.threads[world.count] = thread;
     world.signals[world.count++] = signal;
     return true;
@@ -151,14 +166,17 @@ static void let_go(void)
 static int child(void *unused)
 {
     (void)unused;
+    (void)kiln_linux_call(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (kiln_linux_call(__NR_getppid, 0, 0, 0, 0, 0) != world.process) return 0;
     while (atomic_load_explicit(&world.may_begin, memory_order_acquire) == 0)
         (void)kiln_linux_call(KILN_LINUX_FUTEX, (uintptr_t)&world.may_begin, FUTEX_WAIT, 0, 0, 0);
-    world.wrong = stop_all();
-    if (!world.wrong) world.wrong = world.visit->begin(world.visit->ctx);
-    if (!world.wrong) {
+    const char *wrong = stop_all();
+    if (!wrong) wrong = world.visit->begin(world.visit->ctx);
+    if (!wrong) {
         show_registers();
         world.visit->look(world.visit->ctx);
     }
+    world.wrong = wrong; /* not sooner: who dies on the way has not looked */
     let_go();
     return 0;
 }

@@ -4,6 +4,7 @@
  * ptrace, looks, and lets them go, as LeakSanitizer does it. The caller waits. A process of one
  * thread needs no ptrace. Neither fork handlers, SIGCHLD nor wait() of the program see the child.
  *
+ * Signals  the caller has blocked them all, so that no handler of the program runs in the child.
  * Threads  one caller at a time. It holds whatever locks `look` relies on.
  * Memory   none is allocated; the child's stack is in [kiln_world_stack, .. + BYTES). */
 #ifndef KILN_ALLOCATOR_API_WORLD_H

@@ -307,6 +307,8 @@ kiln_misuse_t kiln_harden_free_sized(kiln_harden_t *harden, kiln_harden_thread_t
     kiln_misuse_t misuse;
     size_t asked = kiln_harden_usable(harden, block, &misuse);
     if (misuse != KILN_MISUSE_NONE) return misuse;
+    if (is_mismatch(harden, block, site))
+        return KILN_MISUSE_FAMILY; /* the size is another's, too */
     if (align != 0 && (!kiln_is_power_of_two(align) || !kiln_is_aligned((uintptr_t)block, align)))
         return KILN_MISUSE_ALIGNMENT;
     if (asked != bytes) return KILN_MISUSE_SIZE;

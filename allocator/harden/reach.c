@@ -170,21 +170,48 @@ static void follow(kiln_reach_t *reach, uintptr_t address)
 /* What is searched is the program's, which may be writing it with any type. */
 typedef uintptr_t __attribute__((may_alias)) word_t;
 
-__attribute__((no_sanitize("address"))) static void search_words(kiln_reach_t *reach,
-                                                                 uintptr_t start, uintptr_t end)
+typedef void word_visit_t(kiln_reach_t *reach, const target_t *from, uintptr_t address);
+
+__attribute__((no_sanitize("address"))) static void visit_words(kiln_reach_t *reach,
+                                                                const target_t *from,
+                                                                uintptr_t start, uintptr_t end,
+                                                                word_visit_t *visit)
 {
     uintptr_t first = (uintptr_t)kiln_round_up(start, sizeof(word_t));
     for (uintptr_t at = first; at < end && end - at >= sizeof(word_t); at += sizeof(word_t))
-        follow(reach, *(const word_t *)at);
+        visit(reach, from, *(const word_t *)at);
+}
+
+/* Page by page where a block has whole ones, which the program may have protected. */
+static void visit_block(kiln_reach_t *reach, const target_t *from, word_visit_t *visit)
+{
+    uintptr_t at = from->block, end = at + from->bytes,
+              page_bytes = (uintptr_t)reach->os->phys_bytes;
+    if (!reach->can_read || from->bytes < page_bytes) {
+        visit_words(reach, from, at, end, visit);
+        return;
+    }
+    while (at < end) {
+        uintptr_t next = at - at % page_bytes + page_bytes;
+        if (next > end || next < at) next = end;
+        if (reach->can_read(at)) visit_words(reach, from, at, next, visit);
+        at = next;
+    }
+}
+
+static void follow_word(kiln_reach_t *reach, const target_t *from, uintptr_t address)
+{
+    (void)from;
+    follow(reach, address);
 }
 
 void kiln_reach_search(kiln_reach_t *reach, uintptr_t start, uintptr_t end)
 {
     const target_t *waiting = (const target_t *)(uintptr_t)reach->waiting.addr;
-    search_words(reach, start, end);
+    visit_words(reach, NULL, start, end, follow_word);
     while (reach->waiting_count > 0) {
         target_t target = waiting[--reach->waiting_count];
-        search_words(reach, target.block, target.block + target.bytes);
+        visit_block(reach, &target, follow_word);
     }
 }
 
@@ -200,10 +227,10 @@ static void heap_bounds(const kiln_heap_t *heap, uintptr_t *out_start, uintptr_t
 }
 
 bool kiln_reach_begin(kiln_reach_t *reach, const kiln_os_t *os, const kiln_heap_t *heap,
-                      const kiln_harden_t *harden)
+                      const kiln_harden_t *harden, kiln_reach_can_read_t *can_read)
 {
     uintptr_t start, end;
-    *reach = (kiln_reach_t){.os = os, .heap = heap, .harden = harden};
+    *reach = (kiln_reach_t){.os = os, .can_read = can_read, .heap = heap, .harden = harden};
     heap_bounds(heap, &start, &end);
     if (!take_marks(os, &reach->blocks, start, end)) return false;
     const kiln_guard_space_t *space =
@@ -231,16 +258,17 @@ static kiln_lost_t *lost_list(const kiln_reach_t *reach)
     return (kiln_lost_t *)(uintptr_t)reach->list.addr;
 }
 
-__attribute__((no_sanitize("address"))) static void mark_indirect(kiln_reach_t *reach,
-                                                                  const target_t *from)
+static void mark_word(kiln_reach_t *reach, const target_t *from, uintptr_t address)
 {
     target_t target;
+    if (find(reach, address, &target) && target.block != from->block) (void)mark(&target, INDIRECT);
+}
+
+static void mark_indirect(kiln_reach_t *reach, const target_t *from)
+{
     if (has_mark(from, REACHED)) return;
     reach->lost_count++;
-    for (uintptr_t at = from->block; from->block + from->bytes - at >= sizeof(word_t);
-         at += sizeof(word_t))
-        if (find(reach, *(const word_t *)at, &target) && target.block != from->block)
-            (void)mark(&target, INDIRECT);
+    visit_block(reach, from, mark_word);
 }
 
 static void list_lost(kiln_reach_t *reach, const target_t *target)

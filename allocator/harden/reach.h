@@ -40,8 +40,13 @@ typedef struct kiln_lost {
     uintptr_t first; /* one of the blocks */
 } kiln_lost_t;
 
+/* Can the word at this address, which is aligned, be read? Programs protect pages of their blocks.
+ */
+typedef bool kiln_reach_can_read_t(uintptr_t address);
+
 typedef struct kiln_reach {
     const kiln_os_t *os;
+    kiln_reach_can_read_t *can_read; /* NULL: all of every block can be */
     const kiln_heap_t *heap;
     const kiln_harden_t *harden; /* NULL: a plain heap */
     kiln_reach_marks_t blocks, guarded;
@@ -52,7 +57,7 @@ typedef struct kiln_reach {
 } kiln_reach_t;
 
 bool kiln_reach_begin(kiln_reach_t *reach, const kiln_os_t *os, const kiln_heap_t *heap,
-                      const kiln_harden_t *harden);
+                      const kiln_harden_t *harden, kiln_reach_can_read_t *can_read);
 
 /* kiln_reach_search reads every aligned word of [start, end). */
 void kiln_reach_search(kiln_reach_t *reach, uintptr_t start, uintptr_t end);

@@ -33,6 +33,14 @@ static uint32_t thread_of(void)
     return 3;
 }
 
+/* A page that the program has protected; 0: none. */
+static uintptr_t protected_page;
+
+static bool can_read(uintptr_t address)
+{
+    return protected_page == 0 || address - protected_page >= 4096;
+}
+
 static void begin(bool stacks)
 {
     kiln_harden_config_t config = {.seed = SEED, .found = found};
@@ -70,7 +78,7 @@ static uintptr_t *take(size_t bytes)
 
 static void search(const uintptr_t *roots, size_t count)
 {
-    EXPECT(kiln_reach_begin(&reach, &marks_os, &world.heap, &harden));
+    EXPECT(kiln_reach_begin(&reach, &marks_os, &world.heap, &harden, can_read));
     kiln_reach_search(&reach, (uintptr_t)roots, (uintptr_t)(roots + count));
     EXPECT(kiln_reach_lost(&reach, &lost, &lost_count));
 }
@@ -168,6 +176,26 @@ static void test_which_addresses_reach(void)
         kiln_reach_end(&reach);
         finish();
     }
+}
+
+/* What lies in a protected page is not read; what lies beside it is. */
+static void test_protected_page(void)
+{
+    begin(false);
+    uintptr_t *block = take(70000), *hidden = take(100), *seen = take(200);
+    uintptr_t root = (uintptr_t)block;
+    protected_page = ((uintptr_t)block + 8192) / 4096 * 4096;
+    *(uintptr_t *)(protected_page + 64) = (uintptr_t)hidden;
+    *(uintptr_t *)(protected_page + 4096) = (uintptr_t)seen;
+    search(&root, 1);
+    EXPECT_EQ(lost_count, 1);
+    expect_lost(0, true, 1, 100);
+    kiln_reach_end(&reach);
+    protected_page = 0;
+    search(&root, 1);
+    EXPECT_EQ(lost_count, 0);
+    kiln_reach_end(&reach);
+    finish();
 }
 
 static void test_long_chain(void)
@@ -300,7 +328,7 @@ static void test_no_memory(void)
     for (uint64_t call = 1; !done; call++) {
         kiln_os_fault_t fault;
         kiln_os_fault_init(&fault, &marks_os, call, false);
-        done = kiln_reach_begin(&reach, &fault.os, &world.heap, &harden) &&
+        done = kiln_reach_begin(&reach, &fault.os, &world.heap, &harden, can_read) &&
                kiln_reach_lost(&reach, &lost, &lost_count);
         kiln_reach_end(&reach);
         EXPECT(call < 20);
@@ -317,6 +345,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_chain),
         KILN_TEST(test_ring),
         KILN_TEST(test_which_addresses_reach),
+        KILN_TEST(test_protected_page),
         KILN_TEST(test_long_chain),
         KILN_TEST(test_busy),
         KILN_TEST(test_stacks),
