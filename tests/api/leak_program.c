@@ -8,6 +8,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -144,6 +146,38 @@ static int in_child(void)
     return status;
 }
 
+/* As shells have it: a stopped thread must not be theirs to wait for. */
+static void reap(int number)
+{
+    int status;
+    (void)number;
+    while (waitpid(-1, &status, WNOHANG) > 0) {
+    }
+}
+
+static int with_child_handler(void)
+{
+    signal(SIGCHLD, reap);
+    return beside_threads();
+}
+
+/* A page of a block that cannot be read, as of a stack with a guard; a page that was written and
+ * can only be read now: what it holds is reached. */
+static int protected_pages(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *block = aligned_alloc(page, 8 * page);
+    char *frozen = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!block || frozen == MAP_FAILED) return 1;
+    *(void *volatile *)frozen = block;
+    if (mprotect(block + page, page, PROT_NONE) != 0 || mprotect(frozen, page, PROT_READ) != 0)
+        return 1;
+    block = NULL;
+    lose();
+    printf("found %zu\n", kiln_check_leaks());
+    return 0;
+}
+
 /* The process ends while its threads go on. */
 static int at_the_end(bool loses)
 {
@@ -180,6 +214,8 @@ int main(int argc, char **argv)
     if (strcmp(what, "no_ptrace") == 0) return without_ptrace(true);
     if (strcmp(what, "no_ptrace_alone") == 0) return without_ptrace(false);
     if (strcmp(what, "child") == 0) return in_child();
+    if (strcmp(what, "child_handler") == 0) return with_child_handler();
+    if (strcmp(what, "protected") == 0) return protected_pages();
     if (strcmp(what, "exit") == 0) return at_the_end(true);
     if (strcmp(what, "exit_clean") == 0) return at_the_end(false);
     return 2;

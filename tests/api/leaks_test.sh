@@ -36,6 +36,8 @@ for options in profile=fast profile=hardened profile=fuzz profile=hardened:guard
     same "$options: why not" "$(cat "$folder/said")" \
         "kiln: leaks were not looked for: its other threads cannot be stopped with ptrace"
     found "$options: no ptrace, one thread" no_ptrace_alone "found 1 status 0"
+    found "$options: a handler that waits for children" child_handler "found 0 then 1 status 0"
+    found "$options: pages that cannot be read, or not be written any more" protected "found 1 status 0"
     found "$options: child" child "child 1 parent 1 status 0"
     found "$options: first thread ended" first_ended "found 1 status 0"
 done

@@ -14,7 +14,8 @@ void case_wrong_family(const case_args_t *args)
 {
     char *block = case_block(args, args->bytes);
     case_fact("block", block, args->bytes);
-    case_give(args->right ? case_free_of(args->take) : args->call, block, args->align, args->bytes);
+    size_t bytes = args->claimed > 0 ? args->claimed : args->bytes; /* of another type, too */
+    case_give(args->right ? case_free_of(args->take) : args->call, block, args->align, bytes);
 }
 
 /* ---- lost ---- */

@@ -381,6 +381,8 @@ def wrong_families(profile):
                     if other == family or (call == "free_sized" and size == 70000):
                         continue
                     args = {"deed": "wrong-family", "take": take, "bytes": size, "call": call, "align": 64}
+                    if "sized" in call and take != "calloc":
+                        args["claimed"] = 1
                     made = Case("wrong family", profile, args, frozenset((FAMILY,)), True, said(call))
                     yield dataclasses.replace(made, options=":alloc_dealloc_mismatch=1")
                     if profile.stacks:  # fuzz, where it is so without being asked for
