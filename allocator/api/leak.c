@@ -189,7 +189,7 @@ static void set_signals(uint64_t blocked, uint64_t *out_before)
 /* False: there is nothing to be looked at. */
 static bool look_for_leaks(uintptr_t stack_start, bool knows_stack)
 {
-    uint64_t before;
+    uint64_t before = 0;
     set_signals(UINT64_MAX, &before);
     bool holds = kiln_process_hold();
     if (holds) {
