@@ -23,7 +23,7 @@ verdict() { # verdict STATUS WHAT
     fi
 }
 
-arena_sources=(allocator/arena/{arena,arena_kept,arena_kept_list,arena_kiln,arena_seed,arena_start,arena_tables}.c
+arena_sources=(allocator/arena/{arena,arena_kept,arena_kept_list,arena_kiln,arena_pages,arena_seed,arena_start,arena_tables}.c
     allocator/os/{fake,fake_policy,model,ranges,record}.c allocator/base/{check,lock}.c
     fuzz/{arena_fuzz,arena_model,ops,target}.c)
 heap_sources=("${arena_sources[@]//fuzz\/arena_/fuzz/heap_}" allocator/os/fake_window_linux.c
