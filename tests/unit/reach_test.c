@@ -79,7 +79,7 @@ static uintptr_t *take(size_t bytes)
 static void search(const uintptr_t *roots, size_t count)
 {
     EXPECT(kiln_reach_begin(&reach, &marks_os, &world.heap, &harden, can_read));
-    kiln_reach_search(&reach, (uintptr_t)roots, (uintptr_t)(roots + count));
+    kiln_reach_search(&reach, (uintptr_t)roots, (uintptr_t)roots + count * sizeof *roots);
     EXPECT(kiln_reach_lost(&reach, &lost, &lost_count));
 }
 
