@@ -2,7 +2,8 @@
 
 static kiln_addr_t reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool *out_reserved)
 {
-    const kiln_limit_t *limit = ctx;
+    kiln_limit_t *limit = ctx;
+    limit->direct_bytes = 0; /* what of it went back may lie in what is granted now */
     return limit->inner->reserve(limit->inner->ctx, hint, bytes, out_reserved);
 }
 
@@ -50,7 +51,10 @@ static bool guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
 
 static void release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
-    const kiln_limit_t *limit = ctx;
+    kiln_limit_t *limit = ctx;
+    /* All else that is released was only Reserved. */
+    if (addr >= limit->direct_start && addr - limit->direct_start < limit->direct_bytes)
+        give_back(limit, bytes);
     limit->inner->release(limit->inner->ctx, addr, bytes);
 }
 
@@ -60,7 +64,10 @@ static kiln_addr_t direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
     bool counts = use == KILN_OS_HEAP;
     if (counts && bytes > limit->bytes_max - limit->bytes) return 0;
     kiln_addr_t addr = limit->inner->direct(limit->inner->ctx, bytes, use);
-    if (counts && addr != 0) limit->bytes += bytes;
+    if (!counts || addr == 0) return addr;
+    limit->bytes += bytes;
+    limit->direct_start = addr;
+    limit->direct_bytes = bytes;
     return addr;
 }
 

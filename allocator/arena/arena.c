@@ -51,12 +51,17 @@ const char *kiln_arena_config_broken_rule(const kiln_arena_config_t *config)
 static void set_tables(kiln_arena_table_t tables[KILN_ARENA_TABLES],
                        const kiln_arena_config_t *config)
 {
+    bool kiln = config->follow == KILN_FOLLOW_KILN;
+    /* Under `kiln` what lies behind a table is whole hardware pages, too. */
+    uint64_t unit =
+        kiln && config->phys_bytes > config->page_bytes ? config->phys_bytes : config->page_bytes;
+
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
         bool bits = id == KILN_ARENA_BITS;
         kiln_arena_table_t *table = &tables[id];
         *table = (kiln_arena_table_t){
             .used = config->tables >> id & 1,
-            .grows_down = bits && config->follow != KILN_FOLLOW_KILN,
+            .grows_down = bits && !kiln,
             .use = bits ? KILN_OS_BITS : KILN_OS_SPANS,
             .heap_bytes = bits ? 4 * config->word_bytes : config->page_bytes,
             .entry_bytes = bits ? 1 : config->word_bytes,
@@ -66,7 +71,7 @@ static void set_tables(kiln_arena_table_t tables[KILN_ARENA_TABLES],
         if (!table->used) continue;
         uint64_t entries = config->addr_max / table->heap_bytes;
         if (config->addr_max % table->heap_bytes == table->heap_bytes - 1) entries++;
-        table->bytes_max = kiln_round_up(entries * table->entry_bytes, config->page_bytes);
+        table->bytes_max = kiln_round_up(entries * table->entry_bytes, unit);
     }
 }
 
@@ -165,6 +170,22 @@ kiln_arena_result_t kiln_arena_grow(kiln_arena_t *arena, uint64_t pages, uint64_
     }
     *out_bytes = ask;
     return result;
+}
+
+bool kiln_arena_overlaps(const kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t last,
+                         bool reserved)
+{
+    if (arena->arena_reserved == reserved && arena->arena_alloc < arena->arena_end &&
+        start < arena->arena_end && arena->arena_alloc <= last)
+        return true;
+    if (kiln_arena_kept_overlaps(arena, start, last, reserved)) return true;
+    for (unsigned id = 0; id < KILN_ARENA_TABLES && arena->tables_reserved == reserved; id++) {
+        const kiln_arena_table_t *table = &arena->tables[id];
+        if (table->used && table->base != 0 && start <= table->base + (table->bytes_max - 1) &&
+            table->base <= last)
+            return true;
+    }
+    return false;
 }
 
 bool kiln_arena_table_covers(const kiln_arena_t *arena, kiln_arena_table_id_t id, kiln_addr_t addr)

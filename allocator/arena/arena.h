@@ -116,7 +116,7 @@ typedef struct kiln_arena {
     kiln_addr_t arena_end;          /* end of the current block; phys aligned only */
     bool arena_reserved;            /* of the current block */
     bool tables_reserved;           /* of the tables; seed and go19 go by arena_reserved instead */
-    uint64_t heap_sys_bytes;        /* heap bytes mapped, and the fallback's with their slack */
+    uint64_t heap_sys_bytes; /* heap bytes mapped; seed and go19 count the fallback's slack */
     kiln_arena_table_t tables[KILN_ARENA_TABLES];
 
     /* What start-up reserved on either side of tables and heap, for rounding: nobody's. */

@@ -40,6 +40,16 @@ static inline uint64_t kiln_arena_unit(const kiln_arena_t *arena)
     return config->page_bytes > config->phys_bytes ? config->page_bytes : config->phys_bytes;
 }
 
+/* kiln_arena_granule_min gives the smallest size that blocks of `kiln` are multiples of. */
+static inline uint64_t kiln_arena_granule_min(const kiln_arena_config_t *config)
+{
+    uint64_t min = config->granule_min_bytes;
+
+    if (min < config->page_bytes) min = config->page_bytes;
+    if (min < config->phys_bytes) min = config->phys_bytes;
+    return min < config->block_bytes ? min : config->block_bytes;
+}
+
 static inline uint64_t kiln_arena_region_bytes(const kiln_arena_region_t *region)
 {
     return region->end - region->start;
@@ -65,8 +75,31 @@ void kiln_arena_store_used(kiln_arena_t *arena, kiln_addr_t new_used);
  */
 const char *kiln_arena_raise_used(kiln_arena_t *arena, kiln_addr_t new_used, bool watched);
 
+/* kiln_arena_overlaps: does [start, last] overlap address space that the arena still has to hand
+ * out, or its tables, and that is really reserved, or, asked with false, only believed free? The
+ * tables of an arena that was placed by hand are nowhere. */
+bool kiln_arena_overlaps(const kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t last,
+                         bool reserved);
+
 kiln_arena_result_t kiln_arena_alloc_seed(kiln_arena_t *arena, uint64_t bytes);
 kiln_arena_result_t kiln_arena_alloc_kiln(kiln_arena_t *arena, uint64_t bytes);
+
+/* --- blocks as the OS gives them to `kiln` (arena_block.c) --- */
+
+/* A block before the arena has it. `branch` is KILN_ARENA_EXTEND where it is adjacent to the
+ * current block and of its flag, KILN_ARENA_SWITCH where it is not, and else says why there is
+ * none; the region's start is a hardware page's and not rounded to a page. */
+typedef struct kiln_arena_block {
+    kiln_arena_branch_t branch;
+    kiln_arena_region_t region;
+} kiln_arena_block_t;
+
+/* kiln_arena_block_ask asks for a block that serves `bytes`, which are more than the current one
+ * has and not oversized: by the granule and, when the OS has none that large, by half of it, down
+ * to the smallest. It lies in the possible range and overlaps nothing of the arena's; what does not
+ * has gone back. The branch names the last refusal of the OS, or the first of the arena's own when
+ * the OS was never asked. The arena is as it was. */
+kiln_arena_block_t kiln_arena_block_ask(kiln_arena_t *arena, uint64_t bytes);
 
 /* --- the remainders that `kiln` keeps (arena_kept.c) --- */
 

@@ -66,116 +66,11 @@ static kiln_arena_result_t take_kept(kiln_arena_t *arena, kiln_arena_region_t *r
     return result;
 }
 
-/* --- new blocks ------------------------------------------------------------------------------ */
-
-/* A block as the OS gave it, before the arena has changed. */
-typedef struct block {
-    kiln_arena_branch_t branch;
-    kiln_arena_region_t region; /* start is not rounded yet */
-} block_t;
-
-/* overlaps: does [start, last] overlap address space that the arena still has to hand out, or its
- * tables, and that is really reserved, or, asked with false, only believed free? The tables of an
- * arena that was placed by hand are nowhere. */
-static bool overlaps(const kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t last, bool reserved)
-{
-    if (arena->arena_reserved == reserved && arena->arena_alloc < arena->arena_end &&
-        start < arena->arena_end && arena->arena_alloc <= last)
-        return true;
-    if (kiln_arena_kept_overlaps(arena, start, last, reserved)) return true;
-    for (unsigned id = 0; id < KILN_ARENA_TABLES && arena->tables_reserved == reserved; id++) {
-        const kiln_arena_table_t *table = &arena->tables[id];
-        if (table->used && table->base != 0 && start <= table->base + (table->bytes_max - 1) &&
-            table->base <= last)
-            return true;
-    }
-    return false;
-}
-
-/* judge_block decides what a block that the OS gave is good for. An OS that lies (a range that
- * leaves the address space, that overlaps what is ours, that is not aligned) gets a refusal, and
- * nothing is given back that may not be ours to give. */
-static block_t judge_block(kiln_arena_t *arena, kiln_addr_t start, uint64_t size, bool reserved)
-{
-    const kiln_arena_config_t *config = &arena->config;
-    block_t block = {.branch = KILN_ARENA_REJECT_RANGE};
-    kiln_addr_t last = start + (size - 1);
-
-    if (start > arena->mask || last > arena->mask || last < start ||
-        !kiln_is_aligned(start, config->phys_bytes) || overlaps(arena, start, last, true))
-        return block;
-    if (last == arena->mask) {
-        /* The end of this block cannot be written as an exclusive bound: chop off the last page. */
-        uint64_t unit = kiln_arena_unit(arena);
-        kiln_arena_release_held(arena, start + (size - unit), unit, reserved);
-        size -= unit;
-        last -= unit;
-    }
-    /* Nothing was held of a block that is only believed free, so the OS may grant it once more. */
-    if (start < arena->arena_start || last - arena->arena_start > config->addr_max ||
-        overlaps(arena, start, last, false)) {
-        kiln_arena_release_held(arena, start, size, reserved);
-        return block;
-    }
-    bool adjacent = start == arena->arena_end && reserved == arena->arena_reserved;
-    block.branch = adjacent ? KILN_ARENA_EXTEND : KILN_ARENA_SWITCH;
-    block.region = (kiln_arena_region_t){.start = start, .end = start + size, .reserved = reserved};
-    return block;
-}
-
-static uint64_t granule_min(const kiln_arena_config_t *config)
-{
-    uint64_t min = config->granule_min_bytes;
-
-    if (min < config->page_bytes) min = config->page_bytes;
-    if (min < config->phys_bytes) min = config->phys_bytes;
-    return min < config->block_bytes ? min : config->block_bytes;
-}
-
-/* is_oversized: no granule, however small, can be a multiple that holds `bytes` and the page for
- * rounding. The seed's size wraps to 0 there, and it asks the OS for no bytes. */
-static bool is_oversized(const kiln_arena_t *arena, uint64_t bytes)
-{
-    uint64_t wanted = bytes + arena->config.page_bytes;
-    uint64_t size = kiln_round_up(wanted, granule_min(&arena->config));
-    return wanted < bytes || size < wanted || size > arena->mask;
-}
-
-/* ask_block asks for a block that serves `bytes`, by the granule and, when the OS has none that
- * large, by half of it, down to granule_min. The branch names the last refusal of the OS, or the
- * first of the arena's own when the OS was never asked. */
-static block_t ask_block(kiln_arena_t *arena, uint64_t bytes)
-{
-    const kiln_arena_config_t *config = &arena->config;
-    block_t block = {.branch = KILN_ARENA_BUMP};
-    kiln_addr_t start = 0;
-    uint64_t last_size = 0;
-    bool reserved = false;
-
-    for (uint64_t granule = config->block_bytes; start == 0 && granule >= granule_min(config);
-         granule /= 2) {
-        kiln_arena_branch_t refusal = KILN_ARENA_RESERVE_FAILED;
-        uint64_t wanted = bytes + config->page_bytes;
-        uint64_t size = kiln_round_up(wanted, granule);
-        uint64_t room = arena->mask - arena->arena_end;
-        if (size == last_size) continue;
-        if (wanted < bytes || size < wanted || size > room)
-            refusal = KILN_ARENA_GROW_OVERFLOW;
-        else if (arena->arena_end + size - arena->arena_start - 1 > config->addr_max)
-            refusal = KILN_ARENA_GROW_LIMIT;
-        if (refusal != KILN_ARENA_RESERVE_FAILED) {
-            if (block.branch == KILN_ARENA_BUMP) block.branch = refusal;
-            continue;
-        }
-        last_size = size;
-        block.branch = KILN_ARENA_RESERVE_FAILED;
-        start = arena->os->reserve(arena->os->ctx, arena->arena_end, size, &reserved);
-    }
-    return start == 0 ? block : judge_block(arena, start, last_size, reserved);
-}
+/* --- blocks ---------------------------------------------------------------------------------- */
 
 /* take_block serves `bytes` from the current block joined with, or replaced by, a new one. */
-static kiln_arena_result_t take_block(kiln_arena_t *arena, const block_t *block, uint64_t bytes)
+static kiln_arena_result_t take_block(kiln_arena_t *arena, const kiln_arena_block_t *block,
+                                      uint64_t bytes)
 {
     kiln_arena_result_t result = {.branch = block->branch, .service = KILN_ARENA_MAP_FAILED};
     bool switched = block->branch == KILN_ARENA_SWITCH;
@@ -221,17 +116,13 @@ static kiln_arena_result_t fall_back(kiln_arena_t *arena, uint64_t bytes,
     kiln_addr_t got = arena->os->direct(arena->os->ctx, size, KILN_OS_HEAP);
     if (got == 0) return result;
     kiln_addr_t last = got + (size - 1);
-    bool lying =
-        got > arena->mask || last > arena->mask || last < got || overlaps(arena, got, last, true);
+    bool lying = got > arena->mask || last > arena->mask || last < got ||
+                 kiln_arena_overlaps(arena, got, last, true);
     if (lying || got < arena->arena_start || last - arena->arena_start > config->addr_max) {
         if (arena->log && arena->log->outside) arena->log->outside(arena->log->ctx, got);
         if (!lying) arena->os->release(arena->os->ctx, got, size);
         result.service = KILN_ARENA_SMALL_RANGE;
         return result;
-    }
-    if (last == arena->mask) { /* as for a block: the last page is chopped off */
-        size -= kiln_arena_unit(arena);
-        arena->os->release(arena->os->ctx, got + size, kiln_arena_unit(arena));
     }
     kiln_addr_t addr = kiln_round_up(got, config->page_bytes);
     if (!map_tables(arena, addr, bytes)) {
@@ -239,17 +130,30 @@ static kiln_arena_result_t fall_back(kiln_arena_t *arena, uint64_t bytes,
         result.service = KILN_ARENA_MAP_FAILED;
         return result;
     }
-    arena->heap_sys_bytes += size;
+    /* What rounding cost goes back: whole hardware pages on either side, and with them the last one
+     * of the address space, whose end is no address. */
+    kiln_arena_release_held(arena, got, addr - got, true);
+    kiln_arena_release_held(arena, addr + bytes, got + size - (addr + bytes), true);
+    arena->heap_sys_bytes += bytes;
     publish(arena, addr, bytes);
     result.addr = addr;
     result.service = KILN_ARENA_SMALL;
     return result;
 }
 
+/* is_oversized: no granule, however small, can be a multiple that holds `bytes` and the page for
+ * rounding. The seed's size wraps to 0 there, and it asks the OS for no bytes. */
+static bool is_oversized(const kiln_arena_t *arena, uint64_t bytes)
+{
+    uint64_t wanted = bytes + arena->config.page_bytes;
+    uint64_t size = kiln_round_up(wanted, kiln_arena_granule_min(&arena->config));
+    return wanted < bytes || size < wanted || size > arena->mask;
+}
+
 kiln_arena_result_t kiln_arena_alloc_kiln(kiln_arena_t *arena, uint64_t bytes)
 {
     kiln_arena_result_t nil = {.branch = KILN_ARENA_BUMP, .service = KILN_ARENA_NIL};
-    block_t block = {.branch = KILN_ARENA_BUMP};
+    kiln_arena_block_t block = {.branch = KILN_ARENA_BUMP};
 
     if (bytes == 0 || bytes > arena->mask || !kiln_is_aligned(bytes, kiln_arena_unit(arena)))
         return nil;
@@ -260,7 +164,7 @@ kiln_arena_result_t kiln_arena_alloc_kiln(kiln_arena_t *arena, uint64_t bytes)
             nil.branch = KILN_ARENA_GROW_OVERFLOW;
             return nil;
         }
-        block = ask_block(arena, bytes);
+        block = kiln_arena_block_ask(arena, bytes);
         if (block.branch != KILN_ARENA_EXTEND && block.branch != KILN_ARENA_SWITCH) {
             if (kiln_arena_has_fallback(arena)) return fall_back(arena, bytes, block.branch);
             nil.branch = block.branch;

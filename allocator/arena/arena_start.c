@@ -91,6 +91,7 @@ static reservation_t reserve_big(kiln_arena_t *arena, kiln_arena_arch_t arch)
 
 static reservation_t reserve_blocks(kiln_arena_t *arena, kiln_addr_t image_end, kiln_addr_t brk)
 {
+    bool kiln = arena->config.follow == KILN_FOLLOW_KILN;
     reservation_t got = {.start = 0};
 
     for (unsigned attempt = 0; attempt < KILN_ARENA_ATTEMPTS && got.start == 0; attempt++) {
@@ -100,19 +101,21 @@ static reservation_t reserve_blocks(kiln_arena_t *arena, kiln_addr_t image_end, 
                                                     arena->config.page_bytes);
         uint64_t bytes = reservation_bytes(arena, heap_bytes);
         kiln_addr_t hint = kiln_arena_up(arena, image_end + KILN_KIB(256), KILN_MIB(1));
-        if (hint <= brk && brk < kiln_arena_add(arena, hint, bytes))
+        /* The seed's sum wraps where the block ends with the address space. */
+        if (hint <= brk && (kiln ? brk - hint < bytes : brk < kiln_arena_add(arena, hint, bytes)))
             hint = kiln_arena_up(arena, brk + KILN_MIB(1), KILN_MIB(1));
         got = reserve_at(arena, hint, heap_bytes);
     }
     return got;
 }
 
-/* watcher_refusal says why the watcher cannot follow an arena that may put heap anywhere in
- * [first, last], or returns NULL. */
-static const char *watcher_refusal(const kiln_arena_t *arena, kiln_addr_t first, kiln_addr_t last,
-                                   bool by_blocks)
+/* watcher_refusal says why the watcher cannot follow an arena that may put heap anywhere in the
+ * possible range from `first` on, or returns NULL. */
+static const char *watcher_refusal(const kiln_arena_t *arena, kiln_addr_t first, bool by_blocks)
 {
     const kiln_watcher_t *watcher = arena->watcher;
+    uint64_t room = arena->mask - first, addr_max = arena->config.addr_max;
+    kiln_addr_t last = first + (addr_max < room ? addr_max : room);
 
     if (!watcher || arena->config.follow != KILN_FOLLOW_KILN) return NULL;
     if (watcher->upward_only && by_blocks)
@@ -121,6 +124,21 @@ static const char *watcher_refusal(const kiln_arena_t *arena, kiln_addr_t first,
     if (watcher->range_last != 0 && (first < watcher->range_start || last > watcher->range_last))
         return "the arena's possible range lies outside the range that the watcher can follow";
     return NULL;
+}
+
+/* cut_to_range gives where the possible range, which begins at `start`, ends in what was reserved.
+ * The page for rounding must not become heap that no table covers; what else lies beyond, of a
+ * range that is smaller than a block, goes back. */
+static kiln_addr_t cut_to_range(const kiln_arena_t *arena, kiln_addr_t start, reservation_t *got)
+{
+    kiln_addr_t end = kiln_round_down(start + arena->config.addr_max + 1, arena->config.phys_bytes);
+    kiln_addr_t rest = end + kiln_arena_unit(arena);
+    kiln_addr_t got_end = got->start + got->bytes;
+
+    if (got_end <= rest) return end;
+    if (got->reserved) arena->os->release(arena->os->ctx, rest, got_end - rest);
+    got->bytes = rest - got->start;
+    return end;
 }
 
 const char *kiln_arena_place(kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t used,
@@ -135,7 +153,7 @@ const char *kiln_arena_place(kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t
     if (arena->config.follow != KILN_FOLLOW_KILN) return NULL;
     if (!kiln_is_aligned(start, arena->config.page_bytes)) return "arena_start is page aligned";
     const char *rule = kiln_arena_broken_rule(arena);
-    return rule ? rule : watcher_refusal(arena, start, start + arena->config.addr_max, true);
+    return rule ? rule : watcher_refusal(arena, start, true);
 }
 
 const char *kiln_arena_start(kiln_arena_t *arena, kiln_arena_arch_t arch, kiln_addr_t image_end,
@@ -162,14 +180,13 @@ const char *kiln_arena_start(kiln_arena_t *arena, kiln_arena_arch_t arch, kiln_a
 
     /* At 32 bits the tables cover the whole address space, so that a block may lie anywhere. */
     kiln_addr_t start = wide ? heap_start : 0;
-    const char *refusal = watcher_refusal(arena, start, start + config->addr_max, by_blocks);
+    const char *refusal = watcher_refusal(arena, start, by_blocks);
     if (refusal) {
         if (got.reserved) arena->os->release(arena->os->ctx, got.start, got.bytes);
         return refusal;
     }
-    /* The page for rounding must not become heap that no table covers. */
     if (kiln && end != start && end - 1 - start > config->addr_max)
-        end = start + config->addr_max + 1;
+        end = cut_to_range(arena, start, &got);
 
     if (got.reserved) {
         arena->slack[0] = (kiln_arena_region_t){got.start, spans_start, true};

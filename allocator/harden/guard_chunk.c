@@ -279,11 +279,11 @@ static void decommit_part(const kiln_guard_space_t *space, uint32_t head, uint64
                  (end_page - first_page) << space->page_shift);
 }
 
-bool kiln_guard_chunk_decommit(kiln_guard_space_t *space, uint32_t head)
+/* decommit makes a committed head and its run Reserved, whatever that costs: there are so many cuts
+ * then. */
+static void decommit(kiln_guard_space_t *space, uint32_t head, uint32_t cuts)
 {
     kiln_guard_chunk_t *chunk = chunk_of(space, head);
-    uint32_t cuts = cuts_after(space, head, chunk->run_chunks) - chunk->cuts;
-    if (too_many(space, cuts)) return false;
     uint64_t end = (uint64_t)chunk->run_chunks * KILN_GUARD_CHUNK_PAGES, page = 0;
     const kiln_guard_book_t *book = chunk->cuts != 0 ? kiln_guard_book_of(space, head) : NULL;
     for (uint32_t i = 0; book && i < book->slots_count; i++) {
@@ -296,7 +296,22 @@ bool kiln_guard_chunk_decommit(kiln_guard_space_t *space, uint32_t head)
     mark(space, head, chunk->run_chunks, false);
     space->cuts = cuts;
     chunk->cuts = 0;
+}
+
+bool kiln_guard_chunk_decommit(kiln_guard_space_t *space, uint32_t head)
+{
+    const kiln_guard_chunk_t *chunk = chunk_of(space, head);
+    uint32_t cuts = cuts_after(space, head, chunk->run_chunks) - chunk->cuts;
+    if (too_many(space, cuts)) return false;
+    decommit(space, head, cuts);
     return true;
+}
+
+/* uncommit takes back what `commit` just did: there are as many cuts as before, which may be more
+ * than are allowed. */
+static void uncommit(kiln_guard_space_t *space, uint32_t head)
+{
+    decommit(space, head, cuts_after(space, head, chunk_of(space, head)->run_chunks));
 }
 
 /* --- dead chunks --- */
@@ -446,7 +461,7 @@ static bool prepare(kiln_guard_space_t *space, uint32_t idx)
     if (kiln_os_guard(space->os, kiln_guard_chunk_start(space, idx), kiln_guard_chunk_bytes(space),
                       true))
         return true;
-    KILN_CHECK(kiln_guard_chunk_decommit(space, idx)); /* back to as many cuts as before */
+    uncommit(space, idx);
     return false;
 }
 
@@ -484,7 +499,7 @@ uint32_t kiln_guard_chunk_open_run(kiln_guard_space_t *space, uint32_t chunks_co
         if (good && !(guard_part(space, head, 0, first_page) &&
                       guard_part(space, head, first_page + pages, end_page))) {
             good = false;
-            KILN_CHECK(kiln_guard_chunk_decommit(space, head));
+            uncommit(space, head);
         }
         if (!good) {
             become_reserved(space, head, chunks_count);

@@ -121,7 +121,7 @@ static const char *walk_rule(const kiln_guard_space_t *space, sums_t *sums)
         sums->dead != space->dead_chunks || sums->committed != space->committed_chunks)
         return "guard: the chunks of each state are counted";
     if (sums->cuts != space->cuts) return "guard: cuts are counted";
-    if (kiln_guard_mappings(space->cuts) > space->config.mappings_max)
+    if (kiln_guard_mappings(space->cuts) > space->config.mappings_max + space->forced_cuts)
         return "guard: there are no more mappings than allowed";
     const char *rule = list_rule(space, &space->used, KILN_GUARD_CHUNK_USED, sums->heads_used);
     if (!rule) rule = list_rule(space, &space->dead, KILN_GUARD_CHUNK_DEAD, sums->heads_dead);

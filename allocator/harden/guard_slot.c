@@ -51,6 +51,7 @@ static void close_pages(kiln_guard_space_t *space, uint32_t head, kiln_guard_slo
         if (chunk->run_chunks > 1 && kiln_guard_chunk_decommit(space, head)) return;
         if (kiln_os_guard(os, data_of(space, head, slot), bytes, true)) return;
         slot->hole = true; /* the program has locked its memory in */
+        space->forced_cuts += 2;
         space->cuts += 2;
         chunk->cuts += 2;
     } else {

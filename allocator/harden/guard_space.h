@@ -59,7 +59,9 @@ typedef struct kiln_guard_space_config {
                                   of the largest half of a half of it that it grants */
     uint32_t gap_pages;        /* that fault between two blocks, 1 to 16 */
     uint32_t freed_chunks_max; /* see above; at least 1 */
-    uint32_t mappings_max;     /* of the kernel, at least 16; an estimate, see the statistics */
+    uint32_t mappings_max;     /* of the kernel, at least 16; an estimate, see the statistics.
+                                  What is freed faults, also where the OS guards no page any more:
+                                  then two a block come on top */
 } kiln_guard_space_config_t;
 
 typedef enum kiln_guard_where {
@@ -166,6 +168,7 @@ typedef struct kiln_guard_space {
     uint32_t start_wait; /* requests without room until the OS is asked for address space again */
     uint32_t
         cuts; /* changes between Reserved and Ready or Guarded, from the first chunk to the last */
+    uint64_t forced_cuts; /* since the start, where a guard was refused: allowed besides */
 } kiln_guard_space_t;
 
 /* A slot that was taken. */

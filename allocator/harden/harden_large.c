@@ -4,11 +4,8 @@
  * Reserved, so that its pages fault: whoever still uses it is seen at the access. Its pages are
  * zero when they are used again. (Guard pages in their place cost as much as the block is long;
  * this costs two mappings while it waits.) A block that is no whole hardware pages does not wait:
- * its pages are cleared when they are used again, or, from a mebibyte on, given to the OS. */
+ * its pages are cleared when they are used again. */
 #include "allocator/harden/harden.h"
-
-/* From here on giving pages back costs less than clearing them. */
-#define DISCARD_BYTES_MIN KILN_MIB(1)
 
 /* The caller has the span for itself: its block is LIVE, but nobody else knows of it. */
 static void *begin(kiln_harden_t *harden, kiln_span_t *span, size_t bytes, bool zero,
@@ -24,21 +21,9 @@ static void *begin(kiln_harden_t *harden, kiln_span_t *span, size_t bytes, bool 
 }
 
 /* Whatever makes pages fault, or lose their bytes, holds the page heap's lock, as for all other
- * calls of the OS; and as kiln_harden_check does, which reads them. */
-static bool make_zero(kiln_harden_t *harden, const kiln_span_t *span)
-{
-    kiln_page_heap_t *pages = &harden->heap->pages;
-    const kiln_os_t *os = pages->os;
-    kiln_addr_t base = kiln_span_base(span);
-    size_t bytes = kiln_span_slot_bytes(span);
-    kiln_page_heap_lock(pages);
-    os->discard(os->ctx, base, bytes);
-    bool done = os->commit(os->ctx, base, bytes, true, KILN_OS_HEAP) == KILN_OS_OK;
-    kiln_page_heap_unlock(pages);
-    return done;
-}
-
-/* Pages that faulted are zero again, and have no memory behind them. Where the OS refuses, the
+ * calls of the OS; and as kiln_harden_check does, which reads them.
+ *
+ * Pages that faulted are zero again, and have no memory behind them. Where the OS refuses, the
  * block stays where it is for ever: nothing else may have its pages. */
 static void leave(kiln_harden_t *harden, kiln_slot_t slot)
 {
@@ -58,7 +43,8 @@ static kiln_slot_t exchange(kiln_harden_t *harden, uint32_t place, kiln_slot_t s
     return was;
 }
 
-/* Among those that were freed last: false where its pages cannot be made to fault. */
+/* Among those that were freed last: false where its pages cannot be made to fault, since a hardware
+ * page of it is another's, too. */
 static bool wait(kiln_harden_t *harden, kiln_span_t *span, kiln_slot_t slot)
 {
     kiln_page_heap_t *pages = &harden->heap->pages;
@@ -104,20 +90,6 @@ void *kiln_harden_large_malloc(kiln_harden_t *harden, size_t align, size_t bytes
     return begin(harden, span, bytes, zero, site);
 }
 
-static void give(kiln_harden_t *harden, kiln_span_t *span)
-{
-    const kiln_os_t *os = harden->heap->config.os;
-    kiln_page_heap_t *pages = &harden->heap->pages;
-    kiln_addr_t base = kiln_span_base(span);
-    size_t bytes = kiln_span_slot_bytes(span);
-    if (bytes < DISCARD_BYTES_MIN || !kiln_is_aligned(base | bytes, os->phys_bytes)) {
-        kiln_page_heap_give(pages, span);
-        return;
-    }
-    /* It had the memory a moment ago; if it has not now, the pages stay out of use. */
-    if (make_zero(harden, span)) kiln_page_heap_give_zeroed(pages, span);
-}
-
 void kiln_harden_large_retire(kiln_harden_t *harden, kiln_span_t *span, kiln_site_t site)
 {
     size_t asked = atomic_load_explicit(&kiln_note_large(span)->asked, memory_order_relaxed);
@@ -127,7 +99,7 @@ void kiln_harden_large_retire(kiln_harden_t *harden, kiln_span_t *span, kiln_sit
     if (harden->keeps_who) kiln_harden_note_free(harden, span, 0, site);
     atomic_store_explicit(&kiln_note_large(span)->ready, false, memory_order_relaxed);
     kiln_slot_t slot = {(void *)kiln_span_base(span), &span->states[0]};
-    if (!wait(harden, span, slot)) give(harden, span);
+    if (!wait(harden, span, slot)) kiln_page_heap_give(&harden->heap->pages, span);
 }
 
 bool kiln_harden_large_resize(kiln_harden_t *harden, kiln_span_t *span, size_t asked, size_t bytes)

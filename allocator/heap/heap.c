@@ -41,6 +41,11 @@ static const char *start_arena(kiln_heap_t *heap)
     return kiln_arena_start(&heap->arena, arch, config->image_end, config->brk, &layout);
 }
 
+static uint64_t quarantine_bytes(const kiln_watcher_t *watcher)
+{
+    return watcher && watcher->free ? watcher->quarantine_bytes : 0;
+}
+
 const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config)
 {
     const char *reason = broken_config_rule(config);
@@ -68,24 +73,45 @@ const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config)
     for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++)
         kiln_central_init(&heap->central[i], &heap->pages, i);
     kiln_thread_cache_list_init(&heap->caches, &heap->pages, heap->central);
+    kiln_watched_quarantine_init(&heap->waiting, os, quarantine_bytes(config->watcher));
     return NULL;
+}
+
+static void end_block(void *ctx, void *block, size_t slot_bytes)
+{
+    const kiln_heap_t *heap = ctx;
+    const kiln_watcher_t *watcher = heap->config.watcher;
+    atomic_store_explicit(kiln_heap_find(heap, block).state, KILN_SLOT_FREE, memory_order_relaxed);
+    watcher->free(watcher->ctx, (uintptr_t)block, slot_bytes);
 }
 
 void kiln_heap_destroy(kiln_heap_t *heap)
 {
     const kiln_os_t *os = heap->config.arena_os;
-    for (const kiln_region_t *region = heap->pages.regions; region; region = region->next)
-        os->release(os->ctx, region->start, region->end - region->start);
+    const kiln_watcher_t *watcher = heap->config.watcher;
+    if (watcher && watcher->free) kiln_heap_walk(heap, end_block, heap);
+    for (const kiln_region_t *region = heap->pages.regions; region; region = region->next) {
+        uint64_t bytes = region->end - region->start;
+        if (watcher && watcher->retire) watcher->retire(watcher->ctx, region->start, bytes);
+        os->release(os->ctx, region->start, bytes);
+    }
+    kiln_watched_quarantine_destroy(&heap->waiting);
     kiln_arena_destroy(&heap->arena);
     release_present(heap);
     kiln_page_heap_destroy(&heap->pages);
     memset(heap, 0, sizeof *heap);
 }
 
-kiln_thread_cache_t *kiln_heap_attach(kiln_heap_t *heap)
+/* Is anybody told of blocks? */
+static bool is_watched(const kiln_heap_t *heap)
 {
     const kiln_watcher_t *watcher = heap->config.watcher;
-    if (watcher && (watcher->alloc || watcher->free)) return NULL;
+    return watcher && (watcher->alloc || watcher->free);
+}
+
+kiln_thread_cache_t *kiln_heap_attach(kiln_heap_t *heap)
+{
+    if (is_watched(heap)) return NULL;
     return kiln_thread_cache_new(&heap->caches);
 }
 
@@ -109,6 +135,13 @@ static inline void tell_alloc(const kiln_heap_t *heap, const void *block, size_t
         watcher->alloc(watcher->ctx, (uintptr_t)block, bytes, slot_bytes);
 }
 
+static inline void tell_zeroed(const kiln_heap_t *heap, const void *block, size_t bytes)
+{
+    const kiln_watcher_t *watcher = heap->config.watcher;
+    if (__builtin_expect(watcher != NULL, 0) && watcher->zeroed)
+        watcher->zeroed(watcher->ctx, (uintptr_t)block, bytes);
+}
+
 static inline void tell_free(const kiln_heap_t *heap, const void *block, const kiln_span_t *span)
 {
     const kiln_watcher_t *watcher = heap->config.watcher;
@@ -116,12 +149,64 @@ static inline void tell_free(const kiln_heap_t *heap, const void *block, const k
         watcher->free(watcher->ctx, (uintptr_t)block, kiln_span_slot_bytes(span));
 }
 
+/* ---- where a freed block goes ---- */
+
+/* The slot was taken from the program and is in no cache yet. */
+static void put_away(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t *span,
+                     kiln_slot_t slot)
+{
+    uint32_t class_idx = span->class_idx;
+    if (class_idx == KILN_CLASS_LARGE) {
+        kiln_page_heap_give(&heap->pages, span);
+    } else if (!cache) {
+        kiln_central_give(&heap->central[class_idx], &slot, 1);
+    } else {
+        kiln_cache_bin_t *bin = &cache->bins[class_idx];
+        if (!kiln_cache_bin_has_room(bin)) kiln_thread_cache_flush(&heap->caches, cache, class_idx);
+        kiln_cache_bin_push(bin, slot);
+    }
+}
+
+/* let_go puts blocks away that have waited: those for which there is no room, or all. */
+static bool let_go(kiln_heap_t *heap, bool all)
+{
+    kiln_waiting_t block;
+    bool any = false;
+    while (kiln_watched_quarantine_next(&heap->waiting, all, &block)) {
+        atomic_store_explicit(block.slot.state, KILN_SLOT_FREE, memory_order_relaxed);
+        put_away(heap, NULL, block.span, block.slot);
+        any = true;
+    }
+    return any;
+}
+
+/* let_all_go is for when there is no memory: true where a second attempt is worth it. */
+static bool let_all_go(kiln_heap_t *heap)
+{
+    return is_watched(heap) && let_go(heap, true);
+}
+
+/* put_away for a watched heap: the slot waits, if it may, and others that have waited go. */
+static void put_away_watched(kiln_heap_t *heap, kiln_span_t *span, kiln_slot_t slot)
+{
+    kiln_waiting_t block = {span, slot};
+    atomic_store_explicit(slot.state, KILN_SLOT_QUARANTINED, memory_order_relaxed);
+    if (!kiln_watched_quarantine_put(&heap->waiting, block)) {
+        atomic_store_explicit(slot.state, KILN_SLOT_FREE, memory_order_relaxed);
+        put_away(heap, NULL, span, slot);
+    }
+    (void)let_go(heap, false);
+}
+
 /* ---- allocation ---- */
 
 static bool take_slot(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t class_idx,
                       kiln_slot_t *out)
 {
-    if (!cache) return kiln_central_take(&heap->central[class_idx], out, 1) == 1;
+    if (!cache) {
+        if (kiln_central_take(&heap->central[class_idx], out, 1) == 1) return true;
+        return let_all_go(heap) && kiln_central_take(&heap->central[class_idx], out, 1) == 1;
+    }
     kiln_cache_bin_t *bin = &cache->bins[class_idx];
     if (kiln_cache_bin_pop(bin, out)) return true;
     if (!kiln_thread_cache_refill(&heap->caches, cache, class_idx)) return false;
@@ -134,10 +219,11 @@ static void *take_small(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t 
 {
     kiln_slot_t slot;
     if (!take_slot(heap, cache, class_idx, &slot)) return NULL;
-    if (atomic_load_explicit(slot.state, memory_order_relaxed) == KILN_SLOT_FRESH) zero = false;
+    bool fresh = atomic_load_explicit(slot.state, memory_order_relaxed) == KILN_SLOT_FRESH;
     atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_relaxed);
     tell_alloc(heap, slot.block, bytes, kiln_size_classes[class_idx].slot_bytes);
-    if (zero) memset(slot.block, 0, bytes);
+    if (zero && !fresh) memset(slot.block, 0, bytes);
+    if (zero) tell_zeroed(heap, slot.block, bytes);
     return slot.block;
 }
 
@@ -145,10 +231,12 @@ static void *take_large(kiln_heap_t *heap, size_t bytes, size_t align, bool zero
 {
     if (bytes > PTRDIFF_MAX) return NULL;
     kiln_span_t *span = kiln_large_new(&heap->pages, bytes, align);
+    if (!span && let_all_go(heap)) span = kiln_large_new(&heap->pages, bytes, align);
     if (!span) return NULL;
-    if (zero) kiln_span_clear(span, bytes);
     void *block = (void *)kiln_span_base(span);
     tell_alloc(heap, block, bytes, kiln_span_slot_bytes(span));
+    if (zero) kiln_span_clear(span, bytes);
+    if (zero) tell_zeroed(heap, block, bytes);
     return block;
 }
 
@@ -226,22 +314,6 @@ static found_t find_live(const kiln_heap_t *heap, const void *block)
 
 /* ---- free ---- */
 
-/* The slot was taken from the program and is in no cache yet. */
-static void put_away(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t *span,
-                     kiln_slot_t slot)
-{
-    uint32_t class_idx = span->class_idx;
-    if (class_idx == KILN_CLASS_LARGE) {
-        kiln_page_heap_give(&heap->pages, span);
-    } else if (!cache) {
-        kiln_central_give(&heap->central[class_idx], &slot, 1);
-    } else {
-        kiln_cache_bin_t *bin = &cache->bins[class_idx];
-        if (!kiln_cache_bin_has_room(bin)) kiln_thread_cache_flush(&heap->caches, cache, class_idx);
-        kiln_cache_bin_push(bin, slot);
-    }
-}
-
 kiln_misuse_t kiln_heap_free_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block)
 {
     found_t found = find_live(heap, block);
@@ -249,7 +321,10 @@ kiln_misuse_t kiln_heap_free_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache,
     if (!kiln_heap_change(heap, found.state, found.was, KILN_SLOT_FREE))
         return KILN_MISUSE_DOUBLE_FREE;
     tell_free(heap, block, found.span);
-    put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
+    if (is_watched(heap))
+        put_away_watched(heap, found.span, (kiln_slot_t){block, found.state});
+    else
+        put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
     return KILN_MISUSE_NONE;
 }
 
@@ -306,9 +381,7 @@ static void *take_to_grow(kiln_heap_t *heap, size_t bytes)
     kiln_span_t *span = kiln_large_new(&heap->pages, bytes + bytes / KILN_LARGE_SLACK, 1);
     if (!span) return NULL;
     atomic_store_explicit(&span->states[0], live_state(span, bytes), memory_order_relaxed);
-    void *block = (void *)kiln_span_base(span);
-    tell_alloc(heap, block, bytes, kiln_span_slot_bytes(span));
-    return block;
+    return (void *)kiln_span_base(span);
 }
 
 /* Can the block be `bytes` long where it is? A small one that would fill half of its slot or less
@@ -332,6 +405,26 @@ static void *copy_elsewhere(kiln_heap_t *heap, kiln_thread_cache_t *cache, const
     return fresh;
 }
 
+/* realloc_watched moves the block, whatever its size: no tool then takes what a shorter one held,
+ * or its old address, for the program's. The block is claimed, and its free told last. */
+static void *realloc_watched(kiln_heap_t *heap, void *block, const found_t *found, size_t bytes)
+{
+    const kiln_watcher_t *watcher = heap->config.watcher;
+    size_t has = kiln_span_slot_bytes(found->span), kept = has < bytes ? has : bytes;
+    void *fresh = kiln_heap_malloc_slow(heap, NULL, bytes);
+    if (!fresh) {
+        atomic_store_explicit(found->state, found->was, memory_order_relaxed);
+        return NULL;
+    }
+    if (watcher->copy)
+        watcher->copy(watcher->ctx, (uintptr_t)fresh, (uintptr_t)block, kept);
+    else
+        memcpy(fresh, block, kept);
+    tell_free(heap, block, found->span);
+    put_away_watched(heap, found->span, (kiln_slot_t){block, found->state});
+    return fresh;
+}
+
 /* The block is claimed, as free would, before anything is done with it: whoever frees it meanwhile
  * is told of a double free. */
 void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block, size_t bytes,
@@ -344,7 +437,7 @@ void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *blo
         *out_misuse = KILN_MISUSE_DOUBLE_FREE;
         return NULL;
     }
-    tell_free(heap, block, found.span); /* before the pages behind a shorter block are anybody's */
+    if (is_watched(heap)) return realloc_watched(heap, block, &found, bytes);
     void *fresh = fits_here(heap, found.span, bytes)
                       ? NULL
                       : copy_elsewhere(heap, cache, block, found.span, bytes);
@@ -357,7 +450,6 @@ void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *blo
     bool fits = bytes <= has;
     uint8_t state = fits ? live_state(found.span, bytes) : found.was;
     atomic_store_explicit(found.state, state, memory_order_relaxed);
-    tell_alloc(heap, block, fits ? bytes : has, has);
     return fits ? block : NULL;
 }
 
@@ -384,6 +476,7 @@ kiln_heap_about_t kiln_heap_about(kiln_heap_t *heap, const void *address)
     size_t slot_idx = offset / slot_bytes;
     uint8_t state = atomic_load_explicit(&span->states[slot_idx], memory_order_relaxed);
     about.live = state == KILN_SLOT_LIVE || state == KILN_SLOT_KEPT;
+    about.state = state;
     about.block = base + slot_idx * slot_bytes;
     about.slot_bytes = slot_bytes;
     return about;
@@ -391,6 +484,7 @@ kiln_heap_about_t kiln_heap_about(kiln_heap_t *heap, const void *address)
 
 bool kiln_heap_trim(kiln_heap_t *heap, uint64_t keep_bytes)
 {
+    (void)let_all_go(heap);
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) kiln_central_trim(&heap->central[i]);
     return kiln_page_heap_trim(&heap->pages, keep_bytes);
 }
@@ -399,6 +493,7 @@ bool kiln_heap_trim(kiln_heap_t *heap, uint64_t keep_bytes)
 
 static void unlock_all(kiln_heap_t *heap)
 {
+    kiln_lock_release(&heap->waiting.lock, &heap->config.os->parker);
     kiln_page_heap_unlock(&heap->pages);
     for (uint32_t i = KILN_SIZE_CLASSES; i-- > 1;) kiln_central_unlock(&heap->central[i]);
     kiln_thread_cache_list_unlock(&heap->caches);
@@ -409,6 +504,7 @@ void kiln_heap_fork_prepare(kiln_heap_t *heap)
     kiln_thread_cache_list_lock(&heap->caches);
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) kiln_central_lock(&heap->central[i]);
     kiln_page_heap_lock(&heap->pages);
+    kiln_lock_acquire(&heap->waiting.lock, &heap->config.os->parker);
 }
 
 void kiln_heap_fork_parent(kiln_heap_t *heap)

@@ -13,7 +13,8 @@
  * Units    bytes. Blocks are aligned to KILN_HEAP_ALIGN_MIN bytes, or as asked.
  * Threads  every function may be called by any thread at any time, unless it says otherwise; a
  *          cache belongs to one thread at a time. Locks are taken in the order: cache list, size
- *          class (ascending), page heap (which covers the arena and the records).
+ *          class (ascending), page heap (which covers the arena and the records), blocks
+ *          that wait.
  * Owner    os, watcher and log outlive the heap. */
 #ifndef KILN_ALLOCATOR_HEAP_HEAP_H
 #define KILN_ALLOCATOR_HEAP_HEAP_H
@@ -24,6 +25,7 @@
 #include "allocator/heap/page_heap.h"
 #include "allocator/heap/size_class.h"
 #include "allocator/heap/thread_cache.h"
+#include "allocator/heap/watched_quarantine.h"
 #include "allocator/os/os.h"
 #include "sanitizer/publish.h"
 
@@ -57,6 +59,7 @@ typedef struct kiln_heap_found {
 typedef struct kiln_heap_about {
     bool heap;         /* in a span of this heap that is in use */
     bool live;         /* in a block that belongs to the program */
+    uint8_t state;     /* of the block's slot, KILN_SLOT_*; where `block` is not 0 */
     kiln_addr_t block; /* start of the block around the address */
     size_t slot_bytes; /* what malloc_usable_size says */
 } kiln_heap_about_t;
@@ -65,6 +68,7 @@ typedef struct kiln_heap_stats {
     uint64_t arena_bytes;     /* taken from the arena: live + free + idle + discarded */
     uint64_t live_bytes;      /* slots that belong to programs or lie in thread caches */
     uint64_t cached_bytes;    /* of these, those in thread caches */
+    uint64_t waiting_bytes;   /* and those that were freed and wait, of a watched heap */
     uint64_t free_bytes;      /* in spans of size classes: free slots, and tails that fit none */
     uint64_t idle_bytes;      /* Ready pages of the page heap that no span uses */
     uint64_t discarded_bytes; /* pages whose bytes were given back to the OS */
@@ -100,7 +104,8 @@ typedef struct kiln_heap kiln_heap_t; /* defined at the end of this file */
  * then the heap must not be used and holds nothing. */
 const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config);
 
-/* kiln_heap_destroy gives every byte back to the OS. No other thread uses the heap any more. */
+/* kiln_heap_destroy gives every byte back to the OS. No other thread uses the heap any more. A
+ * watcher is told that each live block is freed. */
 void kiln_heap_destroy(kiln_heap_t *heap);
 
 /* A thread's cache. `kiln_heap_attach` gives a new one, or NULL when there is no memory, or a
@@ -119,8 +124,9 @@ void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t cou
 void *kiln_heap_aligned(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t align, size_t bytes);
 
 /* kiln_heap_realloc changes the size of the live block `block` (not NULL) to `bytes` (not 0),
- * in place where it can. `*out_misuse` tells what was wrong with `block`: then NULL is returned and
- * nothing changed. NULL with KILN_MISUSE_NONE: no memory; the block is as it was. */
+ * in place where it can (a watched heap: never). `*out_misuse` tells what was wrong with `block`:
+ * then NULL is returned and nothing changed. NULL with KILN_MISUSE_NONE: no memory; the block is as
+ * it was. */
 void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block, size_t bytes,
                         kiln_misuse_t *out_misuse);
 
@@ -134,9 +140,15 @@ static inline kiln_misuse_t kiln_heap_free(kiln_heap_t *heap, kiln_thread_cache_
 kiln_misuse_t kiln_heap_free_sized(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block,
                                    size_t align, size_t bytes);
 
-/* kiln_heap_usable gives the bytes of the live block that starts at `block`, or 0 and the misuse.
- */
+/* kiln_heap_usable gives the bytes of the live block that starts at `block`, or 0 and the misuse. A
+ * tool that watches may still allow no more than was asked for: asan and memcheck do. */
 size_t kiln_heap_usable(kiln_heap_t *heap, const void *block, kiln_misuse_t *out_misuse);
+
+/* kiln_heap_walk shows every live block, by address within a region of the heap, and the bytes of
+ * its slot; what lies in threads' caches is not live. No other thread uses the heap meanwhile, and
+ * `visit` does not either. */
+void kiln_heap_walk(kiln_heap_t *heap, void (*visit)(void *ctx, void *block, size_t slot_bytes),
+                    void *ctx);
 
 /* kiln_heap_about never faults, whatever `address` is. */
 kiln_heap_about_t kiln_heap_about(kiln_heap_t *heap, const void *address);
@@ -181,6 +193,7 @@ struct kiln_heap {
     kiln_page_heap_t pages;
     kiln_central_t central[KILN_SIZE_CLASSES];
     kiln_thread_cache_list_t caches;
+    kiln_watched_quarantine_t waiting; /* of a heap whose watcher wants one */
 };
 
 /* ---- the common paths, to be compiled into their callers ----

@@ -7,6 +7,7 @@ kiln_heap_stats_t kiln_heap_stats(kiln_heap_t *heap)
     kiln_heap_stats_t stats = {
         .arena_bytes = pages.taken << KILN_PAGE_SHIFT,
         .cached_bytes = kiln_thread_cache_bytes(&heap->caches),
+        .waiting_bytes = kiln_watched_quarantine_bytes(&heap->waiting),
         .live_bytes = pages.large << KILN_PAGE_SHIFT,
         .idle_bytes = pages.ready << KILN_PAGE_SHIFT,
         .discarded_bytes = pages.discarded << KILN_PAGE_SHIFT,
@@ -26,6 +27,29 @@ kiln_heap_stats_t kiln_heap_stats(kiln_heap_t *heap)
         stats.free_bytes += all - out;
     }
     return stats;
+}
+
+static void walk_span(const kiln_span_t *span,
+                      void (*visit)(void *ctx, void *block, size_t slot_bytes), void *ctx)
+{
+    size_t slot_bytes = kiln_span_slot_bytes(span);
+    for (uint32_t i = 0; i < kiln_span_slots(span); i++) {
+        uint8_t state = atomic_load_explicit(&span->states[i], memory_order_relaxed);
+        if (state != KILN_SLOT_LIVE && state != KILN_SLOT_KEPT) continue;
+        visit(ctx, (void *)(kiln_span_base(span) + i * slot_bytes), slot_bytes);
+    }
+}
+
+void kiln_heap_walk(kiln_heap_t *heap, void (*visit)(void *ctx, void *block, size_t slot_bytes),
+                    void *ctx)
+{
+    for (const kiln_region_t *region = heap->pages.regions; region; region = region->next)
+        for (uintptr_t addr = region->start; addr < region->end;) {
+            const kiln_span_t *span = kiln_page_map_find(&heap->pages.map, addr);
+            if (span->kind == KILN_SPAN_SMALL || span->kind == KILN_SPAN_LARGE)
+                walk_span(span, visit, ctx);
+            addr = kiln_span_end(span);
+        }
 }
 
 /* What a walk over all spans finds. */

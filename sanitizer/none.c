@@ -1,0 +1,21 @@
+/* Nobody watches (watch.h). */
+#include "sanitizer/watch.h"
+
+#include <stddef.h>
+
+const kiln_watcher_t *kiln_watch(void)
+{
+    return NULL;
+}
+
+const kiln_os_t *kiln_watch_os(const kiln_os_t *os)
+{
+    return os;
+}
+
+bool kiln_watch_explain(int fd, const void *address)
+{
+    (void)fd;
+    (void)address;
+    return false;
+}

@@ -1,0 +1,39 @@
+/* watch.h - the tool that this program is linked with.
+ *
+ * There is one library a tool, //allocator:kiln_TOOL, and each defines these functions: no
+ * weak symbols, and nothing at the calls in the heap that says which it is. A heap is watched when
+ * its configuration names the watcher:
+ *
+ *   kiln_heap_config_t config = kiln_start_config(kiln_watch_os(&os));
+ *   config.watcher = kiln_watch();
+ *
+ *   asan      what is not a live block's bytes is poisoned, to the byte
+ *   msan      a block is uninitialised until it is written, whoever had it before
+ *   tsan      accesses of an earlier owner count no more; the heap's own locks synchronise nobody
+ *   valgrind  the same as memcheck sees it; a heap is watched where valgrind runs, and else costs
+ *             nothing
+ *   none      nobody
+ *
+ * Threads  any. */
+#ifndef KILN_SANITIZER_WATCH_H
+#define KILN_SANITIZER_WATCH_H
+
+#include "allocator/os/os.h"
+#include "sanitizer/publish.h"
+
+/* kiln_watch gives the watcher for a heap's configuration, or NULL: no tool looks on. */
+const kiln_watcher_t *kiln_watch(void);
+
+/* kiln_watch_os gives the backend on which a watched heap is made: `os`, or one above it that keeps
+ * the heap to what the tool can follow. It is one for the process: that of the first call's `os`,
+ * which then lives as long as the process. */
+const kiln_os_t *kiln_watch_os(const kiln_os_t *os);
+
+/* kiln_watch_explain writes to file descriptor `fd` what is known of the block at `address`, or
+ * next before it: its bounds, and who allocated and freed it. False: nothing is known, or this tool
+ * tells that by itself. With asan it is part of every report, by an error callback that is set when
+ * the first heap grows; a program that sets one of its own does so after that, and calls this in
+ * it, with __asan_get_report_address(). */
+bool kiln_watch_explain(int fd, const void *address);
+
+#endif
