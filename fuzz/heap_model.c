@@ -67,9 +67,11 @@ static bool is_zero(const unsigned char *at, size_t bytes)
 
 /* --- the model ------------------------------------------------------------------------------- */
 
-void kiln_heap_model_init(kiln_heap_model_t *model, kiln_heap_t *heap, const kiln_os_fake_t *fake)
+void kiln_heap_model_init(kiln_heap_model_t *model, kiln_subject_t *subject,
+                          kiln_harden_model_t *harden, const kiln_os_fake_t *fake)
 {
-    *model = (kiln_heap_model_t){.heap = heap, .fake = fake};
+    *model = (kiln_heap_model_t){
+        .subject = subject, .heap = &subject->heap, .harden = harden, .fake = fake};
 }
 
 static void note(kiln_heap_model_t *model, const char *call, unsigned slot, const void *answer,
@@ -101,66 +103,110 @@ static bool is_ready(const kiln_heap_model_t *model, kiln_addr_t first, kiln_add
 
 static void check_alone(const kiln_heap_model_t *model, const kiln_heap_model_block_t *block)
 {
-    const unsigned char *end = block->at + block->usable;
+    const unsigned char *end = block->at + block->room;
     for (unsigned i = 0; i < KILN_HEAP_MODEL_SLOTS; i++) {
         const kiln_heap_model_block_t *other = &model->blocks[i];
         if (!other->at || other == block) continue;
         KILN_FUZZ_LAW("L1: blocks do not overlap",
-                      end <= other->at || other->at + other->usable <= block->at);
+                      end <= other->at || other->at + other->room <= block->at);
     }
 }
 
-/* adopt checks a block that the heap just gave, and fills it. */
-static void adopt(kiln_heap_model_t *model, unsigned slot, unsigned char *at, size_t align,
-                  size_t bytes)
+/* What is true of every block that a heap has in its arena. */
+static void check_in_arena(const kiln_heap_model_t *model, const kiln_heap_model_block_t *block)
+{
+    kiln_addr_t first = (uintptr_t)block->at;
+    KILN_FUZZ_LAW("L1: a block lies in the arena",
+                  first >= model->heap->arena.arena_start &&
+                      first + block->room <= kiln_arena_used(&model->heap->arena));
+    KILN_FUZZ_LAW("L1: a block is Ready heap", is_ready(model, first, first + block->room - 1));
+    kiln_heap_about_t about = kiln_heap_about(model->heap, block->at + block->usable / 2);
+    KILN_FUZZ_LAW("L5: the heap knows its blocks", about.heap && about.live &&
+                                                       about.block == first &&
+                                                       about.slot_bytes == block->room);
+}
+
+/* adopt checks a block that the heap just gave. It is to be filled then. */
+static kiln_heap_model_block_t *adopt(kiln_heap_model_t *model, unsigned slot, unsigned char *at,
+                                      size_t align, size_t bytes)
 {
     kiln_heap_model_block_t *block = &model->blocks[slot];
     kiln_misuse_t misuse = KILN_MISUSE_NONE;
-    size_t usable = kiln_heap_usable(model->heap, at, &misuse);
+    size_t usable = kiln_subject_usable(model->subject, at, &misuse);
     kiln_addr_t first = (uintptr_t)at, unit = align > 16 ? align : 16;
 
     KILN_FUZZ_LAW("L5: a live block is no misuse", misuse == KILN_MISUSE_NONE);
-    KILN_FUZZ_LAW("L1: a block is as large as asked for", usable >= bytes && usable != 0);
+    KILN_FUZZ_LAW("L1: a block is as large as asked for",
+                  model->harden ? usable == bytes : usable >= bytes && usable != 0);
     KILN_FUZZ_LAW("L1: a block is aligned", first % unit == 0);
-    KILN_FUZZ_LAW("L1: a block lies in the arena",
-                  first >= model->heap->arena.arena_start &&
-                      first + usable <= kiln_arena_used(&model->heap->arena));
-    KILN_FUZZ_LAW("L1: a block is Ready heap", is_ready(model, first, first + usable - 1));
-    kiln_heap_about_t about = kiln_heap_about(model->heap, at + usable / 2);
-    KILN_FUZZ_LAW("L5: the heap knows its blocks",
-                  about.heap && about.live && about.block == first && about.slot_bytes == usable);
-    *block = (kiln_heap_model_block_t){.at = at, .bytes = bytes, .usable = usable, .align = align};
+    *block = (kiln_heap_model_block_t){
+        .at = at, .bytes = bytes, .usable = usable, .align = align, .room = usable};
+    if (model->harden) {
+        block->hard = kiln_harden_model_look(model->harden, (uintptr_t)at, bytes);
+        block->room = block->hard.room;
+    }
+    if (!block->hard.guarded)
+        check_in_arena(model, block);
+    else if (bytes > 0)
+        KILN_FUZZ_LAW("L1: a guarded block is Ready", is_ready(model, first, first + bytes - 1));
     check_alone(model, block);
-    model->live_bytes += usable;
+    if (!block->hard.guarded) model->live_bytes += block->room;
+    return block;
+}
+
+static void refill(kiln_heap_model_t *model, kiln_heap_model_block_t *block)
+{
     fill(block, ++model->seed * UINT32_C(2654435761) >> 8);
 }
 
-void kiln_heap_model_alloc(kiln_heap_model_t *model, kiln_thread_cache_t *cache, unsigned slot,
+static void disown(kiln_heap_model_t *model, kiln_heap_model_block_t *block)
+{
+    if (!block->hard.guarded) model->live_bytes -= block->room;
+    block->at = NULL;
+}
+
+void kiln_heap_model_alloc(kiln_heap_model_t *model, const kiln_subject_by_t *by, unsigned slot,
                            size_t align, size_t count, size_t bytes)
 {
-    kiln_heap_t *heap = model->heap;
     size_t product = bytes;
     bool wraps = count != 0 && __builtin_mul_overflow(count, bytes, &product);
     bool odd = align != 0 && (align & (align - 1)) != 0;
     unsigned char *at;
 
-    if (model->blocks[slot].at) kiln_heap_model_free(model, cache, slot, false);
-    if (align)
-        at = kiln_heap_aligned(heap, cache, align, bytes);
-    else if (count)
-        at = kiln_heap_calloc(heap, cache, count, bytes);
-    else
-        at = kiln_heap_malloc(heap, cache, bytes);
+    if (model->blocks[slot].at) kiln_heap_model_free(model, by, slot, false);
+    at = kiln_subject_alloc(model->subject, by, align, count, bytes);
     note(model, align ? "aligned" : count ? "calloc" : "malloc", slot, at, product);
-    if (at) {
-        KILN_FUZZ_LAW("L7: a size above PTRDIFF_MAX is refused", !wraps && product <= PTRDIFF_MAX);
-        KILN_FUZZ_LAW("L7: an alignment is a power of two", !odd);
-        if (count) KILN_FUZZ_LAW("L1: calloc's bytes are zero", is_zero(at, product));
-        adopt(model, slot, at, align, product);
+    if (!at) {
+        if (model->harden) kiln_harden_model_settle(model->harden);
+        return;
     }
+    KILN_FUZZ_LAW("L7: a size above PTRDIFF_MAX is refused", !wraps && product <= PTRDIFF_MAX);
+    KILN_FUZZ_LAW("L7: an alignment is a power of two", !odd);
+    if (count) KILN_FUZZ_LAW("L1: calloc's bytes are zero", is_zero(at, product));
+    kiln_heap_model_block_t *block = adopt(model, slot, at, align, product);
+    if (model->harden) kiln_harden_model_taken(model->harden, &block->hard, count != 0);
+    block->family = align || !count ? by->family : KILN_FAMILY_MALLOC;
+    refill(model, block);
 }
 
-void kiln_heap_model_realloc(kiln_heap_model_t *model, kiln_thread_cache_t *cache, unsigned slot,
+/* is_mismatch: would this be told, of a block from another family of functions? */
+static bool is_mismatch(const kiln_heap_model_t *model, const kiln_heap_model_block_t *block,
+                        kiln_family_t family)
+{
+    return model->harden && model->subject->harden.config.families && block->family != family;
+}
+
+/* The old block is as it was, told of damage or not. */
+static void check_kept(kiln_heap_model_t *model, const kiln_heap_model_block_t *block)
+{
+    kiln_misuse_t misuse;
+    if (model->harden) kiln_harden_model_settle(model->harden);
+    KILN_FUZZ_LAW("L4: a failed realloc keeps the block",
+                  kiln_subject_usable(model->subject, block->at, &misuse) == block->usable);
+    check_holds(block);
+}
+
+void kiln_heap_model_realloc(kiln_heap_model_t *model, const kiln_subject_by_t *by, unsigned slot,
                              size_t bytes)
 {
     kiln_heap_model_block_t *block = &model->blocks[slot];
@@ -169,41 +215,45 @@ void kiln_heap_model_realloc(kiln_heap_model_t *model, kiln_thread_cache_t *cach
     if (!block->at) return;
     if (bytes == 0) bytes = 1;
     check_holds(block);
-    unsigned char *at = kiln_heap_realloc(model->heap, cache, block->at, bytes, &misuse);
+    bool wrong = is_mismatch(model, block, KILN_FAMILY_MALLOC);
+    unsigned char *at = kiln_subject_realloc(model->subject, by, block->at, bytes, &misuse);
     note(model, "realloc", slot, at, bytes);
-    KILN_FUZZ_LAW("L5: a live block is no misuse", misuse == KILN_MISUSE_NONE);
-    if (!at) { /* the old block is as it was */
-        KILN_FUZZ_LAW("L4: a failed realloc keeps the block",
-                      kiln_heap_usable(model->heap, old.at, &misuse) == old.usable);
-        check_holds(block);
+    KILN_FUZZ_LAW("L5: a live block is no misuse, but of its family's functions",
+                  misuse == (wrong ? KILN_MISUSE_FAMILY : KILN_MISUSE_NONE));
+    if (!at) {
+        check_kept(model, block);
         return;
     }
     KILN_FUZZ_LAW("L7: a size above PTRDIFF_MAX is refused", bytes <= PTRDIFF_MAX);
     KILN_FUZZ_LAW("L1: realloc keeps the prefix",
                   holds(at, &old, bytes < old.bytes ? bytes : old.bytes));
-    model->live_bytes -= old.usable;
-    block->at = NULL;
-    adopt(model, slot, at, 0, bytes);
+    disown(model, block);
+    (void)adopt(model, slot, at, 0, bytes);
+    if (model->harden) kiln_harden_model_resized(model->harden, by, &old.hard, &block->hard);
+    refill(model, block);
 }
 
-void kiln_heap_model_free(kiln_heap_model_t *model, kiln_thread_cache_t *cache, unsigned slot,
+void kiln_heap_model_free(kiln_heap_model_t *model, const kiln_subject_by_t *by, unsigned slot,
                           bool sized)
 {
     kiln_heap_model_block_t *block = &model->blocks[slot];
     kiln_misuse_t misuse;
     if (!block->at) return;
     check_holds(block);
+    kiln_subject_by_t owner = *by;
+    owner.family = block->family;
     if (sized)
-        misuse = kiln_heap_free_sized(model->heap, cache, block->at, block->align, block->bytes);
+        misuse =
+            kiln_subject_free_sized(model->subject, &owner, block->at, block->align, block->bytes);
     else
-        misuse = kiln_heap_free(model->heap, cache, block->at);
+        misuse = kiln_subject_free(model->subject, &owner, block->at);
     note(model, sized ? "free_sized" : "free", slot, block->at, block->bytes);
     KILN_FUZZ_LAW("L5: a correct free is not reported", misuse == KILN_MISUSE_NONE);
-    model->live_bytes -= block->usable;
+    if (model->harden) kiln_harden_model_freed(model->harden, by, &block->hard);
     model->freed[model->freed_at] = block->at;
     model->freed_at = (model->freed_at + 1) % KILN_HEAP_MODEL_FREED;
     model->freed_last = true;
-    block->at = NULL;
+    disown(model, block);
 }
 
 /* --- misuse ---------------------------------------------------------------------------------- */
@@ -248,7 +298,9 @@ static void *foreign(const kiln_heap_model_t *model, uint32_t arg)
     }
     if (at == 0 || (at >= arena->arena_start && at < kiln_arena_used(arena) && arg % 8 == 3))
         at = 16;
-    return (void *)(uintptr_t)at;
+    void *address = (void *)(uintptr_t)at;
+    bool guarded = model->harden && kiln_harden_guards(&model->subject->harden, address);
+    return guarded ? (void *)16 : address;
 }
 
 /* victim picks the address and says which answers are right: a bit set of 1u << kiln_misuse_t. */
@@ -274,65 +326,109 @@ static void *victim(const kiln_heap_model_t *model, kiln_heap_model_wrong_t wron
     case KILN_WRONG_SIZE:
         *out_right = 1u << KILN_MISUSE_SIZE;
         return block->at;
+    case KILN_WRONG_FAMILY:
+        *out_right = 1u << KILN_MISUSE_FAMILY;
+        return model->harden && model->subject->harden.config.families ? block->at : NULL;
     default:
         *out_right = 1u << KILN_MISUSE_ALIGNMENT;
         return block->at;
     }
 }
 
-static kiln_misuse_t make_call(kiln_heap_model_t *model, kiln_thread_cache_t *cache,
+static kiln_misuse_t make_call(kiln_heap_model_t *model, const kiln_subject_by_t *by,
                                kiln_heap_model_wrong_t wrong, unsigned through, void *at,
                                size_t usable)
 {
-    kiln_heap_t *heap = model->heap;
+    kiln_subject_t *subject = model->subject;
     kiln_misuse_t misuse = KILN_MISUSE_NONE;
     size_t align = (size_t)((uintptr_t)at & (0 - (uintptr_t)at)) << 1; /* not one of `at` */
-    if (wrong == KILN_WRONG_SIZE) return kiln_heap_free_sized(heap, cache, at, 0, usable + 1);
-    if (wrong == KILN_WRONG_ALIGNMENT) return kiln_heap_free_sized(heap, cache, at, align, 1);
+    bool less = model->harden && through & 1 && usable > 0;
+    if (wrong == KILN_WRONG_SIZE)
+        return kiln_subject_free_sized(subject, by, at, 0, less ? usable - 1 : usable + 1);
+    if (wrong == KILN_WRONG_ALIGNMENT) return kiln_subject_free_sized(subject, by, at, align, 1);
+    if (wrong == KILN_WRONG_FAMILY) through %= 2; /* the others name no family */
     switch (through % 4) {
     case 0:
-        return kiln_heap_free(heap, cache, at);
+        return kiln_subject_free(subject, by, at);
     case 1:
-        return kiln_heap_free_sized(heap, cache, at, 0, usable ? usable : 16);
+        return kiln_subject_free_sized(subject, by, at, 0, usable ? usable : 16);
     case 2:
         KILN_FUZZ_LAW("L5: realloc of a wrong pointer gives none",
-                      !kiln_heap_realloc(heap, cache, at, 64, &misuse));
+                      !kiln_subject_realloc(subject, by, at, 64, &misuse));
         return misuse;
     default:
         KILN_FUZZ_LAW("L5: a wrong pointer has no usable bytes",
-                      kiln_heap_usable(heap, at, &misuse) == 0);
+                      kiln_subject_usable(subject, at, &misuse) == 0);
         return misuse;
     }
 }
 
-void kiln_heap_model_misuse(kiln_heap_model_t *model, kiln_thread_cache_t *cache,
+static void plant(kiln_heap_model_t *model, kiln_heap_model_wrong_t wrong, bool stays,
+                  unsigned slot, uint32_t arg)
+{
+    const kiln_heap_model_block_t *block = &model->blocks[slot];
+    uintptr_t at = (uintptr_t)model->freed[slot % KILN_HEAP_MODEL_FREED];
+    if (!model->harden) return;
+    note(model, "plant", slot, block->at, wrong);
+    if (wrong == KILN_WRONG_AFTER_FREE) {
+        kiln_harden_model_plant_free(model->harden, at, stays, arg);
+    } else if (block->at && wrong == KILN_WRONG_BESIDE) {
+        bool behind = block_at(model, block->at + block->room);
+        kiln_harden_model_plant_beside(model->harden, &block->hard, behind, stays, arg);
+    } else if (block->at) {
+        at = kiln_harden_model_slot_near(model->harden, &block->hard, arg >> 16);
+        kiln_harden_model_plant_free(model->harden, at, stays, arg);
+    }
+}
+
+void kiln_heap_model_misuse(kiln_heap_model_t *model, const kiln_subject_by_t *by,
                             kiln_heap_model_wrong_t wrong, unsigned through, unsigned slot,
                             uint32_t arg)
 {
     const kiln_heap_model_block_t *block = &model->blocks[slot];
     unsigned right = 0;
+    if (wrong > KILN_WRONG_FAMILY) {
+        plant(model, wrong, through & 1, slot, arg);
+        return;
+    }
     void *at = victim(model, wrong, slot, arg, &right);
     if (!at) return;
+    kiln_subject_by_t caller = *by;
+    caller.family = block->family;
+    if (wrong == KILN_WRONG_FAMILY) caller.family = (block->family + 1 + arg % 2) % 3;
     bool was_last = model->freed_last;
     kiln_misuse_t misuse =
-        make_call(model, cache, wrong, through, at, block->at ? block->usable : 0);
+        make_call(model, &caller, wrong, through, at, block->at ? block->usable : 0);
     note(model, "misuse", slot, at, (size_t)misuse);
     model->freed_last = was_last;
     KILN_FUZZ_LAW("L5: a misuse is reported", misuse != KILN_MISUSE_NONE);
     KILN_FUZZ_LAW("L5: a misuse is reported with its kind", right >> misuse & 1);
     if (!block->at) return;
     KILN_FUZZ_LAW("L5: a misuse changes nothing",
-                  kiln_heap_usable(model->heap, block->at, &misuse) == block->usable);
+                  kiln_subject_usable(model->subject, block->at, &misuse) == block->usable);
     check_holds(block);
+}
+
+static void check_ledger(const kiln_heap_model_t *model)
+{
+    kiln_heap_stats_t stats = kiln_heap_stats(model->heap);
+    uint64_t live_bytes = stats.live_bytes - stats.cached_bytes;
+    if (model->harden) live_bytes -= kiln_harden_model_kept_bytes(model->harden);
+    /* Where a large block's pages cannot be had back, it stays for ever. */
+    bool stuck = model->harden && model->fake->stats.refused[KILN_OS_CALL_COMMIT] > 0;
+    KILN_FUZZ_LAW("the heap's ledger is the program's",
+                  live_bytes == model->live_bytes || (stuck && live_bytes > model->live_bytes));
 }
 
 void kiln_heap_model_check(kiln_heap_model_t *model)
 {
     KILN_CHECK_RULE(kiln_heap_broken_rule(model->heap));
     KILN_CHECK_RULE(kiln_os_fake_broken_rule(model->fake));
-    kiln_heap_stats_t stats = kiln_heap_stats(model->heap);
-    KILN_FUZZ_LAW("the heap's ledger is the program's",
-                  stats.live_bytes - stats.cached_bytes == model->live_bytes);
+    check_ledger(model);
+    if (model->harden) {
+        KILN_CHECK_RULE(kiln_harden_broken_rule(&model->subject->harden));
+        kiln_harden_model_check(model->harden);
+    }
     for (unsigned i = 0; i < KILN_HEAP_MODEL_SLOTS; i++)
         if (model->blocks[i].at) check_holds(&model->blocks[i]);
 }

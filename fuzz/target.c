@@ -3,8 +3,10 @@
 
 #include "allocator/base/check.h"
 
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Where MSan looks on, the engine that wrote the input was not built with it. */
 #ifdef __has_feature
@@ -22,6 +24,10 @@ bool kiln_fuzz_tracing;
 static const uint8_t *input_data; /* of the input that runs now */
 static size_t input_size;
 static bool stopping;
+
+static jmp_buf planned_stop; /* where a stop that is expected goes on */
+static bool stop_is_planned;
+static char stop_text[256];
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -41,10 +47,34 @@ static void print_input(void)
     if (length >= sizeof text) fputs("... and more\n", stderr);
 }
 
+const char *kiln_fuzz_stop_rule(void (*act)(void))
+{
+    static const char mark[] = ": broken rule: ";
+    static const char *rule;
+    rule = NULL;
+    stop_is_planned = true;
+    if (setjmp(planned_stop) == 0) {
+        act();
+    } else {
+        char *end = strchr(stop_text, '\n');
+        if (end) *end = '\0';
+        rule = strstr(stop_text, mark);
+        rule = rule ? rule + sizeof mark - 1 : stop_text;
+    }
+    stop_is_planned = false;
+    return rule;
+}
+
 /* Called by every failing KILN_CHECK, the arena's and the heap's included. The state that broke is
  * of no more use, so the second run may start afresh; it comes here again at the same check. */
 _Noreturn void kiln_stop(const char *text, size_t bytes)
 {
+    if (stop_is_planned) {
+        size_t kept = bytes < sizeof stop_text ? bytes : sizeof stop_text - 1;
+        memcpy(stop_text, text, kept);
+        stop_text[kept] = '\0';
+        longjmp(planned_stop, 1);
+    }
     fflush(stdout);
     if (!stopping) {
         stopping = true;

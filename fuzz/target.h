@@ -19,6 +19,10 @@ void kiln_fuzz_one(const uint8_t *data, size_t size);
 /* A law of DESIGN.md that must hold here: when `x` is false, the input is a finding. */
 #define KILN_FUZZ_LAW(law, x) ((x) ? (void)0 : kiln_check_failed(law, __FILE__, __LINE__))
 
+/* kiln_fuzz_stop_rule does the act and gives the rule by which it stopped, or NULL: for bugs that a
+ * target plants, and that must be found. No local variable may live across it. */
+const char *kiln_fuzz_stop_rule(void (*act)(void));
+
 /* kiln_fuzz_last_words writes what a target still holds of the step that stopped the program. */
 void kiln_fuzz_last_words(void);
 
