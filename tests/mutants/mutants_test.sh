@@ -55,6 +55,10 @@ patch_of same $'Nothing is different.\n\nReason: equivalent, because an empty st
 expect_run "a row without a patch" 1 'FAILED kills: is in .*but there is no such patch.*' contract same
 expect_run "an equivalent mutant lives" 0 'same +contract +lives.*2 passed, 0 failed$' contract --update
 expect_run "its reason is in the table" 0 '`same`: equivalent, because' cat "$twin/tests/mutants/TABLE.md"
+patch_of named $'Nothing is different.\n\nProof: arena_nothing\n' 'bool kiln_os_model_set' ';bool kiln_os_model_set'
+expect_run "a mutant that names no proof" 1 "named\.patch: there is no proof 'arena_nothing'; 'kiln prove --list'" \
+    contract named
+rm "$twin/tests/mutants/named.patch"
 patch_of endless 'A search never ends.' 'unsigned low = 0, high = ranges->count;' \
     'unsigned low = 0, high = ranges->count; while (high == 1) low = low;' allocator/os/ranges.c
 expect_run "a mutant that does not end is killed" 1 'endless +contract +killed +.*no end' \

@@ -12,12 +12,15 @@ stop=(allocator/os/stop_linux.c)
 play=(tools/replay/{player,trace,transcript}.c)
 world=("${heap[@]}" "${arena[@]}" "${base[@]}" "${fake[@]}" "${stop[@]}"
     allocator/os/{check,fault,linux,fake_window_linux}.c)
-backends=("${base[@]}" "${fake[@]}" tests/contract/os_backends.c
+backends=("${base[@]}" "${fake[@]}" tests/contract/os_backends.c fuzz/os_probe.c
     allocator/os/{check,fault,linux,fake_window_linux}.c)
 arena_target=("${arena[@]}" "${base[@]}" "${fake[@]}"
     fuzz/{arena_fuzz,arena_model,ops,target}.c)
-heap_target=("${heap[@]}" "${arena[@]}" "${base[@]}" "${fake[@]}"
-    allocator/os/fake_window_linux.c fuzz/{heap_fuzz,heap_model,ops,target}.c)
+heap_target=("${heap[@]}" "${arena[@]}" "${base[@]}" "${fake[@]}" allocator/harden/*.c
+    allocator/os/fake_window_linux.c
+    fuzz/{heap_fuzz,heap_model,heap_subject,harden_model,harden_plant,ops,target}.c)
+os_target=("${base[@]}" "${fake[@]}" allocator/os/{check,fault,linux,fake_window_linux}.c
+    fuzz/{os_fuzz,os_call,os_pages,os_probe,os_sleeper,os_world,ops,target}.c)
 library=("${heap[@]}" "${arena[@]}" "${base[@]}" "${stop[@]}" allocator/os/linux.c
     allocator/harden/*.c allocator/api/*.c)
 
@@ -33,8 +36,8 @@ sources_of() {
     bin/os_fake_place_test | bin/os_fake_test)
         sources=("tests/unit/${1#bin/}.c" "${base[@]}" "${fake[@]}")
         ;;
-    bin/guard_test)
-        sources=(tests/unit/guard_test.c allocator/harden/guard*.c "${base[@]}" "${fake[@]}" "${stop[@]}"
+    bin/guard_test | bin/guard_refused_test)
+        sources=("tests/unit/${1#bin/}.c" allocator/harden/guard*.c "${base[@]}" "${fake[@]}" "${stop[@]}"
             allocator/os/{check,fault,linux,fake_window_linux}.c)
         ;;
     bin/os_fault_test)
@@ -54,6 +57,7 @@ sources_of() {
     bin/os_contract_test | bin/os_rules_test) sources=("tests/contract/${1#bin/}.c" "${backends[@]}") ;;
     bin/arena_replay) sources=("${arena_target[@]}" fuzz/standalone_main.c) ;;
     bin/heap_replay) sources=("${heap_target[@]}" fuzz/standalone_main.c) ;;
+    bin/os_replay) sources=("${os_target[@]}" fuzz/standalone_main.c) ;;
     bin/arena_fuzz)
         flavour=fuzz
         links+=(-fsanitize=fuzzer)
@@ -63,6 +67,11 @@ sources_of() {
         flavour=fuzz
         links+=(-fsanitize=fuzzer)
         sources=("${heap_target[@]}")
+        ;;
+    bin/os_fuzz)
+        flavour=fuzz
+        links+=(-fsanitize=fuzzer)
+        sources=("${os_target[@]}")
         ;;
     bin/arena_search)
         flavour=search

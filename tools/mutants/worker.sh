@@ -125,7 +125,7 @@ kill_unit() {
         done' || return 0
     fi
     run_all unit 60 bin/{arena_test,arena_kiln_test,arena_seed_test,arena_tables_test} \
-        bin/{os_ranges_test,os_fake_place_test,os_fake_test,guard_test} \
+        bin/{os_ranges_test,os_fake_place_test,os_fake_test,guard_test,guard_refused_test} \
         bin/{os_check_test,os_fault_test,os_linux_test,record_test,heap_test,page_heap_test,heap_random_test} \
         bin/heap_oom_test
 }
@@ -164,7 +164,7 @@ kill_api() {
 # The corpus, each input once.
 kill_seeds() {
     local target seen=0
-    for target in arena heap; do
+    for target in arena heap os; do
         [[ -z $mutated ]] || program_sees bin/${target}_replay || continue
         seen=1
         builds seeds bin/${target}_replay || return 0
@@ -176,13 +176,19 @@ kill_seeds() {
 # libFuzzer, from what was written by hand: what fuzzing found before is not in it. A seed of its
 # own, so that a verdict is the same the next time.
 kill_fuzz() {
-    builds fuzz bin/arena_fuzz || return 0
-    mkdir -p "$tree/fuzz-start" "$tree/fuzz-queue"
-    cp corpus/arena/seed_* "$tree/fuzz-start/"
-    also fuzz $((FUZZ_SECONDS + 60)) arena bin/arena_fuzz -seed=1 "-max_total_time=$FUZZ_SECONDS" \
-        -max_len=4096 -timeout=25 -rss_limit_mb=2560 -reload=0 -detect_leaks=0 -dict=corpus/arena.dict \
-        "-artifact_prefix=$tree/tmp/" "$tree/fuzz-queue" "$tree/fuzz-start" || return 0
-    verdict fuzz lives
+    local target seen=0
+    for target in arena os heap; do
+        [[ -z $mutated ]] || program_sees bin/${target}_fuzz || continue
+        seen=1
+        builds fuzz bin/${target}_fuzz || return 0
+        mkdir -p "$tree/fuzz-start-$target" "$tree/fuzz-queue-$target"
+        cp corpus/$target/seed_* "$tree/fuzz-start-$target/"
+        also fuzz $((FUZZ_SECONDS + 60)) $target bin/${target}_fuzz -seed=1 \
+            "-max_total_time=$FUZZ_SECONDS" -max_len=4096 -timeout=25 -rss_limit_mb=2560 -reload=0 \
+            -detect_leaks=0 -dict=corpus/$target.dict "-artifact_prefix=$tree/tmp/" \
+            "$tree/fuzz-queue-$target" "$tree/fuzz-start-$target" || return 0
+    done
+    if [[ $seen == 1 ]]; then verdict fuzz lives; else verdict fuzz blind; fi
 }
 
 # Every placement that the contract allows, on small machines.
@@ -207,7 +213,7 @@ proofs() {
         # shellcheck disable=SC2086 # several words, or none
         needs=$(clang-19 -std=c11 -w -I. -MM $flags $files)
         ! grep -qwF -e "$mutated" <<<"$needs" || echo "${line%% *}"
-    done < <(sed -E '/^ *(#|$)/d; /^[a-z0-9_]*_((16|64)k|64_[a-z0-9]+)(_[a-z]+)? /d' tests/proof/proofs.txt |
+    done < <(sed -E '/^ *(#|$)/d; /^[a-z0-9_]*_((16|64)k|64(_[a-z0-9]+)?)(_[a-z]+)? /d' tests/proof/proofs.txt |
         awk '$2 == "quick" { print; next } { rest = rest $0 "\n" } END { printf "%s", rest }')
 }
 
