@@ -128,7 +128,7 @@ const char *kiln_arena_kept_broken_rule(const kiln_arena_t *a)
 
 const char *kiln_arena_table_broken_rule(const kiln_arena_table_t *table)
 {
-    PROOF_ASSERT(!table->used, "there is no table");
+    PROOF_ASSERT(!table->used, "harness: there is no table");
     return NULL;
 }
 
@@ -147,7 +147,7 @@ static void any_arena(void)
 
     config.addr_max = any_address(1);
     config.tables = 0;
-    PROOF_ASSUME(kiln_is_aligned(config.addr_max + 1, config.page_bytes));
+    config.block_bytes = KILN_MIB(1) << nondet_below(9);
     PROOF_ASSUME(kiln_arena_config_broken_rule(&config) == NULL);
     const char *why = kiln_arena_init(&arena, &config, &os, NULL, NULL, no_words);
     PROOF_ASSERT(why == NULL, "a configuration without a broken rule makes an arena");
@@ -179,7 +179,7 @@ static bool in_range(void)
 
 static void judge_refusals(const kiln_arena_result_t *result)
 {
-    uint64_t largest = round_request(KILN_MIB(256));
+    uint64_t largest = round_request(arena.config.block_bytes);
     bool oversized = round_request(KILN_MIB(1)) == 0;
 
     PROOF_ASSERT(result->addr == 0, "nothing is handed out that the OS has not got");

@@ -11,17 +11,11 @@
 #define KILN_TESTS_PROOF_ARENA_GHOST_H
 
 #include "allocator/arena/arena_internal.h"
+#include "tests/proof/arena_phys.h"
 #include "tests/proof/proof.h"
 
 #ifndef ANY_ANSWER
 #define ANY_ANSWER 0
-#endif
-
-/* The hardware page: PHYS bytes, or, of an arena that any_config makes, 4, 16 and 64 KiB at once,
- * which costs two thirds of the three one by one. */
-#ifdef ANY_PHYS
-static uint64_t any_phys;
-#define PHYS any_phys
 #endif
 
 /* A proof may take one way through the growth routine, so that the solver has a part of it at
@@ -58,6 +52,10 @@ static ghost_t ghost;
 static kiln_arena_t arena;
 static kiln_addr_t direct_start; /* what the last direct gave */
 static uint64_t direct_bytes;
+#ifdef ONE_KEPT
+/* One remainder, any, as a whole: the clause of the rule that ties it to the current block. */
+static kiln_arena_region_t any_kept;
+#endif
 
 /* Comparisons rather than differences wherever nothing wraps: solvers take them in far less time.
  */
@@ -160,6 +158,9 @@ static void assume_free(kiln_addr_t addr, uint64_t whole)
             !table->used || table->base == 0 || (!TABLES_ALONE && !arena.tables_reserved) ||
             addr + (whole - 1) < table->base || addr > table->base + (table->bytes_max - 1));
     }
+#ifdef ONE_KEPT
+    PROOF_ASSUME(!any_kept.reserved || addr + (whole - 1) < any_kept.start || addr >= any_kept.end);
+#endif
 #ifdef NOT_AT_TOP
     PROOF_ASSUME(addr + (whole - 1) != arena.mask);
 #endif
@@ -177,7 +178,14 @@ static kiln_addr_t grant(uint64_t bytes)
     return addr;
 }
 
-#ifdef ONE_OFFER
+#ifdef NO_OFFER
+static kiln_addr_t grant_block(uint64_t bytes)
+{
+    (void)bytes;
+    PROOF_ASSERT(false, "L4: what asks for blocks is proved by itself");
+    return 0;
+}
+#elif defined ONE_OFFER
 /* A routine that asks for blocks of several sizes until it gets one gets at most one. So one offer,
  * any, chosen before all, stands for every run of answers: a request of another size is refused,
  * one of this size may be. */
@@ -199,7 +207,7 @@ static kiln_addr_t grant_block(uint64_t bytes)
     PROOF_ASSERT(ANY_ANSWER || bytes != 0, "os: the size of a call is not zero");
     if (kiln_round_up(bytes, PHYS) != offer_bytes || nondet_bool()) return 0;
     PROOF_ASSERT(ANY_ANSWER || !has_g(offer_addr, offer_bytes) || ghost.os == NONE,
-                 "the offer is still free");
+                 "harness: the offer is still free");
     given = offer_addr != 0;
     return offer_addr;
 }
@@ -239,6 +247,7 @@ static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool 
     if (is_silent()) return 0;
 #endif
     PROOF_ASSERT(PATH != PATH_KEPT && PATH != PATH_BUMP, "L4: no block is asked for without need");
+    PROOF_ASSUME(PATH != PATH_KEPT && PATH != PATH_BUMP);
     kiln_addr_t addr = grant_block(bytes);
     *out_reserved = nondet_bool();
 #ifdef ALL_RESERVED
@@ -368,27 +377,53 @@ static const kiln_arena_log_t log_functions = {.bound = log_bound, .outside = lo
 
 /* --- states ---------------------------------------------------------------------------------- */
 
-/* any_config makes an arena without address space, of the defaults, with any limit and any set of
- * tables. */
-static void any_config(kiln_follow_t follow)
+/* set_up makes an arena without address space, of the defaults. */
+static void set_up(kiln_arena_t *made, kiln_follow_t follow, uint64_t phys_bytes)
 {
     static uint64_t present[1]; /* the stubs of the tables do not touch it */
+    kiln_arena_config_t config = kiln_arena_config_default(WIDTH, phys_bytes);
+    config.follow = follow;
+    PROOF_ASSUME(kiln_arena_config_broken_rule(&config) == NULL);
+    const char *why = kiln_arena_init(made, &config, &os, &watcher, &log_functions, present);
+    PROOF_ASSERT(why == NULL, "a configuration without a broken rule makes an arena");
+}
+
+/* Each size of hardware page is set up by itself, and then any is taken: so what does not depend on
+ * it is a constant, and a formula has a fourth of the size. */
+static void any_config(kiln_follow_t follow)
+{
 #ifdef ANY_PHYS
-    any_phys = nondet_bool() ? KILN_KIB(4) : nondet_bool() ? KILN_KIB(16) : KILN_KIB(64);
+    static kiln_arena_t of_4k, of_16k, of_64k;
+    set_up(&of_4k, follow, KILN_KIB(4));
+    set_up(&of_16k, follow, KILN_KIB(16));
+    set_up(&of_64k, follow, KILN_KIB(64));
+    any_page();
+    arena = PHYS == KILN_KIB(4) ? of_4k : PHYS == KILN_KIB(16) ? of_16k : of_64k;
+#else
+    set_up(&arena, follow, PHYS);
 #endif
     os.phys_bytes = PHYS;
-    kiln_arena_config_t config = kiln_arena_config_default(WIDTH, PHYS);
-    config.follow = follow;
-#ifdef ANY_LIMIT
-    config.addr_max = nondet_uint64();
-    PROOF_ASSUME(kiln_is_aligned(config.addr_max + 1, config.page_bytes));
-    config.tables = nondet_below(1u << KILN_ARENA_TABLES);
-#endif
-    PROOF_ASSUME(kiln_arena_config_broken_rule(&config) == NULL);
-    const char *why = kiln_arena_init(&arena, &config, &os, &watcher, &log_functions, present);
-    PROOF_ASSERT(why == NULL, "a configuration without a broken rule makes an arena");
     g = nondet_uint64();
     PROOF_ASSUME(g <= arena.mask);
+}
+
+/* any_limit: any possible range up to the default, granule and set of tables. Each table has any
+ * size that one of the defaults may have: what size it really is, arena_geometry_harness.c says. */
+static inline void any_limit(void)
+{
+    uint64_t widest = arena.config.addr_max;
+    arena.config.addr_max = nondet_uint64();
+    PROOF_ASSUME(arena.config.addr_max <= widest);
+    arena.config.block_bytes = KILN_MIB(1) << nondet_below(9);
+    arena.config.tables = nondet_below(1u << KILN_ARENA_TABLES);
+    PROOF_ASSUME(kiln_arena_config_broken_rule(&arena.config) == NULL);
+    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
+        kiln_arena_table_t *table = &arena.tables[id];
+        uint64_t bytes_max = any_multiple(kiln_arena_unit(&arena));
+        table->used = arena.config.tables >> id & 1;
+        PROOF_ASSUME(bytes_max <= table->bytes_max && (bytes_max != 0) == table->used);
+        table->bytes_max = bytes_max;
+    }
 }
 
 static inline void any_addresses(void)

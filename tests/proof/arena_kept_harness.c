@@ -232,4 +232,5 @@ void harness(void)
     any_window();
     if (OP == ADD) prove_add();
     if (OP == TAKE) prove_take();
+    reach_pages();
 }

@@ -98,7 +98,7 @@ static void prove_overlaps(void)
     kiln_addr_t last = nondet_uint64();
     kiln_arena_region_t some = any_region();
     PROOF_ASSERT(!in_region(&some) || start > g || g > last || overlaps(&some, start, last),
-                 "the definition: a common byte is an overlap");
+                 "harness: a common byte is an overlap");
 
     bool reserved = nondet_bool();
     bool answer = kiln_arena_kept_overlaps(&arena, start, last, reserved);

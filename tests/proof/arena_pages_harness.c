@@ -44,7 +44,7 @@ static uint64_t load(const _Atomic uint64_t *at)
     if (at == &arena.arena_used) return arena.arena_used;
     if (at == &TABLE.mapped_bytes) return TABLE.mapped_bytes;
     const uint64_t *word = known(at);
-    if (!word) PROOF_ASSERT(strange_words++ == 0, "a word is read once");
+    if (!word) PROOF_ASSERT(strange_words++ == 0, "harness: a word is read once");
     return word ? *word : nondet_uint64();
 }
 
@@ -81,7 +81,7 @@ static bool place, other_place; /* that are to be reached, of each function */
 static bool shown(uint64_t page)
 {
     const uint64_t *word = known(&present[page / 64]);
-    PROOF_ASSERT(word != NULL, "that word is known");
+    PROOF_ASSERT(word != NULL, "harness: that word is known");
     return *word >> (page % 64) & 1;
 }
 

@@ -15,6 +15,7 @@
  *                  joined with one of the other flag (weakness W5)
  *   FLAGS_JOIN     ... or is: what that breaks is to be refuted
  *   NO_RELEASE     what is given back was really reserved: of what is believed, nothing was held
+ *   JUDGE_LIES     what an OS that answers anything breaks is to be refuted
  *   REPLAYABLE     only states that a trace can set
  *
  * A request is a multiple of page and hardware page, as kiln_arena_grow makes it. */
@@ -117,14 +118,16 @@ static void judge_success(const kiln_arena_t *before, kiln_addr_t addr)
     (void)before;
 }
 
+static bool is_as_it_was(const kiln_arena_t *before)
+{
+    return arena.arena_used == before->arena_used && arena.arena_alloc == before->arena_alloc &&
+           arena.arena_end == before->arena_end && arena.arena_reserved == before->arena_reserved &&
+           arena.heap_sys_bytes == before->heap_sys_bytes;
+}
+
 static void judge_failure(const kiln_arena_t *before, const ghost_t *ghost_before)
 {
-    PROOF_ASSERT(arena.arena_used == before->arena_used &&
-                     arena.arena_alloc == before->arena_alloc &&
-                     arena.arena_end == before->arena_end &&
-                     arena.arena_reserved == before->arena_reserved &&
-                     arena.heap_sys_bytes == before->heap_sys_bytes,
-                 "L4: a failed request leaves the arena as it was");
+    PROOF_ASSERT(is_as_it_was(before), "L4: a failed request leaves the arena as it was");
     PROOF_ASSERT(ghost.os == ghost_before->os && ghost.told == ghost_before->told,
                  "L4: a failed request leaves OS and watcher as they were");
 }
@@ -137,6 +140,25 @@ static void judge_tables(const kiln_arena_t *before)
         PROOF_ASSERT(arena.tables[id].mapped_bytes - before->tables[id].mapped_bytes ==
                          table_commits[id],
                      "L2: readers are shown the table pages that the OS mapped, and no others");
+}
+
+/* What seed and go19 believe breaks each of these, which is to be refuted. */
+static inline void judge_lies(const kiln_arena_t *before, const ghost_t *ghost_before,
+                              const kiln_arena_result_t *result)
+{
+    bool mine = result->addr != 0 && has_g(result->addr, proof_bytes);
+    PROOF_ASSERT(!mine || !ghost_before->heap, "an OS that lies: L1: no byte is handed out twice");
+    PROOF_ASSERT(!mine || (g >= arena.arena_start && g < arena.arena_used),
+                 "an OS that lies: L1: a block lies in [arena_start, arena_used)");
+    PROOF_ASSERT(!mine || readable(), "an OS that lies: L2: a block's entries are mapped");
+    PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL,
+                 "an OS that lies: L2: the rule of the arena holds");
+    PROOF_ASSERT(!mine || ghost.told == 1, "an OS that lies: L3: a block is published once");
+    if (result->addr != 0) return;
+    PROOF_ASSERT(is_as_it_was(before),
+                 "an OS that lies: L4: a failed request leaves the arena as it was");
+    PROOF_ASSERT(ghost.told == ghost_before->told,
+                 "an OS that lies: L4: a failed request leaves the watcher as it was");
 }
 
 void harness(void)
@@ -164,6 +186,7 @@ void harness(void)
     PROOF_REACHED(has_g(result.addr, proof_bytes) && arena.heap_sys_bytes != before.heap_sys_bytes,
                   "a request is served");
     PROOF_REACHED(result.addr == 0, "a request is refused");
+    reach_pages();
     if (ANY_ANSWER) {
         /* What an OS that lies cannot break; seed and go19 believe it all the rest. */
         PROOF_ASSERT(result.addr <= arena.mask && arena.arena_used <= arena.mask,
@@ -172,6 +195,9 @@ void harness(void)
                      "L1: a block is page aligned");
         PROOF_ASSERT(!ghost.bound_passed || ghost.shown_at_bound,
                      "L2: tables are mapped before arena_used passes them");
+#ifdef JUDGE_LIES
+        judge_lies(&before, &ghost_before, &result);
+#endif
         return;
     }
 

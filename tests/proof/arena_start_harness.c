@@ -53,10 +53,12 @@ static void any_watcher(void)
 
 static bool can_follow(void)
 {
+    uint64_t room = arena.mask - arena.arena_start; /* no byte lies beyond the address space */
     if (watcher.upward_only && layout.by_blocks) return false;
-    return watcher.range_last == 0 ||
-           (arena.arena_start >= watcher.range_start &&
-            arena.arena_start + arena.config.addr_max <= watcher.range_last);
+    if (watcher.range_last == 0) return true;
+    return arena.arena_start >= watcher.range_start && arena.arena_start <= watcher.range_last &&
+           (arena.config.addr_max <= watcher.range_last - arena.arena_start ||
+            room <= watcher.range_last - arena.arena_start);
 }
 
 /* in_last_page: is g in the rest of the last hardware page, behind all that the arena knows of what
@@ -87,6 +89,7 @@ static void judge_started(const char *why)
         ghost.rest = ghost.os == RESERVED;
     }
     PROOF_REACHED(true, "an arena starts");
+    reach_pages();
     PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL, "L2: the rule holds after start-up");
     PROOF_ASSERT(FOLLOW != KILN_FOLLOW_KILN || can_follow(),
                  "L3: kiln starts no arena that the watcher cannot follow");
@@ -132,6 +135,9 @@ void harness(void)
 {
     any_watcher();
     any_config(FOLLOW);
+#if defined ANY_RANGE && !(defined COVER && WIDTH > 32) /* what one range reaches is reached */
+    any_limit();
+#endif
 #ifdef REPLAYABLE
     judge_start();
     return;
@@ -143,6 +149,9 @@ void harness(void)
                                            nondet_uint64(), nondet_uint64(), nondet_bool());
         PROOF_ASSERT(why || FOLLOW != KILN_FOLLOW_KILN || kiln_arena_broken_rule(&arena) == NULL,
                      "what place does not refuse keeps the rule");
+        layout.by_blocks = true; /* as many as there are */
+        PROOF_ASSERT(why || FOLLOW != KILN_FOLLOW_KILN || can_follow(),
+                     "L3: kiln places no arena that the watcher cannot follow");
         return;
     }
     judge_start();

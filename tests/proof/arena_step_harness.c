@@ -1,15 +1,18 @@
 /* One request of `kiln`, from any state: the rule of the arena and the laws L1 to L4 are kept.
  *
- * arena_kept.c and arena_tables.c are stubs here, which assert what these functions may be given
- * and answer anything that they may answer; arena_kept_harness.c and arena_tables_harness.c prove
- * that they do no more than that. */
-#define ONE_OFFER
-#include "tests/proof/arena_ghost.h"
+ * arena_block.c, arena_kept.c and arena_tables.c are stubs here, which assert what these functions
+ * may be given and answer anything that they may answer; their own harnesses prove that they do no
+ * more than that. */
+#define NO_OFFER
+#include "tests/proof/arena_block.h"
 
 /* --- arena_kept.c: of all remainders, the ghost's, and the one that was found ----------------- */
 
 static kiln_arena_region_t found, found_then; /* as it is, and as it is to be */
 static unsigned kept_changes;
+static bool block_asked;
+static kiln_arena_t before; /* the request */
+static ghost_t ghost_before;
 
 kiln_arena_region_t *kiln_arena_kept_find(kiln_arena_t *a, uint64_t bytes)
 {
@@ -83,26 +86,26 @@ void kiln_arena_kept_add(kiln_arena_t *a, kiln_arena_region_t region)
         give_back(ghost.kept_reserved); /* too small, or one too many */
 }
 
-/* One remainder, any, as a whole: the clause of the rule that ties it to the current block. */
-static kiln_arena_region_t any_kept;
+/* --- arena_block.c: any block that it may give ------------------------------------------------ */
 
-bool kiln_arena_kept_overlaps(const kiln_arena_t *a, kiln_addr_t start, kiln_addr_t last,
-                              bool reserved)
+kiln_arena_block_t kiln_arena_block_ask(kiln_arena_t *a, uint64_t bytes)
 {
-    (void)a;
-    if (start < any_kept.end && any_kept.start <= last && any_kept.reserved == reserved)
-        return true;
-    if (start <= g && g <= last && ghost.kept && ghost.kept_reserved == reserved) return true;
-    /* What is really reserved is ours, and an OS that keeps its contract does not grant it. */
-    return (ANY_ANSWER || !reserved) && nondet_bool();
-}
+    kiln_arena_block_t block = {.branch = KILN_ARENA_RESERVE_FAILED};
 
-const char *kiln_arena_kept_broken_rule(const kiln_arena_t *a)
-{
-    /* All else of the rule is arena_kept_harness.c's. */
-    return any_kept.start < a->arena_end && a->arena_alloc < any_kept.end
-               ? "a kept remainder does not overlap the current block"
-               : NULL;
+    PROOF_ASSERT(a == &arena && may_ask(bytes), "L4: a block is asked for what needs one");
+    PROOF_ASSERT(is_unchanged(&before, &ghost_before) && ghost.os == ghost_before.os,
+                 "L4: a block is asked for before anything is changed");
+    PROOF_ASSERT(!block_asked, "L4: who has a block asks for no other");
+    PROOF_ASSERT(PATH != PATH_KEPT && PATH != PATH_BUMP, "L4: no block is asked for without need");
+    PROOF_ASSUME(PATH != PATH_KEPT && PATH != PATH_BUMP);
+    block_asked = true;
+    if (nondet_bool()) return block; /* refused, and all is as it was */
+    block.branch = nondet_bool() ? KILN_ARENA_EXTEND : KILN_ARENA_SWITCH;
+    block.region = (kiln_arena_region_t){any_multiple(PHYS), any_multiple(PHYS), nondet_bool()};
+    granted_rule(true, &block, bytes);
+    if (block.region.reserved && has_g(block.region.start, kiln_arena_region_bytes(&block.region)))
+        ghost.os = RESERVED;
+    return block;
 }
 
 /* --- arena_tables.c: the page of g's entry ---------------------------------------------------- */
@@ -155,12 +158,6 @@ void kiln_arena_table_drop(kiln_arena_table_t *table, const kiln_os_t *below, ui
     pending[id] = false;
 }
 
-const char *kiln_arena_table_broken_rule(const kiln_arena_table_t *table)
-{
-    (void)table;
-    return NULL; /* arena_tables_harness.c */
-}
-
 /* --- the step -------------------------------------------------------------------------------- */
 
 static void judge_success(const kiln_arena_result_t *result, uint64_t bytes)
@@ -180,29 +177,17 @@ static void judge_success(const kiln_arena_result_t *result, uint64_t bytes)
         PROOF_ASSERT(!ghost.bound_passed || ghost.shown_at_bound,
                      "L2: tables are shown before arena_used passes them");
         ghost.heap = true;
+        PROOF_ASSERT(!ANY_ANSWER || ghost.told > ghost_before.told,
+                     "L3: a block is told of when it is handed out, whatever the OS answers");
         if (ANY_ANSWER) ghost.told = 1;
-    } else if (result->service == KILN_ARENA_SMALL && !ANY_ANSWER && ghost.os == READY &&
-               has_g(direct_start, direct_bytes)) {
-        PROOF_ASSERT(g - addr < bytes + kiln_arena_unit(&arena) ||
-                         addr - g <= arena.config.page_bytes,
-                     "L4: rounding costs less than two pages");
-        ghost.rest = true;
     }
 }
 
-static void judge_failure(const kiln_arena_t *before, const ghost_t *ghost_before)
+static void judge_failure(void)
 {
-    PROOF_ASSERT(arena.arena_used == before->arena_used &&
-                     arena.arena_alloc == before->arena_alloc &&
-                     arena.arena_end == before->arena_end &&
-                     arena.arena_reserved == before->arena_reserved &&
-                     arena.tables_reserved == before->tables_reserved &&
-                     arena.heap_sys_bytes == before->heap_sys_bytes && kept_changes == 0,
-                 "L4: a failed request leaves the arena as it was");
-    PROOF_ASSERT(ghost.mapped[0] == ghost_before->mapped[0] &&
-                     ghost.mapped[1] == ghost_before->mapped[1] && ghost.told == ghost_before->told,
-                 "L4: a failed request leaves tables and watcher as they were");
-    PROOF_ASSERT(ANY_ANSWER || ghost.os == ghost_before->os,
+    PROOF_ASSERT(is_unchanged(&before, &ghost_before) && kept_changes == 0,
+                 "L4: a failed request leaves the arena as it was, tables and watcher, too");
+    PROOF_ASSERT(ANY_ANSWER || ghost.os == ghost_before.os,
                  "L4: a failed request leaves the OS as it was");
 }
 
@@ -216,22 +201,9 @@ static bool may_be_nil(uint64_t bytes)
 
 void harness(void)
 {
-    any_config(KILN_FOLLOW_KILN);
-    any_addresses();
-    any_kept = (kiln_arena_region_t){nondet_uint64(), nondet_uint64(), nondet_bool()};
-    PROOF_ASSUME(any_kept.start < any_kept.end && any_kept.end <= arena.mask);
-#ifdef COVER /* a line that is reached from one of these states is reached */
-    arena.arena_start = 0;
-    arena.arena_end = nondet_bool() ? KILN_MIB(32) : arena.config.addr_max + 1 - KILN_MIB(1);
-    arena.arena_used = arena.arena_alloc = arena.arena_end - KILN_MIB(16);
-    for (unsigned id = 0; id < KILN_ARENA_TABLES; id++)
-        arena.tables[id].base = id ? KILN_MIB(1024) : 0;
-#endif
-    PROOF_ASSUME(kiln_arena_broken_rule(&arena) == NULL);
-    any_ghost();
-    any_offer();
-    kiln_arena_t before = arena;
-    ghost_t ghost_before = ghost;
+    any_kiln_arena();
+    before = arena;
+    ghost_before = ghost;
 
     uint64_t bytes = nondet_uint64();
     PROOF_ASSUME(PATH == PATH_ANY || PATH == PATH_KEPT ||
@@ -247,10 +219,11 @@ void harness(void)
     if (result.addr != 0)
         judge_success(&result, bytes);
     else
-        judge_failure(&before, &ghost_before);
+        judge_failure();
     PROOF_ASSERT(result.service != KILN_ARENA_NIL || may_be_nil(bytes),
                  "L4: at 32 bits the fallback is asked before a request is refused");
     PROOF_REACHED(result.addr != 0 || PATH == PATH_REFUSED, "a request is served, or refused");
+    reach_pages();
     PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL, "L2: the rule of the arena holds");
     ghost_rule(false);
 }

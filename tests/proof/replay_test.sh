@@ -30,7 +30,7 @@ broken_hole() { # the watcher was told of something else than the block, or of n
     (($(block "$1") != 0 && (addr != $(block "$1") || bytes != $(field n "$1"))))
 }
 broken_release() { # a block that was only believed reserved is given back
-    grep -A 1 'os reserve .* reserved=0$' "$1" | grep -q 'os free'
+    grep -q 'os free' <<<"$(grep -A 1 'os reserve .* reserved=0$' "$1")"
 }
 broken_one_flag() { # blocks of both flags are joined, and what was one kind is committed as the other
     local was now

@@ -25,8 +25,8 @@ static kiln_span_t *any_span(void)
     for (unsigned i = 0; i < RECORD_WORDS; i++) record.words[i] = nondet_uint64();
     span->kind = KILN_SPAN_SMALL;
     kiln_span_shape(span, CLASS);
-    PROOF_ASSERT(kiln_span_slots(span) == SLOTS, "SLOTS is what the class has");
-    PROOF_ASSERT(kiln_span_record_bytes(CLASS, 0) <= sizeof record, "the record fits");
+    PROOF_ASSERT(kiln_span_slots(span) == SLOTS, "harness: SLOTS is what the class has");
+    PROOF_ASSERT(kiln_span_record_bytes(CLASS, 0) <= sizeof record, "harness: the record fits");
     return span;
 }
 

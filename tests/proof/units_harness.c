@@ -26,7 +26,7 @@ static division_t divide(wide_t n, unsigned shift)
 {
     division_t division = {n >> shift, 0};
     division.rest = n - (division.quotient << shift);
-    PROOF_ASSERT(division.rest < (wide_t)1 << shift, "the rest is less than the unit");
+    PROOF_ASSERT(division.rest < (wide_t)1 << shift, "harness: the rest is less than the unit");
     return division;
 }
 
@@ -39,8 +39,7 @@ static void prove_rounding(void)
     wide_t down = division.quotient << shift;
     wide_t up = division.rest == 0 ? down : down + unit;
 
-    PROOF_ASSERT(up >= n && up - n < unit,
-                 "the definition: the least multiple that is not below n");
+    PROOF_ASSERT(up >= n && up - n < unit, "harness: the least multiple that is not below n");
     PROOF_ASSERT(kiln_round_down(n, unit) == down,
                  "round_down gives the greatest multiple up to n");
     PROOF_ASSERT(kiln_round_up(n, unit) == (uint64_t)up,

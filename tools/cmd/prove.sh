@@ -33,7 +33,7 @@ END_OF_USAGE
 
 JOBS=2
 MEMORY_KIB=$((8 << 20))
-SECONDS_MAX=1500
+SECONDS_MAX=1200
 TABLE=tests/proof/proofs.txt
 FLAGS=(--c11 -I . --drop-unused-functions --verbosity 8)
 ENTRY=harness           # the function that is proved

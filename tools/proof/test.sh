@@ -1,6 +1,7 @@
 #!/bin/bash
 # tools/proof/test.sh - the phase `prove` of `kiln test`: the quick proofs, counterexamples replayed,
-# and a proof about nothing seen. Ends with "N passed, N failed", all together.
+# and proofs about nothing, or about what no bug breaks, seen. Ends with "N passed, N failed",
+# all together.
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
 
 passed=0
