@@ -22,24 +22,6 @@ void workload_misused(const char *what)
     _Exit(2);
 }
 
-void *workload_block(size_t bytes, uint8_t mark)
-{
-    unsigned char *block = malloc(bytes);
-    if (!block) workload_failed("malloc gave NULL");
-    block[0] = mark;
-    block[bytes - 1] = mark;
-    return block;
-}
-
-uint8_t workload_end(void *block, size_t bytes)
-{
-    const unsigned char *at = block;
-    uint8_t mark = at[0];
-    if (at[bytes - 1] != mark) workload_failed("a block does not hold what was written");
-    free(block);
-    return mark;
-}
-
 uint8_t workload_replace(kiln_held_t *held, size_t bytes, uint8_t mark)
 {
     uint8_t old = held->block ? workload_end(held->block, held->bytes) : 0;

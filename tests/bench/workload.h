@@ -52,10 +52,29 @@ extern const kiln_shape_t kiln_shapes_alone[];   /* one thread, small blocks */
 extern const kiln_shape_t kiln_shapes_large[];   /* one thread, blocks of any size, and memory */
 extern const kiln_shape_t kiln_shapes_threads[]; /* several threads */
 
+_Noreturn void workload_failed(const char *what);
+_Noreturn void workload_misused(const char *what);
+
 /* workload_block gives a block of `bytes` bytes that holds `mark` at both ends; workload_end takes
- * the mark back and frees it. Both stop the program when something is wrong. */
-void *workload_block(size_t bytes, uint8_t mark);
-uint8_t workload_end(void *block, size_t bytes);
+ * the mark back and frees it. Both stop the program when something is wrong. Inline, so
+ * that a pair is the heap's two calls and no other. */
+static inline void *workload_block(size_t bytes, uint8_t mark)
+{
+    unsigned char *block = (unsigned char *)malloc(bytes);
+    if (!block) workload_failed("malloc gave NULL");
+    block[0] = mark;
+    block[bytes - 1] = mark;
+    return block;
+}
+
+static inline uint8_t workload_end(void *block, size_t bytes)
+{
+    const unsigned char *at = (const unsigned char *)block;
+    uint8_t mark = at[0];
+    if (at[bytes - 1] != mark) workload_failed("a block does not hold what was written");
+    free(block);
+    return mark;
+}
 
 /* A block with its size, for shapes of many sizes. */
 typedef struct kiln_held {
@@ -78,8 +97,5 @@ size_t workload_size(kiln_rng_t *rng);
 /* The phase of a run that is measured by itself, without what it needs before and after. */
 void workload_phase_begin(kiln_load_t *load);
 void workload_phase_end(kiln_load_t *load);
-
-_Noreturn void workload_failed(const char *what);
-_Noreturn void workload_misused(const char *what);
 
 #endif

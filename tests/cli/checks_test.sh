@@ -30,6 +30,12 @@ plant lint_long a.c "$(
 )"
 expect_run "lint finds a function of more than 70 lines" 1 'readability-function-size' check lint lint_long
 
+quiet='grep -q'
+plant lint_pipe a.sh $'set -o pipefail\nyes | '"$quiet y"
+expect_run "lint finds a pipe into grep -q" 1 'a\.sh:2:yes.*0 passed, 1 failed' check lint lint_pipe
+plant lint_said a.sh "# yes | $quiet y"$'\ngrep -q y <<<"$(echo y)"\ngrep y a || grep -q y b'
+expect_run "lint passes grep -q without a pipe" 0 '1 passed, 0 failed' check lint lint_said
+
 plant up allocator/os/a.c '#include "allocator/arena/arena.h"'
 expect_run "layers find an include that goes up" 1 'os is below arena.*0 passed, 1 failed' check layers up
 plant watcher allocator/os/a.c '#include "sanitizer/publish.h"'

@@ -47,8 +47,4 @@ bool os_backend_refuse_next(void);
 const char *os_backend_broken_rule(void);
 uint64_t os_backend_leaked_bytes(void); /* of backends that know; 0 for bare linux */
 
-/* Can this byte be read or written? Asked of the kernel, which answers in place of a fault. */
-bool os_can_read(kiln_addr_t addr);
-bool os_can_write(kiln_addr_t addr);
-
 #endif

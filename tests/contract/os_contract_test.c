@@ -2,6 +2,7 @@
  *
  * A test's name is CASE@BACKEND, so that a failure says where, and can be run alone. What goes
  * through kiln_os_check is also watched by its rules: any stop is a failure. */
+#include "fuzz/os_probe.h"
 #include "tests/contract/os_backends.h"
 #include "tests/kiln_stops.h"
 #include "tests/kiln_test.h"
@@ -36,8 +37,8 @@ static void fill_page(kiln_addr_t addr, unsigned char value)
 static void expect_touch(kiln_addr_t addr, bool readable, bool writable)
 {
     if (!backend->guarded) return;
-    EXPECT_EQ(os_can_read(addr), readable);
-    EXPECT_EQ(os_can_write(addr), writable);
+    EXPECT_EQ(kiln_os_probe_reads(addr), readable);
+    EXPECT_EQ(kiln_os_probe_writes(addr), writable);
 }
 
 static kiln_addr_t reserve(unsigned count)

@@ -6,7 +6,7 @@ set -euo pipefail
 out=${TEST_TMPDIR:-$(mktemp -d)}
 failed=0
 
-for target in arena heap; do
+for target in arena heap os; do
     program=fuzz/${target}_fuzz_raw_
     bash fuzz/seeds/make.sh "$target" "$program" "$out/$target"
     for seed in "$out/$target"/seed_*; do
@@ -22,7 +22,7 @@ for target in arena heap; do
         cmp "$out/bytes" "$file" || failed=1
     done
 done
-[[ $failed == 0 ]] || echo "again: fuzz/seeds/make.sh arena|heap PROGRAM corpus/arena|heap"
+[[ $failed == 0 ]] || echo "again: fuzz/seeds/make.sh TARGET PROGRAM corpus/TARGET"
 
 # Machines of 32 and 64 bits with both tables are what a trace can say.
 traces=0

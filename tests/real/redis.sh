@@ -54,7 +54,7 @@ real_run() {
     for key in $(redis_command --raw --scan | sort); do echo "DEBUG DIGEST-VALUE $key"; done |
         redis_command --raw | sha256sum || return 1
     redis_command BGSAVE >/dev/null
-    while redis_command INFO persistence | grep -q '^rdb_bgsave_in_progress:1'; do sleep 0.05; done
+    while grep -q '^rdb_bgsave_in_progress:1' <<<"$(redis_command INFO persistence)"; do sleep 0.05; done
     redis_command INFO persistence | tr -d '\r' | grep '^rdb_last_bgsave_status'
     redis-check-rdb dump.rdb >check.txt || return 1
     redis_command DEBUG RELOAD

@@ -82,12 +82,12 @@ static void judge_handed(const kiln_arena_result_t *result)
     }
     search_machine.world.counted_bytes += step->direct == 0 ? bytes : 0;
     if (step->direct == 0) return;
-    /* What the fallback has beyond the request, is slack: the OS gives whole hardware pages. */
+    /* What the fallback has beyond the request is slack: kiln gives it back, the others keep it. */
     uint64_t size = kiln_round_up(step->direct_bytes, arena->config.phys_bytes);
     (void)search_range(step->direct, size, &idx, &cells);
     for (uint64_t i = idx; i < idx + cells; i++) {
         if (state[i] != SEARCH_HEAP) continue;
-        if (!(marks[i] & SEARCH_HANDED)) marks[i] |= SEARCH_SLACK;
+        if (!(marks[i] & SEARCH_HANDED) && !search_follows_kiln()) marks[i] |= SEARCH_SLACK;
         if (search_addr(i) < step->direct + step->direct_bytes)
             search_machine.world.counted_bytes += search_machine.cell_bytes;
     }
@@ -114,8 +114,15 @@ static bool is_held_rest(kiln_addr_t addr, bool *out_believed)
 static bool is_start_slack(kiln_addr_t addr)
 {
     const kiln_arena_t *arena = arena_now();
-    return in_region(addr, arena->slack[0].start, arena->slack[0].end) ||
-           in_region(addr, arena->slack[1].start, arena->slack[1].end);
+    const kiln_arena_config_t *config = &arena->config;
+
+    for (unsigned i = 0; i < 2; i++) {
+        kiln_addr_t start = arena->slack[i].start, end = arena->slack[i].end;
+        /* No more than a page for rounding, in whole hardware pages. */
+        bool is_small = end - start <= config->page_bytes + config->phys_bytes;
+        if (in_region(addr, start, end) && (is_small || !search_follows_kiln())) return true;
+    }
+    return false;
 }
 
 /* lost_as names how seed and go19 come to forget the byte: by the rounding of a new block's start,

@@ -63,10 +63,28 @@ static const shape_t shapes[] = {
     {"walk-wide", 12, 8, 2, 4, 128, 32, 8, 2047, 3, 40, 1, 1, 1, 0},
 };
 
+/* A range that ends within a hardware page or a page, and tables that would: `seed` and `go19` map
+ * parts of hardware pages then. */
+static const shape_t kiln_shapes[] = {
+    {"8-double-start-odd", 8, 8, 1, 16, 32, 32, 8, 183, 3, 0, 0, 1, 1, 1},
+    {"8-double-start-odder", 8, 8, 2, 16, 32, 32, 8, 202, 2, 0, 0, 1, 1, 1},
+    {"wide-start-odd", 8, 8, 1, 16, 32, 16, 8, 87, 3, 33, 0, 1, 1, 1},
+};
+
+static const shape_t *nth_shape(unsigned n, kiln_follow_t follow)
+{
+    const unsigned count = sizeof shapes / sizeof *shapes;
+    if (n < count) return &shapes[n];
+    n -= count;
+    return follow == KILN_FOLLOW_KILN && n < sizeof kiln_shapes / sizeof *kiln_shapes
+               ? &kiln_shapes[n]
+               : NULL;
+}
+
 bool search_plan(unsigned n, kiln_follow_t follow, search_plan_t *out_plan)
 {
-    if (n >= sizeof shapes / sizeof *shapes) return false;
-    const shape_t *shape = &shapes[n];
+    const shape_t *shape = nth_shape(n, follow);
+    if (!shape) return false;
     unsigned addr_bits = shape->addr_bits ? shape->addr_bits : shape->bits;
     uint64_t mask = kiln_width_mask(addr_bits), bytes = kiln_width_mask(shape->bits) + 1;
     *out_plan = (search_plan_t){

@@ -10,7 +10,7 @@ out=$(mktemp -d "$KILN_OUT/planted_stress.XXXXXX")
 trap 'rm -rf "$out"' EXIT
 passed=0 failed=0
 
-bound_sources=(allocator/arena/arena{,_kept,_kept_list,_kiln,_pages,_seed,_start,_tables}.c allocator/base/{check,lock}.c
+bound_sources=(allocator/arena/arena{,_block,_kept,_kept_list,_kiln,_pages,_seed,_start,_tables}.c allocator/base/{check,lock}.c
     allocator/os/{linux,stop_linux}.c tests/stress/bound_threads_test.c)
 exhaust_sources=(allocator/{api,arena,harden,heap}/*.c allocator/base/{check,lock}.c
     allocator/os/{linux,record,stop_linux}.c tests/stress/exhaust_test.c)

@@ -113,6 +113,26 @@ static void test_fallback_at_the_top_loses_its_last_page(void)
     EXPECT_EQ(arena.heap_sys_bytes, KILN_MIB(2));
 }
 
+/* What rounding costs goes back, before the request, behind it, or both. */
+static void test_fallback_gives_back_what_rounding_costs(void)
+{
+    for (kiln_addr_t got = 0x30000000; got <= 0x30001000; got += KILN_KIB(4)) {
+        bool odd = got % KILN_KIB(8) != 0;
+        fresh_32(KILN_FOLLOW_KILN, 0x20000000, KILN_KIB(64));
+        for (unsigned i = 0; i < 8; i++) answer(0);
+        answer(got);
+        kiln_arena_result_t result = alloc(KILN_MIB(2));
+        EXPECT_EQ(result.service, KILN_ARENA_SMALL);
+        EXPECT_EQ(result.addr, odd ? 0x30002000 : 0x30000000);
+        EXPECT_EQ(count_calls(CALL_RELEASE), odd ? 2 : 1);
+        const call_t *tail = nth_call(CALL_RELEASE, odd);
+        EXPECT_EQ(tail->addr, result.addr + KILN_MIB(2));
+        EXPECT_EQ(tail->bytes, odd ? KILN_KIB(4) : KILN_KIB(8));
+        if (odd) EXPECT_EQ(nth_call(CALL_RELEASE, 0)->addr, got);
+        EXPECT_EQ(arena.heap_sys_bytes, KILN_MIB(2));
+    }
+}
+
 static void test_requests_that_wrap_at_64_bits_are_refused(void)
 {
     kiln_arena_config_t config = kiln_arena_config_default(64, 4096);
@@ -211,6 +231,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_the_head_of_an_odd_block_goes_back),
         KILN_TEST(test_a_block_over_arena_start_is_refused),
         KILN_TEST(test_fallback_at_the_top_loses_its_last_page),
+        KILN_TEST(test_fallback_gives_back_what_rounding_costs),
         KILN_TEST(test_requests_that_wrap_at_64_bits_are_refused),
         KILN_TEST(test_broken_rules_of_addresses_are_named),
         KILN_TEST(test_broken_rules_of_tables_are_named),

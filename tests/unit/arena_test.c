@@ -88,6 +88,64 @@ static void test_start_moves_the_hint_beyond_a_break_in_the_last_hardware_page(v
     EXPECT_EQ(nth_call(CALL_RESERVE, 0)->bytes, 0x30210000);
 }
 
+/* Of a block that lies across the end of the possible range, the part beyond it goes back, but for
+ * a page that rounding may need. */
+static void test_start_gives_back_what_lies_beyond_the_range(void)
+{
+    kiln_arena_config_t config = kiln_arena_config_default(32, KILN_KIB(64));
+    kiln_arena_layout_t layout;
+
+    config.addr_max = 0x40001fff; /* ends within a hardware page */
+    fresh(&config);
+    answer(0x30000000);
+    EXPECT_RULE(kiln_arena_start(&arena, KILN_ARENA_AMD64, 0x8100000, 0, &layout));
+    EXPECT_RULE(kiln_arena_broken_rule(&arena));
+    EXPECT_EQ(arena.arena_end, 0x40000000);
+    EXPECT_EQ(count_calls(CALL_RELEASE), 1);
+    EXPECT_EQ(nth_call(CALL_RELEASE, 0)->addr, 0x40010000);
+    EXPECT_EQ(nth_call(CALL_RELEASE, 0)->bytes,
+              0x30000000 + nth_call(CALL_RESERVE, 0)->bytes - 0x40010000);
+
+    script.calls_count = 0;
+    kiln_arena_destroy(&arena);
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < count_calls(CALL_RELEASE); i++)
+        bytes += nth_call(CALL_RELEASE, i)->bytes;
+    EXPECT_EQ(bytes, 0x10010000); /* all else */
+}
+
+/* A table of a range that is no round number ends with a hardware page, and the heap begins there.
+ */
+static void test_start_puts_the_heap_at_a_hardware_page(void)
+{
+    kiln_arena_config_t config = kiln_arena_config_default(64, KILN_KIB(64));
+    kiln_arena_layout_t layout;
+
+    config.addr_max = KILN_GIB(1) + KILN_KIB(8) - 1;
+    fresh(&config);
+    answer(UINT64_C(0xc000000000));
+    EXPECT_RULE(kiln_arena_start(&arena, KILN_ARENA_AMD64, 0, 0, &layout));
+    EXPECT_RULE(kiln_arena_broken_rule(&arena));
+    EXPECT_EQ(layout.bitmap_end - layout.bitmap_start, KILN_MIB(32) + KILN_KIB(64));
+    EXPECT_EQ(arena.arena_alloc, layout.bitmap_end);
+    EXPECT(kiln_is_aligned(arena.arena_alloc, KILN_KIB(64)));
+}
+
+/* ... and where what is asked for ends with the address space, so that its end is no number. */
+static void test_start_moves_the_hint_at_the_top_of_the_address_space(void)
+{
+    kiln_arena_config_t config = kiln_arena_config_default(32, KILN_KIB(64));
+    kiln_arena_layout_t layout;
+
+    config.addr_max = 0x77ffffff; /* whose table makes 513 MiB of it all */
+    config.tables = 1u << KILN_ARENA_SPANS;
+    fresh(&config);
+    answer(0x20000000);
+    EXPECT_RULE(kiln_arena_start(&arena, KILN_ARENA_AMD64, 0xdfe00000, 0xe0000000, &layout));
+    EXPECT_EQ(nth_call(CALL_RESERVE, 0)->bytes, 0x20100000);
+    EXPECT_EQ(nth_call(CALL_RESERVE, 0)->addr, 0xe0100000); /* and not 0xdff00000 */
+}
+
 static void test_start_fails_when_even_the_empty_arena_is_refused(void)
 {
     kiln_arena_config_t config = kiln_arena_config_default(32, 4096);
@@ -98,6 +156,26 @@ static void test_start_fails_when_even_the_empty_arena_is_refused(void)
     EXPECT_STR(kiln_arena_start(&arena, KILN_ARENA_AMD64, 0x8100000, 0, &layout),
                "no initial reservation possible");
     EXPECT_EQ(count_calls(CALL_RESERVE), 4);
+}
+
+/* A range that leaves the address space is not one that ends low. */
+static void test_watcher_is_not_told_of_a_range_that_wraps(void)
+{
+    kiln_arena_config_t config = kiln_arena_config_default(64, 4096);
+    kiln_arena_layout_t layout;
+    const kiln_addr_t high = UINT64_C(0xfffffff000000000);
+
+    watcher.range_start = UINT64_C(0xc000000000);
+    watcher.range_last = UINT64_C(0xdfffffffff);
+    fresh(&config);
+    for (unsigned i = 0; i < 128; i++) answer(0);
+    answer(high);
+    const char *started = kiln_arena_start(&arena, KILN_ARENA_AMD64, 0, 0, &layout);
+    fresh(&config);
+    const char *placed = kiln_arena_place(&arena, high, high, high, high + KILN_MIB(1), true);
+    watcher.range_start = watcher.range_last = 0;
+    EXPECT(started && strstr(started, "outside the range"));
+    EXPECT(placed && strstr(placed, "outside the range"));
 }
 
 static void test_watcher_that_needs_one_range_is_refused_by_blocks_only(void)
@@ -427,6 +505,10 @@ int main(int argc, char **argv)
         KILN_TEST(test_start_64_falls_back_to_blocks_after_128_refusals),
         KILN_TEST(test_start_32_moves_the_hint_beyond_the_break),
         KILN_TEST(test_start_moves_the_hint_beyond_a_break_in_the_last_hardware_page),
+        KILN_TEST(test_start_gives_back_what_lies_beyond_the_range),
+        KILN_TEST(test_start_puts_the_heap_at_a_hardware_page),
+        KILN_TEST(test_start_moves_the_hint_at_the_top_of_the_address_space),
+        KILN_TEST(test_watcher_is_not_told_of_a_range_that_wraps),
         KILN_TEST(test_start_fails_when_even_the_empty_arena_is_refused),
         KILN_TEST(test_watcher_that_needs_one_range_is_refused_by_blocks_only),
         KILN_TEST(test_lower_block_does_not_move_the_bound),

@@ -8,13 +8,14 @@ enum { BLOCKS = 400, STEPS = 40000, GROWTHS_MAX = 256 };
 typedef struct {
     kiln_addr_t addr; /* 0: none */
     uint64_t bytes, slot_bytes;
+    bool retired; /* of a growth */
 } seen_t;
 
 static struct {
     seen_t blocks[BLOCKS];
     seen_t growths[GROWTHS_MAX];
     unsigned growth_count;
-    uint64_t allocs, frees;
+    uint64_t allocs, frees, zeroed, copies;
     const char *broken; /* the first rule that an event broke */
 } seen;
 
@@ -34,7 +35,7 @@ static void see_grow(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     (void)ctx;
     if (seen.growth_count == GROWTHS_MAX) return break_rule("the heap grows in large steps");
-    seen.growths[seen.growth_count++] = (seen_t){addr, bytes, bytes};
+    seen.growths[seen.growth_count++] = (seen_t){addr, bytes, bytes, false};
 }
 
 /* Growths that touch are one piece of heap: a block may lie across them. */
@@ -66,7 +67,7 @@ static void see_alloc(void *ctx, kiln_addr_t block, uint64_t bytes, uint64_t slo
     }
     seen_t *place = seen_at(0);
     if (!place) return break_rule("no more blocks than the program has");
-    *place = (seen_t){block, bytes, slot_bytes};
+    *place = (seen_t){block, bytes, slot_bytes, false};
 }
 
 static void see_free(void *ctx, kiln_addr_t block, uint64_t slot_bytes)
@@ -81,7 +82,50 @@ static void see_free(void *ctx, kiln_addr_t block, uint64_t slot_bytes)
     *found = (seen_t){.addr = 0};
 }
 
-static const kiln_watcher_t watcher = {.grow = see_grow, .alloc = see_alloc, .free = see_free};
+static void see_zeroed(void *ctx, kiln_addr_t block, uint64_t bytes)
+{
+    (void)ctx;
+    const seen_t *found = seen_at(block);
+    if (!found || found->bytes != bytes) break_rule("what is zeroed was just allocated");
+    const unsigned char *at = (const unsigned char *)(uintptr_t)block;
+    for (uint64_t i = 0; i < bytes; i++)
+        if (at[i] != 0) return break_rule("what is zeroed is zero");
+    seen.zeroed++;
+}
+
+static void see_copy(void *ctx, kiln_addr_t to, kiln_addr_t from, uint64_t bytes)
+{
+    (void)ctx;
+    const seen_t *target = seen_at(to), *source = seen_at(from);
+    if (!target || !source) return break_rule("a copy is from a block to a block");
+    if (bytes > target->bytes || bytes > source->slot_bytes) break_rule("a copy fits both");
+    memcpy((void *)(uintptr_t)to, (const void *)(uintptr_t)from, (size_t)bytes);
+    seen.copies++;
+}
+
+/* All that has grown is retired, once. */
+static void see_retire(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    (void)ctx;
+    if (seen.allocs != seen.frees) break_rule("no block is live when its memory is retired");
+    for (unsigned i = 0; i < seen.growth_count; i++) {
+        seen_t *growth = &seen.growths[i];
+        if (growth->addr - addr >= bytes) continue;
+        if (growth->bytes > bytes - (growth->addr - addr))
+            break_rule("no part of a growth retires");
+        if (growth->retired) break_rule("nothing retires twice");
+        growth->retired = true;
+    }
+}
+
+static const kiln_watcher_t watcher = {
+    .grow = see_grow,
+    .alloc = see_alloc,
+    .free = see_free,
+    .zeroed = see_zeroed,
+    .copy = see_copy,
+    .retire = see_retire,
+};
 
 static kiln_heap_t *open_watched(world_kind_t kind)
 {
@@ -126,8 +170,11 @@ static void test_every_way_to_a_block_is_told(void)
         expect_seen(large = kiln_heap_realloc(heap, NULL, large, 70000, &misuse), 70000);
         expect_seen(kiln_heap_realloc(heap, NULL, large, 7, &misuse), 7);
         EXPECT_EQ(seen.allocs - seen.frees, 5);
+        EXPECT_EQ(seen.zeroed, 2);
+        EXPECT_EQ(seen.copies, 6);
         world_close();
         EXPECT_RULE(seen.broken);
+        for (unsigned i = 0; i < seen.growth_count; i++) EXPECT(seen.growths[i].retired);
     }
 }
 
@@ -147,10 +194,12 @@ static void test_what_is_refused_is_not_told(void)
     EXPECT_EQ(seen.allocs, allocs);
     EXPECT_EQ(seen.frees, frees);
 
-    /* A realloc for which there is no memory leaves the block, and the watcher has it back. */
+    /* A realloc for which there is no memory leaves the block as it was. */
     EXPECT(!kiln_heap_realloc(heap, NULL, block, PTRDIFF_MAX, &misuse));
     EXPECT_EQ(misuse, KILN_MISUSE_NONE);
-    expect_seen(block, kiln_heap_usable(heap, block, &misuse));
+    EXPECT_EQ(seen.allocs, allocs);
+    EXPECT_EQ(seen.frees, frees);
+    expect_seen(block, 100000);
     EXPECT_EQ(kiln_heap_free(heap, NULL, block), KILN_MISUSE_NONE);
     EXPECT_EQ(kiln_heap_free(heap, NULL, block), KILN_MISUSE_DOUBLE_FREE);
     EXPECT_EQ(seen.frees, seen.allocs);
@@ -172,6 +221,114 @@ static void test_a_watched_heap_has_no_caches(void)
     EXPECT(kiln_heap_malloc(heap, cache, 10));
     EXPECT_EQ(seen.growth_count, 1);
     EXPECT_EQ(seen.allocs, 0);
+    world_close();
+}
+
+/* A place is not used again before so many bytes were freed after it; a free of what waits is a
+ * double free, and its bytes are those of the last owner. */
+static void test_freed_blocks_wait(void)
+{
+    enum { BYTES = 1000, WAIT_BYTES = 100 * 1024, LARGER_BYTES = 2 * WAIT_BYTES };
+    kiln_watcher_t waits = watcher;
+    waits.quarantine_bytes = WAIT_BYTES;
+    for (world_kind_t kind = WORLD_LINUX; kind < WORLDS; kind++) {
+        memset(&seen, 0, sizeof seen);
+        kiln_heap_t *heap = world_open(
+            (world_config_t){.kind = kind, .follow = KILN_FOLLOW_KILN, .watcher = &waits});
+        char *first = kiln_heap_malloc(heap, NULL, BYTES);
+        memset(first, 0x5a, BYTES);
+        EXPECT_EQ(kiln_heap_free(heap, NULL, first), KILN_MISUSE_NONE);
+        uint64_t freed_bytes = 0;
+        bool again = false;
+        while (!again) {
+            char *block = kiln_heap_malloc(heap, NULL, BYTES);
+            again = block == first;
+            if (!again) {
+                EXPECT_EQ(kiln_heap_free(heap, NULL, first), KILN_MISUSE_DOUBLE_FREE);
+                EXPECT_EQ(first[BYTES / 2], 0x5a);
+                freed_bytes += BYTES;
+            }
+            EXPECT_EQ(kiln_heap_free(heap, NULL, block), KILN_MISUSE_NONE);
+            EXPECT_RULE(kiln_heap_broken_rule(heap));
+            EXPECT(freed_bytes < KILN_MIB(16));
+        }
+        EXPECT(freed_bytes >= WAIT_BYTES / 2);
+
+        /* A block that is larger than all that may wait goes at once, and no other for it. */
+        uint64_t waiting_bytes = kiln_heap_stats(heap).waiting_bytes;
+        EXPECT(waiting_bytes > 0 && waiting_bytes <= WAIT_BYTES);
+        EXPECT_EQ(kiln_heap_free(heap, NULL, kiln_heap_malloc(heap, NULL, LARGER_BYTES)),
+                  KILN_MISUSE_NONE);
+        EXPECT_EQ(kiln_heap_stats(heap).waiting_bytes, waiting_bytes);
+        EXPECT_EQ(kiln_heap_stats(heap).live_bytes, waiting_bytes);
+        (void)kiln_heap_trim(heap, 0);
+        EXPECT_EQ(kiln_heap_stats(heap).waiting_bytes, 0);
+        EXPECT_EQ(kiln_heap_stats(heap).live_bytes, 0);
+        EXPECT_RULE(seen.broken);
+        world_close();
+    }
+}
+
+/* Where memory ends, what waits goes, and the program does not see that it is watched. */
+static void test_what_waits_is_given_before_memory_ends(void)
+{
+    kiln_watcher_t waits = watcher;
+    waits.quarantine_bytes = UINT64_MAX;
+    const size_t sizes[] = {30000, 2 << 20};
+    for (unsigned i = 0; i < 2; i++) {
+        memset(&seen, 0, sizeof seen);
+        kiln_heap_t *heap = world_open(
+            (world_config_t){.kind = WORLD_FAKE, .follow = KILN_FOLLOW_KILN, .watcher = &waits});
+        for (uint64_t bytes = 0; bytes < KILN_MIB(512); bytes += sizes[i]) {
+            void *block = kiln_heap_malloc(heap, NULL, sizes[i]);
+            EXPECT(block);
+            EXPECT_EQ(kiln_heap_free(heap, NULL, block), KILN_MISUSE_NONE);
+        }
+        world_close();
+    }
+}
+
+/* The end of a heap is the end of its blocks, and a walk shows those that are live. */
+static void count_block(void *ctx, void *block, size_t slot_bytes)
+{
+    unsigned *count = ctx;
+    (*count)++;
+    const seen_t *found = seen_at((uintptr_t)block);
+    EXPECT(found && found->slot_bytes == slot_bytes);
+}
+
+static void test_live_blocks_are_walked_and_ended(void)
+{
+    kiln_heap_t *heap = open_watched(WORLD_LINUX);
+    unsigned count = 0;
+    for (size_t bytes = 1; bytes < 5000000; bytes = bytes * 3 / 2 + 1) {
+        void *block = kiln_heap_malloc(heap, NULL, bytes);
+        if (bytes % 2 == 0) EXPECT_EQ(kiln_heap_free(heap, NULL, block), KILN_MISUSE_NONE);
+    }
+    kiln_heap_walk(heap, count_block, &count);
+    EXPECT(count > 10);
+    EXPECT_EQ(count, seen.allocs - seen.frees);
+    world_close();
+    EXPECT_EQ(seen.allocs, seen.frees);
+}
+
+/* Many small blocks fill the ring before their bytes do. */
+static void test_a_full_quarantine_lets_the_oldest_go(void)
+{
+    kiln_watcher_t waits = watcher;
+    waits.quarantine_bytes = UINT64_MAX;
+    memset(&seen, 0, sizeof seen);
+    kiln_heap_t *heap = world_open(
+        (world_config_t){.kind = WORLD_LINUX, .follow = KILN_FOLLOW_KILN, .watcher = &waits});
+    void *first = kiln_heap_malloc(heap, NULL, 16), *block;
+    EXPECT_EQ(kiln_heap_free(heap, NULL, first), KILN_MISUSE_NONE);
+    unsigned frees = 0;
+    while ((block = kiln_heap_malloc(heap, NULL, 16)) != first) {
+        EXPECT_EQ(kiln_heap_free(heap, NULL, block), KILN_MISUSE_NONE);
+        EXPECT(++frees < 4 * KILN_WATCHED_QUARANTINE_MAX);
+    }
+    EXPECT(frees >= KILN_WATCHED_QUARANTINE_MAX - 2);
+    EXPECT_RULE(kiln_heap_broken_rule(heap));
     world_close();
 }
 
@@ -219,6 +376,10 @@ int main(int argc, char **argv)
         KILN_TEST(test_every_way_to_a_block_is_told),
         KILN_TEST(test_what_is_refused_is_not_told),
         KILN_TEST(test_a_watched_heap_has_no_caches),
+        KILN_TEST(test_freed_blocks_wait),
+        KILN_TEST(test_a_full_quarantine_lets_the_oldest_go),
+        KILN_TEST(test_what_waits_is_given_before_memory_ends),
+        KILN_TEST(test_live_blocks_are_walked_and_ended),
         KILN_TEST(test_random_calls_agree_with_the_watcher),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);

@@ -1,6 +1,9 @@
 #!/bin/bash
 # tools/check/lint.sh [FOLDER] - clang-tidy finds nothing, with the checks of .clang-tidy.
 #
+# In a shell script no pipe ends in `grep -q`: it leaves at the first match, the writer dies of
+# SIGPIPE if it has more to say, and with pipefail a match becomes a "no" now and then.
+#
 # A file is looked at again only when it, a header it includes, .clang-tidy or clang-tidy changed.
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
 source "$KILN_ROOT/tools/lib/sources.sh"
@@ -54,6 +57,17 @@ export clean how
 results=$(kiln_sources -name '*.c*' | xargs -0 -r -P "$(nproc)" -I FILE bash -c 'lint_one "$1"' lint FILE)
 passed=$(grep -c '^passed ' <<<"$results" || true)
 failed=$(grep -c '^failed ' <<<"$results" || true)
+while IFS= read -r -d '' file; do
+    if awk '/^[ \t]*#/ { next }
+        /[^|]\|[ \t]*grep -[a-zA-Z]*q/ || (piped && /^[ \t]*grep -[a-zA-Z]*q/) { print FILENAME ":" FNR ":" $0; bad = 1 }
+        { piped = /[^|]\|[ \t]*$/ }
+        END { exit bad }' "$file"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "mend $file: grep -q ... <<<\"\$(...)\" reads all that is said"
+    fi
+done < <(find . -name '.?*' -prune -o -type f -name '*.sh' -printf '%P\0' | sort -z)
 awk 'NF && !/^passed /' <<<"$results"
 echo "$passed passed, $failed failed"
 ((failed == 0))

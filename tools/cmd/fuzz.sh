@@ -1,5 +1,5 @@
 #!/bin/bash
-# kiln fuzz - fuzzes the arena or the heap, or replays one input
+# kiln fuzz - fuzzes the arena, the heap or what they stand on, or replays one input
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
 
 usage() {
@@ -12,7 +12,9 @@ Installs what is missing, builds the target, and fuzzes it until the time is ove
 breaks. Shows how it goes, and for each finding the input and the command that replays it.
 
   TARGET        arena: the arena on a fake operating system that answers as the input wants
-                heap: malloc, free, realloc, calloc, aligned_alloc and misuse on such a system
+                heap: malloc, free, realloc, calloc, aligned_alloc and misuse on such a system,
+                of a plain heap or a hardened one, as the input wants
+                os: the systems themselves, Linux and the simulated ones, against their contract
   --engine      libfuzzer (if not given) or afl
   --sanitizer   asan (if not given), msan, ubsan or none
   --seconds     how long to fuzz; 60 if not given

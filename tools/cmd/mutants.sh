@@ -1,6 +1,7 @@
 #!/bin/bash
 # kiln mutants - plants small bugs, one at a time, and shows which tests find them
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
+source "$KILN_ROOT/tools/lib/cbmc.sh"
 
 KILLERS=(unit contract seeds fuzz search proof api)
 USUAL=(unit contract seeds fuzz search api) # a proof takes minutes, and a mutant has up to fourteen
@@ -98,7 +99,16 @@ file_of() {
     sed -n 's|^+++ b/||p' "$MUTANTS/$1.patch"
 }
 
+for name in "${names[@]}"; do
+    for proof in $(proofs_of "$name"); do
+        grep -q "^$proof" "$KILN_ROOT/tests/proof/proofs.txt" || {
+            kiln_say "tests/mutants/$name.patch: there is no proof '$proof'; 'kiln prove --list' has all names"
+            exit 1
+        }
+    done
+done
 kiln_need build fuzz
+[[ " ${by[*]} " != *" proof "* ]] || kiln_cbmc # workers at once would all fetch it
 mkdir -p "$KILN_OUT"
 work=$(mktemp -d "$KILN_OUT/mutants.XXXXXX")
 declare -A running=() # process ids of workers

@@ -77,7 +77,7 @@ while [[ $# -gt 0 ]]; do
         ;;
     --profile | --guard) kiln_usage "$1 needs a value: kiln run $1=VALUE -- PROGRAM" ;;
     --race-demo)
-        [[ -z $record && $# == 1 ]] || kiln_usage "--race-demo runs an example of its own: kiln run --race-demo"
+        [[ -z $record$profile$guard && $# == 1 ]] || kiln_usage "--race-demo runs an example of its own: kiln run --race-demo"
         race_demo
         ;;
     --)

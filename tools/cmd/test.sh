@@ -84,7 +84,7 @@ for arg; do
         ;;
     -*) kiln_bad_option test "$arg" --all --quick --help ;;
     '') kiln_usage "an empty FILTER matches nothing; leave it out to run every test" ;;
-    *) if phase_names | grep -qxF -e "$arg"; then phases+=("$arg"); else filters+=("$arg"); fi ;;
+    *) if grep -qxF -e "$arg" <<<"$(phase_names)"; then phases+=("$arg"); else filters+=("$arg"); fi ;;
     esac
 done
 

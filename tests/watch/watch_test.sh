@@ -1,0 +1,162 @@
+#!/bin/bash
+# tests/watch/watch_test.sh TOOL - what a tool says of blocks of a heap that it watches.
+#
+# Each case of watch_program runs under the tool: what it must report, it reports, with the words
+# below; of what is right, it says nothing. The negative control is the same program without the
+# watcher: what was reported is not seen then, and two right programs are accused. So it is the
+# watcher that the tool learns from.
+set -uo pipefail
+
+tool=$1
+folder=$(dirname "${BASH_SOURCE[0]}")
+out=${TEST_TMPDIR:-$(mktemp -d)}
+passed=0 failed=0 ended=0
+
+# CASE asan msan tsan valgrind; a word, or - for silence. What a tool says for a word is below.
+cases='
+write_past_20                               poison -      -    write
+read_past_100000                            poison uninit -    read
+write_before                                poison -      -    write
+write_past_aligned                          poison -      -    write
+read_what_a_realloc_cut                     poison uninit -    read
+every_byte_of_every_size                    -      -      -    -
+read_after_free                             poison uninit -    read
+write_after_free_large                      poison -      -    write
+read_what_a_realloc_left                    poison uninit -    read
+a_place_used_again                          -      -      -    -
+use_what_nobody_wrote                       -      uninit -    uninit
+use_what_an_earlier_owner_wrote             -      uninit -    uninit
+use_what_a_realloc_added                    -      uninit -    uninit
+use_what_was_not_written_before_a_realloc   -      uninit -    uninit
+use_what_a_realloc_added_in_its_old_place   -      uninit -    uninit
+use_what_the_heap_answers                   -      -      -    -
+use_what_a_realloc_kept                     -      -      -    -
+use_what_calloc_cleared                     -      -      -    -
+two_writers                                 -      -      race -
+a_place_goes_to_another_thread              -      -      -    -
+a_place_orders_nothing                      -      -      race -
+a_new_block_goes_to_another_thread          -      -      race -
+two_writers_with_a_lock                     -      -      -    -
+system_block_in_a_live_one                  -      -      -    -
+system_block_in_a_freed_one                 leak   -      -    -
+two_heaps                                   -      -      -    -
+heaps_one_after_another                     -      -      -    -
+fork_beside_threads                         -      -      -    -
+resize_what_the_program_poisoned            -      -      -    -
+a_heap_that_is_gone                         -      -      -    -
+'
+
+# What each word is, as a pattern; the second must be found too: where the block came from.
+declare -A words=(
+    [poison]='ERROR: AddressSanitizer: use-after-poison'
+    [uninit]='(WARNING: MemorySanitizer: use-of-uninitialized-value|Conditional jump or move depends on uninitialised value)'
+    [race]='WARNING: ThreadSanitizer: data race'
+    [leak]='ERROR: LeakSanitizer: detected memory leaks'
+    [write]='Invalid write of size 1'
+    [read]='Invalid read of size 1'
+)
+declare -A origins=(
+    [asan]='byte Kiln block \[.*allocated by thread .* here:.*#0 0x[0-9a-f]+ in (take|resize|write_past_aligned)'
+    [msan]='(was created by|Memory was marked as uninitialized).*in (take|resize|give)'
+    [tsan]='Location is heap block of size 64 .* allocated by'
+    [valgrind]='(after|inside|before|alloc.d|stack|heap).*(take|resize|give|write_past_aligned)'
+)
+export ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 TSAN_OPTIONS=report_thread_leaks=0:die_after_fork=0
+
+verdict() { # verdict STATUS WHAT
+    if [[ $1 == 0 ]]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED  $2 (the program ended with $ended)"
+        tail -n 30 "$out/said"
+    fi
+}
+
+# run PROGRAM CASE - what it says goes to $out/said, its status to $ended; 124 is a minute over. A
+# thread that gives a lock back keeps valgrind's own one, unless it is told to be fair, and so has
+# the first one back before those who wait.
+run() {
+    local -a front=()
+    [[ $tool != valgrind ]] ||
+        front=(valgrind -q --fair-sched=yes --error-exitcode=1 --track-origins=yes)
+    timeout -k 1 60 "${front[@]}" "$folder/$1" "$2" >"$out/said" 2>&1
+    ended=$?
+    return "$ended"
+}
+
+reports='Sanitizer|==[0-9]+==|uninitialised'
+while read -r name asan msan tsan valgrind; do
+    [[ -n $name ]] || continue
+    case $tool in
+    asan) word=$asan ;;
+    msan) word=$msan ;;
+    tsan) word=$tsan ;;
+    valgrind) word=$valgrind ;;
+    none) word=- ;;
+    esac
+    wrong=$asan$msan$tsan$valgrind
+    if [[ $word == - ]]; then
+        # What another tool is for may go wrong in any way here.
+        [[ $tool != none || $wrong == ---- ]] || continue
+        run watch_program "$name"
+        status=$?
+        ! grep -qE "$reports" "$out/said" || status=1
+        verdict "$status" "$name: $tool says nothing"
+    else
+        run watch_program "$name"
+        status=$?
+        grep -qE "${words[$word]}" "$out/said" && [[ $status != 0 ]]
+        verdict $? "$name: $tool reports: ${words[$word]}"
+        [[ $word == leak ]] || {
+            grep -qE "${origins[$tool]}" <<<"$(tr '\n' ' ' <"$out/said")"
+            verdict $? "$name: $tool says where the block came from: ${origins[$tool]}"
+        }
+        # A race is one wherever it is, and these are about what the heap must not hide; a leak is
+        # one for LeakSanitizer where it cannot see the heap at all.
+        [[ $word != race && $word != leak ]] || continue
+        run watch_program_none "$name"
+        grep -q '^done$' "$out/said" && ! grep -qE "${words[$word]}" "$out/said"
+        verdict $? "$name: without the watcher, $tool does not"
+    fi
+done <<<"$cases"
+
+# What is right, and what a tool that is not told takes for wrong.
+while read -r name for_tool word; do
+    [[ $for_tool == "$tool" ]] || continue
+    run watch_program_none "$name"
+    grep -qE "${words[$word]}" "$out/said"
+    verdict $? "$name: without the watcher, $tool reports falsely: ${words[$word]}"
+done <<'END'
+a_place_goes_to_another_thread tsan race
+system_block_in_a_live_one asan leak
+END
+
+# A program has the calls of its own tool, and of no other. valgrind's requests are four rotations of
+# a register, the last of them by 51 bits.
+if [[ $tool == valgrind ]]; then
+    for program in watch_program watch_program_none; do
+        nm "$folder/$program" >"$out/said"
+        ! grep -E '__(asan|lsan|msan|tsan|hwasan)_|Annotate' "$out/said"
+        verdict $? "$program: no call of a sanitizer that it is not built with"
+    done
+    objdump -d "$folder/watch_program" >"$out/said"
+    grep -qE 'rol +\$0x33,' "$out/said"
+    verdict $? "watch_program: valgrind's requests are there"
+    objdump -d "$folder/watch_program_none" >"$out/said"
+    ! grep -E 'rol +\$0x33,' "$out/said"
+    verdict $? "watch_program_none: none of valgrind's requests is"
+fi
+
+# The worked example: hidden by the program's own pool, shown by Kiln's.
+if [[ $tool == asan || $tool == valgrind ]]; then
+    run parser_example own && grep -q '^timeout 7$' "$out/said" && ! grep -qE "$reports" "$out/said"
+    verdict $? "parser_example own: $tool does not see the use after free"
+    run parser_example kiln
+    grep -qE "(use-after-poison|Invalid read of size).*(freed by|free'd).*pool_empty.*(allocated by|alloc'd).*parse" \
+        <<<"$(tr '\n' ' ' <"$out/said")"
+    verdict $? "parser_example kiln: $tool reports it, with who freed and who allocated the node"
+fi
+
+echo "$passed passed, $failed failed"
+((failed == 0))
