@@ -130,10 +130,11 @@ void kiln_guard_space_about(const kiln_guard_space_t *space, uintptr_t address, 
     *out = below;
     neighbours(space, address, &lower, &upper);
     if (upper) kiln_guard_slot_about(upper, address, out);
+    if (out->known && out->where != KILN_GUARD_BELOW) return;
+    /* Not sooner: what is read of the neighbour stays on this stack, and may hide that it leaked. */
     if (lower) kiln_guard_slot_about(lower, address, &below);
     bool forgotten = kiln_guard_space_had_blocks(space, address);
 
-    if (out->known && out->where != KILN_GUARD_BELOW) return;
     if (below.known && below.where == KILN_GUARD_ABOVE) {
         /* The first byte behind a block is as near to it as the last byte before one. */
         size_t from_lower = below.distance_bytes + 1;

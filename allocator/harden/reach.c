@@ -61,16 +61,16 @@ static bool has_mark(const target_t *target, unsigned bit)
 
 /* ---- blocks ---- */
 
-/* A slot that somebody is at work in has what its block had: a realloc, say, which is copying. A
- * large block's pages may fault meanwhile, unless it is ready. */
+/* A slot that somebody is at work in has what its block had: a realloc, say, which is copying. The
+ * pages of a hardened heap's large block may fault meanwhile, unless it is ready. */
 static bool slot_is_there(const kiln_reach_t *reach, const kiln_span_t *span, uint32_t slot_idx,
                           bool *out_is_live)
 {
     uint8_t state = atomic_load_explicit(&span->states[slot_idx], memory_order_relaxed);
     *out_is_live = state == KILN_SLOT_LIVE || state == KILN_SLOT_KEPT;
     if (*out_is_live) return true;
-    if (state != KILN_SLOT_BUSY || !reach->harden) return false;
-    return span->class_idx != KILN_CLASS_LARGE ||
+    if (state != KILN_SLOT_BUSY) return false;
+    return !reach->harden || span->class_idx != KILN_CLASS_LARGE ||
            atomic_load_explicit(&kiln_note_large(span)->ready, memory_order_relaxed);
 }
 

@@ -426,14 +426,15 @@ static void *realloc_watched(kiln_heap_t *heap, void *block, const found_t *foun
 }
 
 /* The block is claimed, as free would, before anything is done with it: whoever frees it meanwhile
- * is told of a double free. */
+ * is told of a double free. It is BUSY and not FREE, since what it holds is still the program's: a
+ * search for leaks that stops this thread here follows it. */
 void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block, size_t bytes,
                         kiln_misuse_t *out_misuse)
 {
     found_t found = find_live(heap, block);
     *out_misuse = found.misuse;
     if (found.misuse != KILN_MISUSE_NONE || bytes > PTRDIFF_MAX) return NULL;
-    if (!kiln_heap_change(heap, found.state, found.was, KILN_SLOT_FREE)) {
+    if (!kiln_heap_change(heap, found.state, found.was, KILN_SLOT_BUSY)) {
         *out_misuse = KILN_MISUSE_DOUBLE_FREE;
         return NULL;
     }
@@ -442,6 +443,7 @@ void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *blo
                       ? NULL
                       : copy_elsewhere(heap, cache, block, found.span, bytes);
     if (fresh) {
+        atomic_store_explicit(found.state, KILN_SLOT_FREE, memory_order_relaxed);
         put_away(heap, cache, found.span, (kiln_slot_t){block, found.state});
         return fresh;
     }

@@ -35,7 +35,7 @@ typedef enum kiln_span_kind {
 
 /* The state of a slot. FREE is all that is not the program's: in the span if the slot's free bit is
  * set, else out in a thread cache, or on its way from or to one. Only a free takes a block out of
- * LIVE or KEPT, by one atomic exchange: of two that race, one finds it FREE already. */
+ * LIVE or KEPT, by one atomic exchange: of two that race, one finds it taken already. */
 typedef enum kiln_slot_state {
     KILN_SLOT_FREE,
     KILN_SLOT_LIVE,  /* the program's */
@@ -43,7 +43,7 @@ typedef enum kiln_slot_state {
     KILN_SLOT_FRESH, /* FREE, and all zero: nobody's since the span was opened. Only where slots are
                         larger than KILN_SPAN_FRESH_MIN: less is cleared sooner than asked about */
     KILN_SLOT_QUARANTINED, /* the program freed it; the layer above the heap keeps it a while */
-    KILN_SLOT_BUSY,        /* nobody's: that layer is at work in it */
+    KILN_SLOT_BUSY,        /* a realloc, or that layer, is at work in it */
 } kiln_slot_state_t;
 
 enum {

@@ -78,13 +78,15 @@ static void end_threads(void)
 
 /* The block that is to be lost. It is allocated before there are threads: where a block of theirs
  * was, an old address on a stack would be one of it. Its answer takes the place of the address in
- * the register that answers are in. */
-static void *volatile kept;
+ * the register that answers are in. It is not the first of its size either: that may begin where a
+ * span does, or all of the heap, whose addresses threads that allocate have at hand. */
+static void *volatile kept, *volatile first;
 
 static __attribute__((noinline)) int take(void)
 {
     volatile char *deep = __builtin_alloca(1 << 16);
     for (size_t i = 0; i < 1 << 16; i++) deep[i] = 0;
+    first = get(LOST_BYTES);
     kept = get(LOST_BYTES);
     memset(kept, 0, LOST_BYTES);
     return deep[0];
