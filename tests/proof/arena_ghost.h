@@ -172,6 +172,9 @@ static kiln_addr_t grant(uint64_t bytes)
     kiln_addr_t addr = nondet_uint64();
     uint64_t whole = kiln_round_up(bytes, PHYS);
 
+#ifdef REPLAYABLE
+    PROOF_ASSUME(addr <= arena.mask && kiln_is_aligned(addr, PHYS) && (bytes != 0 || addr == 0));
+#endif
     if (ANY_ANSWER || addr == 0) return addr;
     PROOF_ASSUME(bytes != 0 && whole >= bytes);
     assume_free(addr, whole);

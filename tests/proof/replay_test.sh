@@ -45,9 +45,45 @@ broken_lost() { # the OS granted whole hardware pages, and the arena knows the f
     [[ -n $bytes ]] && ((phys > 0 && bytes % phys != 0)) && ! grep -q 'os free' "$1"
 }
 
-while read -r proof shows; do
+# What an OS that lies breaks. state NAME FILE prints a field as it was before the request.
+state() {
+    local value
+    value=$(sed -n "s/^st .*\b$1=\(0x[0-9a-f]*\).*/\1/p" "$2" | head -n 1)
+    echo $((${value:-0}))
+}
+# as_it_was FILE prints the states before and after the request, without the counts of table pages.
+as_it_was() {
+    sed -n 's/ bits=.* heap_sys=/ heap_sys=/; /^st /p' "$1" | sort -u
+}
+broken_twice() { # the block covers bytes below the bound that the current block does not have
+    local low high
+    low=$(block "$1")
+    high=$((low + $(field n "$1")))
+    ((low != 0 && high > low && high > $(state start "$1") && low < $(state used "$1"))) &&
+        ((low < $(state alloc "$1") || high > $(state end "$1") || low >= $(state end "$1")))
+}
+broken_outside() { # the block begins below the arena, or ends above the bound
+    (($(block "$1") != 0)) &&
+        (($(block "$1") < $(field start "$1") || $(block "$1") + $(field n "$1") > $(field used "$1")))
+}
+broken_entries() { # four bytes of span table for each page up to the block's last
+    local pages
+    pages=$((($(block "$1") + $(field n "$1") - $(field start "$1")) / $(field page "$1")))
+    (($(block "$1") != 0 && pages * 4 > $(field spans "$1")))
+}
+broken_rule() { # the current block ends below its start
+    (($(field alloc "$1") > $(field end "$1") && $(field end "$1") != 0))
+}
+broken_failed() { # the request failed, and left its traces
+    grep -q '^ *ret 0x0 ' "$1" && (($(as_it_was "$1" | wc -l) > 1))
+}
+broken_told() { # the request failed, and the watcher was told of something
+    grep -q '^ *ret 0x0 ' "$1" && grep -q '^ *race map ' "$1"
+}
+
+while read -r proof shows law; do
     trace=$scratch/$proof.trace
-    if ! "$kiln" prove --trace "$proof" >"$trace" 2>"$scratch/err"; then
+    if ! "$kiln" prove --trace ${law:+"--law=$law"} "$proof" >"$trace" 2>"$scratch/err"; then
         expect_not "$proof gives no trace: $(cat "$scratch/err")"
     elif ! "$kiln" replay "$trace" >"$scratch/$proof.transcript" 2>&1; then
         expect_not "$proof's trace cannot be replayed: $(cat "$scratch/$proof.transcript" "$trace")"
@@ -74,7 +110,21 @@ arena_seed_one_flag broken_one_flag
 arena_go19_one_flag broken_one_flag
 arena_start_seed_lost broken_lost
 arena_start_go19_lost broken_lost
+arena_seed_lies broken_twice L1: no byte is handed out twice
+arena_go19_lies broken_twice L1: no byte is handed out twice
+arena_seed_lies broken_outside an OS that lies: L1: a block lies
+arena_go19_lies broken_outside an OS that lies: L1: a block lies
+arena_seed_lies broken_entries an OS that lies: L2: a block's entries
+arena_go19_lies broken_entries an OS that lies: L2: a block's entries
+arena_seed_lies broken_rule an OS that lies: L2: the rule
+arena_go19_lies broken_rule an OS that lies: L2: the rule
+arena_seed_lies broken_failed leaves the arena as it was
+arena_go19_lies broken_failed leaves the arena as it was
+arena_seed_lies broken_told leaves the watcher as it was
+arena_go19_lies broken_told leaves the watcher as it was
 END_OF_LIST
 
 expect_run "only what is refuted has a trace" 2 'takes the name of one proof' "$kiln" prove --trace units
+expect_run "a law that no proof has" 2 "no law of arena_seed_top has 'nothing such'" "$kiln" prove --trace '--law=nothing such' arena_seed_top
+expect_run "a law without a trace" 2 'there is no --trace' "$kiln" prove --law=L1 arena_seed_top
 expect_done

@@ -7,7 +7,7 @@ usage() {
     cat <<'END_OF_USAGE'
 Usage: kiln prove [--quick] [--first] [--proofs] [--reach] [--cover] [--planted] [NAME...]
        kiln prove --list
-       kiln prove --trace NAME
+       kiln prove --trace [--law=TEXT] NAME
 
 Runs the proofs of tests/proof/proofs.txt with CBMC, two at a time, and ends with a table and the
 line "N passed, N failed". The first call fetches CBMC from Debian 13; nothing of it is installed.
@@ -24,6 +24,7 @@ line "N passed, N failed". The first call fetches CBMC from Debian 13; nothing o
   --list      prints the proofs, runs nothing
   --trace     prints a counterexample of one proof, which is to be refuted, as a trace for
               `kiln replay`
+  --law=TEXT  ... to that law of it, or one of those, which has TEXT in its name
 
 Without --proofs, --reach, --cover and --planted: all four, or with --quick the proofs alone. The logs are
 in the folder prove of Kiln's output folder (.kiln in the checkout). The exit status is 0 when all
@@ -43,6 +44,7 @@ quick=0
 first=0
 list=0
 trace=0
+law=''
 parts=()
 wanted=()
 for arg; do
@@ -55,8 +57,9 @@ for arg; do
     --first) first=1 ;;
     --list) list=1 ;;
     --trace) trace=1 ;;
+    --law=?*) law=${arg#*=} ;;
     --proofs | --reach | --cover | --planted) parts+=("${arg#--}") ;;
-    -*) kiln_bad_option prove "$arg" --quick --first --proofs --reach --cover --planted --list --trace --help ;;
+    -*) kiln_bad_option prove "$arg" --quick --first --proofs --reach --cover --planted --list --trace --law= --help ;;
     '') kiln_usage "an empty NAME matches nothing; leave it out to run every proof" ;;
     *) wanted+=("$arg") ;;
     esac
@@ -124,6 +127,8 @@ fi
 if [[ $trace == 1 ]]; then
     [[ ${#chosen[@]} == 1 && ${expect[${chosen[0]}]} == refuted:* ]] ||
         kiln_usage "--trace takes the name of one proof that is to be refuted, but was given '${wanted[*]}'"
+elif [[ -n $law ]]; then
+    kiln_usage "--law=$law says which counterexample --trace prints, and there is no --trace"
 fi
 
 # --- running ---------------------------------------------------------------------------------------
@@ -199,8 +204,14 @@ judge() {
 }
 
 if [[ $trace == 1 ]]; then
+    laws=()
+    if [[ -n $law ]]; then
+        model "${chosen[0]}" "$KILN_ROOT" "$out/${chosen[0]}.laws" --show-properties || true
+        laws_of "$out/${chosen[0]}.laws" "$law"
+        [[ ${#laws[@]} -gt 0 ]] || kiln_usage "no law of ${chosen[0]} has '$law' in its name; its laws are in $out/${chosen[0]}.laws"
+    fi
     SLICE=() # the trace shows it
-    model "${chosen[0]}" "$KILN_ROOT" "$out/${chosen[0]}.json" --json-ui --trace --stop-on-fail --verbosity 4 || status=$?
+    model "${chosen[0]}" "$KILN_ROOT" "$out/${chosen[0]}.json" "${laws[@]}" --json-ui --trace --stop-on-fail --verbosity 4 || status=$?
     [[ ${status:-0} == 0 || $status == 10 ]] || kiln_die "$(no_answer "$out/${chosen[0]}.json" "$status")"
     python3 tools/proof/trace.py "${chosen[0]}" <"$out/${chosen[0]}.json"
     exit
