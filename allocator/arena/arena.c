@@ -53,8 +53,7 @@ static void set_tables(kiln_arena_table_t tables[KILN_ARENA_TABLES],
 {
     bool kiln = config->follow == KILN_FOLLOW_KILN;
     /* Under `kiln` what lies behind a table is whole hardware pages, too. */
-    uint64_t unit =
-        kiln && config->phys_bytes > config->page_bytes ? config->phys_bytes : config->page_bytes;
+    uint64_t unit = kiln ? kiln_arena_config_unit(config) : config->page_bytes;
 
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++) {
         bool bits = id == KILN_ARENA_BITS;

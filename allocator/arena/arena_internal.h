@@ -33,11 +33,16 @@ static inline uint64_t kiln_arena_left(const kiln_arena_t *arena)
     return kiln_arena_sub(arena, arena->arena_end, arena->arena_alloc);
 }
 
+/* kiln_arena_config_unit gives what is whole pages and whole hardware pages. */
+static inline uint64_t kiln_arena_config_unit(const kiln_arena_config_t *config)
+{
+    return config->page_bytes > config->phys_bytes ? config->page_bytes : config->phys_bytes;
+}
+
 /* kiln_arena_unit gives what a request of `kiln` must be a multiple of. */
 static inline uint64_t kiln_arena_unit(const kiln_arena_t *arena)
 {
-    const kiln_arena_config_t *config = &arena->config;
-    return config->page_bytes > config->phys_bytes ? config->page_bytes : config->phys_bytes;
+    return kiln_arena_config_unit(&arena->config);
 }
 
 /* kiln_arena_granule_min gives the smallest size that blocks of `kiln` are multiples of. */

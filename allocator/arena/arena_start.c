@@ -25,19 +25,12 @@ static uint64_t tables_bytes(const kiln_arena_t *arena)
     return arena->tables[KILN_ARENA_SPANS].bytes_max + arena->tables[KILN_ARENA_BITS].bytes_max;
 }
 
-/* table_unit gives what the tables' start is rounded up to. */
-static uint64_t table_unit(const kiln_arena_t *arena)
-{
-    const kiln_arena_config_t *config = &arena->config;
-    bool by_phys = config->follow == KILN_FOLLOW_KILN && config->phys_bytes > config->page_bytes;
-    return by_phys ? config->phys_bytes : config->page_bytes;
-}
-
 /* holds_start: is there room for the tables in what was reserved, and does the heap behind them
  * begin in the possible range? At 32 bits that range is fixed, wherever the OS puts things. */
 static bool holds_start(const kiln_arena_t *arena, const reservation_t *got)
 {
-    kiln_addr_t heap_start = kiln_round_up(got->start, table_unit(arena)) + tables_bytes(arena);
+    kiln_addr_t heap_start =
+        kiln_round_up(got->start, arena->config.page_bytes) + tables_bytes(arena);
     return got->bytes != 0 && heap_start <= got->start + got->bytes &&
            (arena->config.addr_bits > 32 || heap_start <= arena->config.addr_max);
 }
@@ -55,8 +48,7 @@ static uint64_t reservation_bytes(const kiln_arena_t *arena, uint64_t heap_bytes
 static reservation_t reserve_at(kiln_arena_t *arena, kiln_addr_t hint, uint64_t heap_bytes)
 {
     const kiln_os_t *os = arena->os;
-    uint64_t page_bytes = arena->config.page_bytes;
-    uint64_t unit = page_bytes > arena->config.phys_bytes ? page_bytes : arena->config.phys_bytes;
+    uint64_t unit = kiln_arena_unit(arena);
     reservation_t got = {.bytes = reservation_bytes(arena, heap_bytes) & arena->mask};
 
     got.start = os->reserve(os->ctx, hint, got.bytes, &got.reserved);
@@ -169,7 +161,7 @@ const char *kiln_arena_start(kiln_arena_t *arena, kiln_arena_arch_t arch, kiln_a
     if (by_blocks) got = reserve_blocks(arena, image_end, brk);
     if (got.start == 0) return KILN_THROW_NO_START;
 
-    kiln_addr_t spans_start = kiln_arena_up(arena, got.start, table_unit(arena));
+    kiln_addr_t spans_start = kiln_arena_up(arena, got.start, arena->config.page_bytes);
     kiln_addr_t bits_start =
         kiln_arena_add(arena, spans_start, arena->tables[KILN_ARENA_SPANS].bytes_max);
     kiln_addr_t heap_start =
