@@ -80,8 +80,11 @@ static kiln_arena_config_t arena_config_of(const uint8_t *config, const machine_
     static const unsigned table_sets[] = {3, 1u << KILN_ARENA_SPANS, 1u << KILN_ARENA_BITS, 0};
     /* 4, 16 and 64 KiB beside a page of 8 KiB: half a page, two, eight. */
     uint64_t phys_bytes = machine->page_bytes / 2 << 2 * (config[2] % 3);
+    kiln_follow_t follow = follows[config[0] % 3];
+    /* The possible range of `kiln` may end anywhere, also within a page. */
+    uint64_t half_pages = follow == KILN_FOLLOW_KILN ? config[2] / 3 : 0;
     return (kiln_arena_config_t){
-        .follow = follows[config[0] % 3],
+        .follow = follow,
         .addr_bits = machine->addr_bits,
         .page_bytes = machine->page_bytes,
         .word_bytes = machine->addr_bits > 32 ? 8 : 4,
@@ -89,7 +92,7 @@ static kiln_arena_config_t arena_config_of(const uint8_t *config, const machine_
         .block_bytes = machine->block_bytes,
         .granule_min_bytes = machine->addr_bits < 32 ? machine->block_bytes / 16 : KILN_MIB(1),
         .strand_bytes = machine->strand_bytes,
-        .addr_max = kiln_width_mask(machine->max_bits),
+        .addr_max = kiln_width_mask(machine->max_bits) - half_pages * machine->page_bytes / 2,
         .tables = table_sets[config[3] % 4],
     };
 }
@@ -222,12 +225,11 @@ static bool place_arena(const uint8_t *config)
     bool reserved = !(config[6] & FLAG_UNRESERVED);
     kiln_os_state_t state = reserved ? KILN_OS_RESERVED : KILN_OS_UNRESERVED;
     uint64_t unit = is->phys_bytes > is->page_bytes ? is->phys_bytes : is->page_bytes;
-    uint64_t block = kiln_round_down(is->block_bytes / 16 * (config[13] % 32), unit);
-    uint64_t tables = 0, mask = arena->mask;
-    kiln_addr_t top = mask;
+    uint64_t block = kiln_round_down(is->block_bytes / 16 * (config[13] % 32), unit), tables = 0;
+    kiln_addr_t top = arena->mask;
     for (unsigned id = 0; id < KILN_ARENA_TABLES; id++)
         tables += kiln_round_up(arena->tables[id].bytes_max, is->phys_bytes);
-    if (!wide && is->addr_max < top) top = is->addr_max;
+    if (!wide && is->addr_max < top) top = kiln_round_down(is->addr_max + 1, unit) - 1;
     if (tables + block + 8 * unit > top || block > is->addr_max) return false;
 
     kiln_addr_t at = unit * (1 + config[14] % 4); /* near the bottom */
@@ -235,7 +237,7 @@ static bool place_arena(const uint8_t *config)
     if (config[4] % 6 == 5) at = top - (tables + block) - unit * (config[14] % 4) + 1;
     if (at < unit || at > top - (tables + block)) return false;
     if (!place_tables(&at, state)) return false;
-    kiln_addr_t alloc = at, end = (at + block) & mask;
+    kiln_addr_t alloc = at, end = (at + block) & arena->mask;
     if (block && !kiln_os_fake_place(&run.fake, at, block, state)) return false;
     /* arena_used at the block, or above it: then the block lies below earlier ones. */
     uint64_t above = is->block_bytes / 4 * (config[12] % 64);
@@ -297,7 +299,6 @@ static bool begin(const uint8_t *config)
     /* What the callers of seed and go19 promise (I9), and their span table relies on. */
     run.unit_bytes = arena.page_bytes > arena.phys_bytes ? arena.page_bytes : arena.phys_bytes;
     if (arena.follow != KILN_FOLLOW_KILN) run.unit_bytes = 8 * arena.page_bytes;
-
     KILN_CHECK(kiln_arena_present_words(&arena) <= PRESENT_WORDS_MAX);
     const kiln_os_t *os = &run.model.os;
     if (kiln_fuzz_tracing) {

@@ -365,18 +365,23 @@ static void check_nothing_lost(const kiln_arena_model_t *model)
 
 /* --- what must not be refused ---------------------------------------------------------------- */
 
-/* may_refuse: does this grant lie out of range, or would nothing be left without its last page? */
-static bool may_refuse(const kiln_arena_model_t *model, kiln_arena_model_block_t grant)
+static bool is_in_range(const kiln_arena_model_t *model, kiln_arena_model_block_t grant)
+{
+    return grant.first >= model->arena->arena_start &&
+           grant.last - model->arena->arena_start <= model->arena->config.addr_max;
+}
+
+/* may_refuse: does this block lie out of range, or would nothing be left without its last page? */
+static bool may_refuse(const kiln_arena_model_t *model, kiln_arena_model_block_t block)
 {
     const kiln_arena_config_t *config = &model->arena->config;
     uint64_t unit =
         config->page_bytes > config->phys_bytes ? config->page_bytes : config->phys_bytes;
-    if (grant.last == model->arena->mask) {
-        if (grant.last - grant.first < unit) return true;
-        grant.last -= unit;
+    if (block.last == model->arena->mask) {
+        if (block.last - block.first < unit) return true;
+        block.last -= unit;
     }
-    return grant.first < model->arena->arena_start ||
-           grant.last - model->arena->arena_start > config->addr_max;
+    return !is_in_range(model, block);
 }
 
 /* The smallest block that can serve `bytes`: kiln asks for it before it says that there is none. */
@@ -452,7 +457,8 @@ static void check_refusals(const kiln_arena_model_t *model, uint64_t bytes,
     if (result->branch == KILN_ARENA_REJECT_RANGE)
         KILN_FUZZ_LAW("a block in range is taken", may_refuse(model, model->reserved));
     if (result->service == KILN_ARENA_SMALL_RANGE)
-        KILN_FUZZ_LAW("W7: fallback memory in range is taken", may_refuse(model, model->directed));
+        KILN_FUZZ_LAW("W7: fallback memory in range is taken",
+                      !is_in_range(model, model->directed));
 }
 
 /* --- the steps ------------------------------------------------------------------------------- */
