@@ -63,6 +63,8 @@ typedef struct kiln_watcher {
     bool upward_only;        /* needs one range that grows upwards, without holes */
     kiln_addr_t range_start; /* heap must lie in [range_start, range_last]; both 0: anywhere */
     kiln_addr_t range_last;
+    const char *range_refusal; /* what to say of an arena that may lie elsewhere: which range is
+                                  needed, and the remedy; may be NULL: that it lies outside */
 } kiln_watcher_t;
 
 #endif

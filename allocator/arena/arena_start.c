@@ -112,9 +112,11 @@ static const char *watcher_refusal(const kiln_arena_t *arena, kiln_addr_t first,
     if (!watcher || arena->config.follow != KILN_FOLLOW_KILN) return NULL;
     if (watcher->upward_only && by_blocks)
         return "the watcher needs one range that grows upwards, and this arena grows by blocks "
-               "that may lie anywhere";
+               "that may lie anywhere: on a machine of 64 bits, lift the limit on address space";
     if (watcher->range_last != 0 && (first < watcher->range_start || last > watcher->range_last))
-        return "the arena's possible range lies outside the range that the watcher can follow";
+        return watcher->range_refusal ? watcher->range_refusal
+                                      : "the arena's possible range lies outside the range that "
+                                        "the watcher can follow";
     return NULL;
 }
 

@@ -133,6 +133,9 @@ const kiln_watcher_t kiln_race_watcher = {
     .upward_only = true,
     .range_start = KILN_RACE_FIRST,
     .range_last = KILN_RACE_LAST,
+    .range_refusal = "the race detector follows heap from 0xc000000000 to 0xdfffffffff alone, and "
+                     "this arena may lie elsewhere: configure it with kiln_race_arrange, and let "
+                     "nothing else be mapped there",
 };
 
 /* ---- start and end ---- */

@@ -8,9 +8,11 @@
 #include <sys/mman.h>
 
 static const char outside[] =
-    "the arena's possible range lies outside the range that the watcher can follow";
+    "the race detector follows heap from 0xc000000000 to 0xdfffffffff alone, and this arena may "
+    "lie elsewhere: configure it with kiln_race_arrange, and let nothing else be mapped there";
 static const char by_blocks[] = "the watcher needs one range that grows upwards, and this arena "
-                                "grows by blocks that may lie anywhere";
+                                "grows by blocks that may lie anywhere: on a machine of 64 bits, "
+                                "lift the limit on address space";
 
 static const kiln_race_place_t here = {"start", __FILE__, __LINE__};
 
