@@ -9,6 +9,13 @@ few=(seed_20259 kiln_bound_moves_down kiln_commit_not_undone table_last_page_unm
 expect_run "a few mutants are killed" 0 $'\n'"$((${#few[@]} + 1)) passed, 0 failed$" \
     "$kiln" mutants "${few[@]}" --by=contract,seeds
 
+# Those that name a proof of seconds; full_test.sh runs all that name one.
+mapfile -t few < <(cd "$KILN_ROOT/tests/mutants" && grep -lE \
+    '^Proof: (arena_(geometry_32_64k|grow_64|kept_add_32|seed_mixed_32|pages_covers_count))$' ./*.patch |
+    xargs -n 1 basename -s .patch)
+expect_run "proofs kill mutants" 0 $'\n'"$((${#few[@]} + 1)) passed, 0 failed$" \
+    "$kiln" mutants "${few[@]}" --by=proof
+
 expect_run "an unknown mutant" 2 "'seed_20529'.*'seed_20259'" "$kiln" mutants seed_20529
 expect_run "a mutant is no path" 2 "no mutant '\.\./fuzz/planted/20259'" "$kiln" mutants ../fuzz/planted/20259
 expect_run "an empty mutant" 2 "no mutant ''" "$kiln" mutants ''

@@ -1,7 +1,7 @@
 #!/bin/bash
 # tests/stress/full_test.sh - what the usual run does in short, at full length: the exhaustive
-# search of the arena from every start, and 10^8 look-ups beside growth under ThreadSanitizer. About
-# ten minutes; prints what each counted. Ends with "N passed, N failed".
+# search of the arena from every start, 10^8 look-ups beside growth under ThreadSanitizer, and each
+# mutant that names a proof. About half an hour; prints what each counted. Ends with "N passed, N failed".
 source "$(dirname "${BASH_SOURCE[0]}")/../../tools/lib/kiln.sh"
 
 passed=0 failed=0
@@ -28,5 +28,13 @@ for follow in seed go19 kiln; do
     full release "//tests/search:arena_search_${follow}_test" 'no unknown break' "--follow=$follow" --full
 done
 full tsan //tests/stress:bound_threads_test '^below +[0-9]{8,} look-ups' --lookups=100000000
+
+echo "== mutants that name a proof"
+mapfile -t named < <(cd "$KILN_ROOT/tests/mutants" && grep -l '^Proof: ' ./*.patch | xargs -n 1 basename -s .patch)
+if "$KILN_ROOT/kiln" mutants "${named[@]}" --by=proof; then
+    passed=$((passed + 1))
+else
+    failed=$((failed + 1))
+fi
 echo "$passed passed, $failed failed"
 [[ $failed == 0 ]]
