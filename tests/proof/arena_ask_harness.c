@@ -8,7 +8,7 @@
  *
  * There are no tables and no remainders here. */
 #include "allocator/arena/arena_internal.h"
-#include "tests/proof/proof.h"
+#include "tests/proof/arena_phys.h"
 
 enum { ASK, BLOCK, SMALL };
 
@@ -91,9 +91,8 @@ static void os_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
     (void)ctx, (void)addr, (void)bytes;
 }
 
-static const kiln_os_t os = {
+static kiln_os_t os = {
     .addr_bits = WIDTH,
-    .phys_bytes = PHYS,
     .reserve = os_reserve,
     .commit = os_commit,
     .release = os_release,
@@ -142,9 +141,10 @@ static kiln_addr_t any_address(uint64_t unit)
 
 static void any_arena(void)
 {
-    kiln_arena_config_t config = kiln_arena_config_default(WIDTH, PHYS);
+    kiln_arena_config_t config = any_page_config(WIDTH);
     static uint64_t no_words[1];
 
+    os.phys_bytes = PHYS;
     config.addr_max = any_address(1);
     config.tables = 0;
     config.block_bytes = KILN_MIB(1) << nondet_below(9);
@@ -228,4 +228,5 @@ void harness(void)
         judge_grant(&before, &result);
     PROOF_REACHED(place, "blocks are asked for; or what ends with the range is taken");
     PROOF_REACHED(other_place, "the range has no room; or what lies out of it is refused");
+    reach_pages();
 }

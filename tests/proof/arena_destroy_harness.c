@@ -4,7 +4,7 @@
  * Tables of `kiln` that were only believed reserved, which go back page by page, are left to the
  * unit tests. */
 #include "allocator/arena/arena_internal.h"
-#include "tests/proof/proof.h"
+#include "tests/proof/arena_phys.h"
 
 static kiln_arena_t arena;
 static kiln_addr_t g;
@@ -37,9 +37,13 @@ static bool holds_g(const kiln_arena_region_t *range)
 static void any_table(kiln_arena_table_t *table)
 {
     static _Atomic uint64_t no_words[1]; /* the tables of `kiln` are really reserved here */
+    uint64_t bytes_max = any_multiple(PHYS);
+    PROOF_ASSUME(bytes_max <= table->bytes_max && (bytes_max != 0) == table->used);
+    table->bytes_max = bytes_max;
     table->base = any_multiple(PHYS) & kiln_width_mask(WIDTH);
     table->mapped_bytes = any_multiple(PHYS) & kiln_width_mask(WIDTH);
-    PROOF_ASSUME(table->base <= arena.mask && table->bytes_max - 1 <= arena.mask - table->base);
+    PROOF_ASSUME(table->base <= arena.mask &&
+                 (!table->used || bytes_max - 1 <= arena.mask - table->base));
     PROOF_ASSUME(table->mapped_bytes <= table->bytes_max);
     if (arena.config.follow == KILN_FOLLOW_KILN) table->present = no_words;
 }
@@ -53,7 +57,7 @@ static bool table_holds_g(const kiln_arena_table_t *table)
 
 static void prove_ranges(void)
 {
-    kiln_arena_config_t config = kiln_arena_config_default(WIDTH, PHYS);
+    kiln_arena_config_t config = any_page_config(WIDTH);
     static uint64_t no_words[1];
     unsigned held = 0;
 
@@ -84,6 +88,7 @@ static void prove_ranges(void)
     kiln_arena_destroy(&arena);
     PROOF_ASSERT(releases == held, "L4: what the arena holds goes back, once, and nothing else");
     PROOF_REACHED(held == 1, "a byte goes back");
+    reach_pages();
 }
 
 void harness(void)

@@ -1,7 +1,7 @@
 /* The caller above the growth routine: how many bytes it asks for, and when once more. The routine
  * itself is a stub that answers anything. */
 #include "allocator/arena/arena_internal.h"
-#include "tests/proof/proof.h"
+#include "tests/proof/arena_phys.h"
 
 static kiln_arena_t arena;
 static unsigned asks, told;
@@ -42,7 +42,7 @@ static const kiln_arena_log_t log_functions = {.returned = log_returned};
 
 void harness(void)
 {
-    arena.config = kiln_arena_config_default(WIDTH, PHYS);
+    arena.config = any_page_config(WIDTH);
     arena.config.follow = (kiln_follow_t)nondet_below(KILN_FOLLOW_KILN + 1);
     arena.mask = kiln_width_mask(WIDTH);
     arena.log = &log_functions;
@@ -70,4 +70,5 @@ void harness(void)
                      result.throw_reason == answers[asks - 1].throw_reason,
                  "the result is that of the last request");
     PROOF_REACHED(asks == 2 && need > KILN_KIB(512), "more than half a megabyte is tried again");
+    reach_pages();
 }

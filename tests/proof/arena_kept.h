@@ -24,15 +24,7 @@ static kiln_arena_region_t any_region(void)
 /* any_arena makes one with any block, any count of remainders, and none in its array yet. */
 static void any_arena(const kiln_os_t *os)
 {
-#ifdef ANY_PHYS
-    any_page();
-    kiln_arena_config_t of_4k = kiln_arena_config_default(WIDTH, KILN_KIB(4));
-    kiln_arena_config_t of_16k = kiln_arena_config_default(WIDTH, KILN_KIB(16));
-    kiln_arena_config_t of_64k = kiln_arena_config_default(WIDTH, KILN_KIB(64));
-    arena.config = PHYS == KILN_KIB(4) ? of_4k : PHYS == KILN_KIB(16) ? of_16k : of_64k;
-#else
-    arena.config = kiln_arena_config_default(WIDTH, PHYS);
-#endif
+    arena.config = any_page_config(WIDTH);
     arena.config.addr_max = nondet_uint64();
     arena.mask = kiln_width_mask(WIDTH);
     arena.os = os;

@@ -4,9 +4,9 @@
  *                   round of the loops of arena_tables.c
  *       BITS, COUNT what a reader without a lock is told of one entry, who goes by them
  *
- * Of `present`, which has as many words as the largest table of the defaults, two are known: the
- * one of page p, any, which stands for all pages, and another, any. A third is any number, and is
- * asked for once. */
+ * Of `present`, which has up to as many words as the largest table of the defaults, two are known:
+ * the one of page p, any, which stands for all pages, and another, any. A third is any number, and
+ * is asked for once. */
 #include "tests/proof/proof.h"
 
 #include <stdatomic.h>
@@ -157,14 +157,15 @@ void harness(void)
     other = nondet_uint64();
     word_of_p = nondet_uint64();
     word_of_other = nondet_uint64();
-    PROOF_ASSUME(p < PAGES && first < end && end <= PAGES);
+    uint64_t pages = nondet_uint64();
+    PROOF_ASSUME(pages <= PAGES && p < pages && first < end && end <= pages);
     TABLE = (kiln_arena_table_t){
         .used = true,
         .base = any_multiple(PHYS),
         .heap_bytes = HEAP_BYTES,
         .entry_bytes = ENTRY_BYTES,
         .phys_bytes = PHYS,
-        .bytes_max = PAGES * PHYS,
+        .bytes_max = pages * PHYS,
         .mapped_bytes = nondet_uint64(),
         .present = present,
     };

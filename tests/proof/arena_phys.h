@@ -4,7 +4,7 @@
 #ifndef KILN_TESTS_PROOF_ARENA_PHYS_H
 #define KILN_TESTS_PROOF_ARENA_PHYS_H
 
-#include "allocator/base/units.h"
+#include "allocator/arena/arena.h"
 #include "tests/proof/proof.h"
 
 #ifdef ANY_PHYS
@@ -20,6 +20,20 @@ static void any_page(void)
     any_phys = is_4k ? KILN_KIB(4) : is_16k ? KILN_KIB(16) : KILN_KIB(64);
 }
 #endif
+
+/* any_page_config gives the default configuration of a machine with such hardware pages. */
+static inline kiln_arena_config_t any_page_config(unsigned width)
+{
+#ifdef ANY_PHYS
+    any_page();
+    kiln_arena_config_t of_4k = kiln_arena_config_default(width, KILN_KIB(4));
+    kiln_arena_config_t of_16k = kiln_arena_config_default(width, KILN_KIB(16));
+    kiln_arena_config_t of_64k = kiln_arena_config_default(width, KILN_KIB(64));
+    return PHYS == KILN_KIB(4) ? of_4k : PHYS == KILN_KIB(16) ? of_16k : of_64k;
+#else
+    return kiln_arena_config_default(width, PHYS);
+#endif
+}
 
 /* Each of them is come to with an input. */
 static inline void reach_pages(void)

@@ -21,7 +21,8 @@ static bool p_mapped, p_shown; /* what the OS has there, and what readers are sh
 static bool reserved_flag;
 
 static const uint64_t heap_max = UINT64_C(1) << (WIDTH > 32 ? 39 : 32);
-#define PAGES (heap_max / HEAP_BYTES * ENTRY_BYTES / PHYS) /* of the whole table */
+#define PAGES (heap_max / HEAP_BYTES * ENTRY_BYTES / PHYS) /* of the largest table */
+static uint64_t pages;                                     /* of this one */
 #define BASE (UINT64_C(1) << 40)                           /* the code only adds it */
 
 /* any_below gives any number below `end`, a power of two: the solver is spared the high bits. */
@@ -81,7 +82,7 @@ static bool last_mapped;
 
 bool kiln_arena_pages_seek(const kiln_arena_table_t *t, uint64_t *first, uint64_t end, bool mapped)
 {
-    PROOF_ASSERT(t == &table && *first < end && end <= PAGES, "a search begins in the table");
+    PROOF_ASSERT(t == &table && *first < end && end <= pages, "a search begins in the table");
     if (!mapped) at_head(first, end);
     uint64_t start = *first;
     bool found = nondet_bool();
@@ -97,7 +98,7 @@ bool kiln_arena_pages_seek(const kiln_arena_table_t *t, uint64_t *first, uint64_
 uint64_t kiln_arena_pages_show(kiln_arena_table_t *t, uint64_t first, uint64_t end)
 {
     uint64_t next = shows_were_asked ? end : any_below(2 * PAGES);
-    PROOF_ASSERT(t == &table && first < end && end <= PAGES, "pages of the table are shown");
+    PROOF_ASSERT(t == &table && first < end && end <= pages, "pages of the table are shown");
     PROOF_ASSUME(first < next);
     if (first <= p && p < end && p < next) p_shown = true;
     shows_were_asked = true;
@@ -111,8 +112,8 @@ static bool has_p(kiln_addr_t addr, uint64_t bytes)
     kiln_addr_t page = BASE + p * PHYS;
     PROOF_ASSERT(bytes != 0 && kiln_is_aligned(addr, PHYS) && kiln_is_aligned(bytes, PHYS),
                  "os: whole pages of the table");
-    PROOF_ASSERT(addr >= BASE && addr - BASE < PAGES * PHYS &&
-                     bytes <= PAGES * PHYS - (addr - BASE),
+    PROOF_ASSERT(addr >= BASE && addr - BASE < pages * PHYS &&
+                     bytes <= pages * PHYS - (addr - BASE),
                  "os: pages of the table and no others");
     return addr <= page && page - addr < bytes;
 }
@@ -158,6 +159,7 @@ static const kiln_os_t os = {.commit = os_commit, .decommit = os_decommit, .rele
 
 static void any_table(void)
 {
+    pages = 1 + any_below(PAGES);
     table = (kiln_arena_table_t){
         .used = true,
         .use = nondet_bool() ? KILN_OS_BITS : KILN_OS_SPANS,
@@ -166,11 +168,12 @@ static void any_table(void)
         .entry_bytes = ENTRY_BYTES,
         .round_bytes = 1,
         .phys_bytes = PHYS,
-        .bytes_max = PAGES * PHYS,
+        .bytes_max = pages * PHYS,
         .mapped_bytes = nondet_uint64(),
         .present = no_words,
     };
     p = any_below(PAGES);
+    PROOF_ASSUME(p < pages);
     p_mapped = p_shown = nondet_bool();
     reserved_flag = nondet_bool();
 }
@@ -190,6 +193,7 @@ void harness(void)
     uint64_t last = any_below(heap_max);
     uint64_t g = any_below(heap_max);
     PROOF_ASSUME(offset <= g && g <= last);
+    PROOF_ASSUME(last / HEAP_BYTES * ENTRY_BYTES + (ENTRY_BYTES - 1) < pages * PHYS);
     uint64_t bytes = last - offset + 1;
     bool was_shown = p_shown;
     bool is_g_page = p == g / HEAP_BYTES * ENTRY_BYTES / PHYS;
