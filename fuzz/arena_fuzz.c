@@ -136,8 +136,7 @@ static kiln_os_fake_config_t fake_config_of(const uint8_t *config, const kiln_ar
      * memory that ends at the very top for in range. No kernel gives that. */
     if (arena->follow != KILN_FOLLOW_KILN && arena->addr_bits <= 32 && arena->addr_max < mask)
         fake.space_last = mask - 8 * arena->page_bytes;
-    /* Where the kernel puts things at all: everywhere, or below or above a sixteenth of the space.
-     */
+    /* Where the kernel puts things: everywhere, or below or above a sixteenth of the space. */
     uint64_t cut = kiln_round_down(mask / 16 * (config[9] / 16), phys);
     if (config[9] % 3 == 1 && cut > 4 * phys && cut <= fake.space_last) fake.space_last = cut - 1;
     if (config[9] % 3 == 2 && cut >= phys) fake.space_first = cut;

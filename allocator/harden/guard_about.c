@@ -131,7 +131,8 @@ void kiln_guard_space_about(const kiln_guard_space_t *space, uintptr_t address, 
     neighbours(space, address, &lower, &upper);
     if (upper) kiln_guard_slot_about(upper, address, out);
     if (out->known && out->where != KILN_GUARD_BELOW) return;
-    /* Not sooner: what is read of the neighbour stays on this stack, and may hide that it leaked. */
+    /* Not sooner: what is read of the neighbour stays on this stack, and may hide that it leaked.
+     */
     if (lower) kiln_guard_slot_about(lower, address, &below);
     bool forgotten = kiln_guard_space_had_blocks(space, address);
 
