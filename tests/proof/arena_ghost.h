@@ -282,6 +282,16 @@ static kiln_addr_t os_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
     return direct_start;
 }
 
+/* Under seed and go19 a table grows by what lies next to the pages that it has. */
+static void judge_table_commit(const kiln_arena_table_t *table, kiln_addr_t addr, uint64_t bytes)
+{
+    uint64_t has = table->mapped_bytes;
+    if (arena.config.follow == KILN_FOLLOW_KILN) return; /* for the tables' own proof to judge */
+    PROOF_ASSERT(bytes <= table->bytes_max - has, "L2: table pages are committed in their table");
+    PROOF_ASSERT(addr == table->base + (table->grows_down ? table->bytes_max - has - bytes : has),
+                 "L2: table pages are committed next to those that are mapped");
+}
+
 static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, bool reserved,
                                   kiln_os_use_t use)
 {
@@ -290,7 +300,8 @@ static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, b
 #ifdef REPLAYABLE
     PROOF_ASSUME(answer == KILN_OS_OK);
 #endif
-    if (use != KILN_OS_HEAP) { /* where it lies is for the tables' own proof to judge */
+    if (use != KILN_OS_HEAP) {
+        judge_table_commit(&arena.tables[use == KILN_OS_SPANS], addr, bytes);
         if (answer == KILN_OS_OK) table_commits[use == KILN_OS_SPANS] += bytes;
 #if !ANY_ANSWER && (!defined MIXED || defined FLAGS_JOIN)
         PROOF_ASSERT(reserved == arena.tables_reserved,
@@ -500,7 +511,7 @@ static void ghost_rule(bool assume)
     LAW(arena.config.follow != KILN_FOLLOW_KILN || g <= arena.mask - PHYS || ghost.os == NONE,
         "L4: nothing of the last hardware page of the address space is held");
     if (ghost.heap || ghost.rest || in_table()) return;
-    LAW(ghost.os == (held_back() ? RESERVED : NONE), ONE_FLAG
+    LAW(ghost.os == (held_back() ? RESERVED : NONE),
         "L4: what is to be handed out is Reserved, and nothing that the OS granted is lost");
 }
 

@@ -17,6 +17,7 @@
 #include "allocator/arena/arena.h"
 #include "allocator/base/rng.h"
 #include "allocator/os/linux.h"
+#include "tests/kiln_number.h"
 #include "tests/kiln_test.h"
 
 #include <pthread.h>
@@ -323,9 +324,9 @@ int main(int argc, char **argv)
     int names = 1;
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--seed=", 7) == 0)
-            seed_of_run = strtoull(argv[i] + 7, NULL, 0);
+            seed_of_run = kiln_number(argv[i], 0, UINT64_MAX);
         else if (strncmp(argv[i], "--lookups=", 10) == 0)
-            lookups_wanted = strtoull(argv[i] + 10, NULL, 0);
+            lookups_wanted = kiln_number(argv[i], 1, UINT64_C(1) << 40);
         else
             argv[names++] = argv[i];
     }

@@ -13,6 +13,7 @@
 #define _GNU_SOURCE
 #include "allocator/api/process.h"
 #include "allocator/base/rng.h"
+#include "tests/kiln_number.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -353,9 +354,9 @@ int main(int argc, char **argv)
         if (strncmp(argv[i], "--layout=", 9) == 0)
             layout = argv[i] + 9;
         else if (strncmp(argv[i], "--seed=", 7) == 0)
-            seed = strtoull(argv[i] + 7, NULL, 0);
+            seed = kiln_number(argv[i], 0, UINT64_MAX);
         else if (strncmp(argv[i], "--seeds=", 8) == 0)
-            seeds = strtoull(argv[i] + 8, NULL, 0);
+            seeds = kiln_number(argv[i], 1, UINT32_MAX);
         else
             return dprintf(2, "usage: %s [--layout=NAME] [--seed=N] [--seeds=N]\n", argv[0]), 2;
     }

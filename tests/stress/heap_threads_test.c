@@ -5,6 +5,7 @@
 #include "tests/unit/heap_world.h"
 
 #include "allocator/base/rng.h"
+#include "tests/kiln_number.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -317,9 +318,9 @@ int main(int argc, char **argv)
     int names = 1;
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--seed=", 7) == 0)
-            seed_of_run = strtoull(argv[i] + 7, NULL, 0);
+            seed_of_run = kiln_number(argv[i], 0, UINT64_MAX);
         else if (strncmp(argv[i], "--rounds=", 9) == 0)
-            rounds_of_run = (unsigned)strtoull(argv[i] + 9, NULL, 0);
+            rounds_of_run = (unsigned)kiln_number(argv[i], 1, UINT32_MAX);
         else
             argv[names++] = argv[i];
     }

@@ -6,6 +6,7 @@
 #include "tests/unit/heap_world.h"
 
 #include "allocator/base/rng.h"
+#include "tests/kiln_number.h"
 
 #include <pthread.h>
 
@@ -90,7 +91,7 @@ static int read_options(int argc, char **argv)
     int kept = 1;
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "--seed=", 7) == 0)
-            seed_of_run = strtoull(argv[i] + 7, NULL, 0);
+            seed_of_run = kiln_number(argv[i], 0, UINT64_MAX);
         else
             argv[kept++] = argv[i];
     }

@@ -58,6 +58,7 @@ for arg; do
     --list) list=1 ;;
     --trace) trace=1 ;;
     --law=?*) law=${arg#*=} ;;
+    --law | --law=) kiln_usage "--law needs a part of a law's name: --law=TEXT" ;;
     --proofs | --reach | --cover | --planted) parts+=("${arg#--}") ;;
     -*) kiln_bad_option prove "$arg" --quick --first --proofs --reach --cover --planted --list --trace --law= --help ;;
     '') kiln_usage "an empty NAME matches nothing; leave it out to run every proof" ;;
@@ -168,8 +169,8 @@ model() {
 # laws_of LOG TEXT sets `laws` to the options that ask for the laws with TEXT alone, of those that
 # --show-properties listed.
 laws_of() {
-    mapfile -t laws < <(awk -v text="$2" '/^Property / { id = substr($2, 1, length($2) - 1) }
-        index($0, text) { print "--property"; print id }' "$1")
+    mapfile -t laws < <(awk -v text="$2" '/^Property / { id = substr($2, 1, length($2) - 1); at = NR }
+        NR == at + 2 && index($0, text) { print "--property"; print id }' "$1")
 }
 
 # refuted_lines LOG prints what was refuted.
@@ -200,7 +201,10 @@ judge() {
         echo "proved, although '${expected#refuted:}' was to be refuted"
     elif grep -qvF -e "${expected#refuted:}" <<<"$refuted"; then
         printf "more than '%s' is refuted:\n%s\n" "${expected#refuted:}" "$refuted"
+    elif grep -E '^\[.*: SUCCESS$' "$log" | grep -F -e "${expected#refuted:}" >"$log.proved"; then
+        printf "of '%s' this is proved, and all was to be refuted:\n%s\n" "${expected#refuted:}" "$(<"$log.proved")"
     fi
+    rm -f "$log.proved"
 }
 
 if [[ $trace == 1 ]]; then
