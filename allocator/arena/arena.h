@@ -174,8 +174,8 @@ typedef struct kiln_arena_layout {
 /* kiln_arena_start reserves tables and a first stretch of heap in one piece. 64 bits: up to 128
  * attempts at the whole possible arena. 32 bits, or when those failed: two blocks (512 MiB), one,
  * half a block, and at last none, beyond the program's image (`image_end`) and break (`brk`).
- * Call it once, after init and instead of kiln_arena_place. Returns NULL or a throw reason; under
- * `kiln` also why the watcher cannot be honoured, and then nothing is held. */
+ * Call it once, after init and instead of kiln_arena_place. Returns NULL or a throw reason,
+ * or why the watcher cannot be honoured; under `kiln` nothing is held then. */
 const char *kiln_arena_start(kiln_arena_t *arena, kiln_arena_arch_t arch, kiln_addr_t image_end,
                              kiln_addr_t brk, kiln_arena_layout_t *out_layout);
 

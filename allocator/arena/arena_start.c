@@ -109,7 +109,7 @@ static const char *watcher_refusal(const kiln_arena_t *arena, kiln_addr_t first,
     uint64_t room = arena->mask - first, addr_max = arena->config.addr_max;
     kiln_addr_t last = first + (addr_max < room ? addr_max : room);
 
-    if (!watcher || arena->config.follow != KILN_FOLLOW_KILN) return NULL;
+    if (!watcher) return NULL;
     if (watcher->upward_only && by_blocks)
         return "the watcher needs one range that grows upwards, and this arena grows by blocks "
                "that may lie anywhere: on a machine of 64 bits, lift the limit on address space";
@@ -144,9 +144,10 @@ const char *kiln_arena_place(kiln_arena_t *arena, kiln_addr_t start, kiln_addr_t
     arena->arena_reserved = reserved;
     arena->tables_reserved = reserved;
     atomic_store_explicit(&arena->arena_used, used, memory_order_release);
-    if (arena->config.follow != KILN_FOLLOW_KILN) return NULL;
-    if (!kiln_is_aligned(start, arena->config.page_bytes)) return "arena_start is page aligned";
-    const char *rule = kiln_arena_broken_rule(arena);
+    const char *rule = NULL;
+    if (arena->config.follow == KILN_FOLLOW_KILN)
+        rule = kiln_is_aligned(start, arena->config.page_bytes) ? kiln_arena_broken_rule(arena)
+                                                                : "arena_start is page aligned";
     return rule ? rule : watcher_refusal(arena, start, true);
 }
 

@@ -182,6 +182,8 @@ void harness(void)
     kiln_arena_result_t result = kiln_arena_alloc_seed(&arena, proof_bytes);
     PROOF_ASSERT(arena.arena_used >= before.arena_used, "L2: arena_used never decreases");
     judge_tables(&before);
+    PROOF_ASSERT(!beyond_table || result.throw_reason,
+                 "L2: who asks for pages beyond their table is stopped");
     /* The program ends here, by contract; but not for a block off its page. */
     if (result.throw_reason) {
         PROOF_ASSERT(ANY_ANSWER || kiln_is_aligned(arena.arena_alloc, arena.config.page_bytes),

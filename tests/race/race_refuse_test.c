@@ -36,6 +36,10 @@ static void possible_range_is_too_high(void)
     config.watcher = &kiln_race_watcher;
     expect_refusal(&config, outside); /* the default: 512 GiB from 0xc000000000 on */
 
+    config.arena.follow = KILN_FOLLOW_GO19;
+    expect_refusal(&config, outside);
+    config.arena.follow = KILN_FOLLOW_KILN;
+
     /* The largest that fits, and a page more. */
     uint64_t page_bytes = config.arena.page_bytes, most = UINT64_C(1) << 37;
     uint64_t tables_bytes = most / page_bytes * sizeof(void *);
