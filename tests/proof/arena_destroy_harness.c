@@ -2,7 +2,7 @@
  * stands for all.
  *
  * Tables of `kiln` that were only believed reserved, which go back page by page, are left to the
- * unit tests. */
+ * exhaustive search and a unit test. */
 #include "allocator/arena/arena_internal.h"
 #include "tests/proof/arena_phys.h"
 

@@ -57,7 +57,11 @@ while read -r follow patch words; do
     expect 1 "$name" "$follow" "$words"
     # The command that it prints goes to the same break.
     again=$(sed -n 's/^again: //p' "$out/log")
-    [[ -n $again ]] || continue
+    if [[ -z $again ]]; then
+        failed=$((failed + 1))
+        echo "FAILED  $name: no command is printed that goes there again"
+        continue
+    fi
     status=0
     # shellcheck disable=SC2086 # a command and its arguments
     $again >"$out/again" 2>&1 || status=$?

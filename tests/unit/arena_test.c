@@ -114,6 +114,38 @@ static void test_start_gives_back_what_lies_beyond_the_range(void)
     EXPECT_EQ(bytes, 0x10010000); /* all else */
 }
 
+/* Tables that were only believed reserved go back page by page, each that was mapped and no other:
+ * the last one, and one behind many that were not. */
+static void test_destroy_gives_back_the_pages_of_believed_tables(void)
+{
+    const kiln_addr_t tables_start = 0xc0000000;
+    uint64_t mapped = 0, released = 0;
+
+    kiln_arena_config_t config = kiln_arena_config_default(32, 4096);
+    config.block_bytes = KILN_MIB(1);
+    fresh(&config);
+    EXPECT_RULE(
+        kiln_arena_place(&arena, 0, 0xffff0000 - 8192, 0xffff0000 - 8192, 0xffffe000, true));
+    arena.tables_reserved = false;
+    arena.tables[KILN_ARENA_BITS].base = tables_start;
+    arena.tables[KILN_ARENA_SPANS].base = 0xe0000000;
+    EXPECT(kiln_arena_alloc(&arena, KILN_KIB(64)).addr != 0);
+    answer(0x20000000);
+    EXPECT(kiln_arena_alloc(&arena, KILN_KIB(64)).addr == 0x20000000);
+    answer(0x60000000);
+    EXPECT(kiln_arena_alloc(&arena, KILN_MIB(2)).addr == 0x60000000);
+    kiln_arena_destroy(&arena);
+    for (unsigned i = 0; i < script.calls_count; i++) {
+        const call_t *call = &script.calls[i];
+        if (call->addr < tables_start) continue;
+        if (call->kind == CALL_COMMIT && call->addr < 0xf0000000) mapped += call->bytes;
+        if (call->kind == CALL_RELEASE) released += call->bytes;
+        EXPECT(call->kind != CALL_RELEASE || call->bytes == 4096);
+    }
+    EXPECT(mapped > KILN_KIB(128));
+    EXPECT_EQ(released, mapped);
+}
+
 /* A table of a range that is no round number ends with a hardware page, and the heap begins there.
  */
 static void test_start_puts_the_heap_at_a_hardware_page(void)
@@ -506,6 +538,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_start_32_moves_the_hint_beyond_the_break),
         KILN_TEST(test_start_moves_the_hint_beyond_a_break_in_the_last_hardware_page),
         KILN_TEST(test_start_gives_back_what_lies_beyond_the_range),
+        KILN_TEST(test_destroy_gives_back_the_pages_of_believed_tables),
         KILN_TEST(test_start_puts_the_heap_at_a_hardware_page),
         KILN_TEST(test_start_moves_the_hint_at_the_top_of_the_address_space),
         KILN_TEST(test_watcher_is_not_told_of_a_range_that_wraps),

@@ -28,7 +28,7 @@ Killers:
   search    the exhaustive search of small machines
   proof     the proofs (kiln prove) that involve what the patch changes; of those that differ in the
             hardware page or the width alone, only the one of 4 KiB and 32 bits, and, first, those
-            that the patch names (Proof: NAME)
+            that the patch names (Proof: NAME); the one that kills is tried on the sources, too
   api       of the Linux backend: libkiln.so, that is the malloc family, address-space limits,
             recorded runs, real programs
 
@@ -53,7 +53,7 @@ while [[ $# -gt 0 ]]; do
         shift
         ;;
     -*) kiln_bad_option mutants "${1%%=*}" --by --update --help ;;
-    *) names+=("$1") ;;
+    *) [[ " ${names[*]} " == *" $1 "* ]] || names+=("$1") ;;
     esac
     if [[ ${1%%=*} == --by || -n $given ]]; then
         [[ -n $given ]] || kiln_usage "--by= names no killer; all are: $(IFS=, && echo "${KILLERS[*]}")"
