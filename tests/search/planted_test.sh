@@ -55,6 +55,7 @@ while read -r follow patch words; do
     name=$(basename "$patch" .patch)
     build "$name" "$patch"
     expect 1 "$name" "$follow" "$words"
+    [[ $words != *'was not found' ]] || continue # there is no break to go to
     # The command that it prints goes to the same break.
     again=$(sed -n 's/^again: //p' "$out/log")
     if [[ -z $again ]]; then
