@@ -53,7 +53,7 @@ while [[ $# -gt 0 ]]; do
         shift
         ;;
     -*) kiln_bad_option mutants "${1%%=*}" --by --update --help ;;
-    *) [[ " ${names[*]} " == *" $1 "* ]] || names+=("$1") ;;
+    *) [[ -n $1 && " ${names[*]} " == *" $1 "* ]] || names+=("$1") ;;
     esac
     if [[ ${1%%=*} == --by || -n $given ]]; then
         [[ -n $given ]] || kiln_usage "--by= names no killer; all are: $(IFS=, && echo "${KILLERS[*]}")"

@@ -221,6 +221,7 @@ proofs() {
 holds() {
     [[ ! -e $objects/holds.$1 ]] || return 0
     limited 1200 bash "$KILN_ROOT/tools/cmd/prove.sh" --proofs "$1" || return 1
+    mkdir -p "$objects"
     : >"$objects/holds.$1"
 }
 
@@ -229,7 +230,7 @@ holds() {
 kill_proof() {
     local name status seen=0 what
     if [[ -z $mutated ]]; then
-        verdict proof lives "a proof that kills is tried on them"
+        verdict proof lives
         return
     fi
     mkdir -p .kiln
