@@ -60,7 +60,7 @@ rm "$twin/tests/mutants/kills.patch"
 patch_of same $'Nothing is different.\n\nReason: equivalent, because an empty statement does nothing.' \
     'bool kiln_os_model_set' ';bool kiln_os_model_set'
 expect_run "a row without a patch" 1 'FAILED kills: is in .*but there is no such patch.*' contract same
-expect_run "an equivalent mutant lives" 0 'same +contract +lives.*2 passed, 0 failed$' contract --update
+expect_run "an equivalent mutant lives, named twice" 0 'same +contract +lives.*2 passed, 0 failed$' contract same same --update
 expect_run "its reason is in the table" 0 '`same`: equivalent, because' cat "$twin/tests/mutants/TABLE.md"
 patch_of named $'Nothing is different.\n\nProof: arena_nothing\n' 'bool kiln_os_model_set' ';bool kiln_os_model_set'
 expect_run "a mutant that names no proof" 1 "named\.patch: there is no proof 'arena_nothing'; 'kiln prove --list'" \

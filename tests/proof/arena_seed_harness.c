@@ -15,8 +15,9 @@
  *                  joined with one of the other flag (weakness W5)
  *   FLAGS_JOIN     ... or is: what that breaks is to be refuted
  *   NO_RELEASE     what is given back was really reserved: of what is believed, nothing was held
- *   JUDGE_LIES     what an OS that answers anything breaks, from a state in which it has not done
- * so yet, is to be refuted REPLAYABLE     only states that a trace can set
+ *   JUDGE_LIES     what an OS that answers anything breaks is to be refuted, from a state in which
+ *                  it has not lied yet
+ *   REPLAYABLE     only states that a trace can set
  *
  * A request is a multiple of page and hardware page, as kiln_arena_grow makes it. */
 #if !ANY_ANSWER && !defined ALL_BELIEVED && !defined MIXED

@@ -155,7 +155,8 @@ void harness(void)
         PROOF_ASSERT(why || FOLLOW != KILN_FOLLOW_KILN || kiln_arena_broken_rule(&arena) == NULL,
                      "what place does not refuse keeps the rule");
         layout.by_blocks = true; /* as many as there are */
-        PROOF_ASSERT(why || FOLLOW != KILN_FOLLOW_KILN || can_follow(),
+        PROOF_ASSERT(why || (FOLLOW != KILN_FOLLOW_KILN && arena.arena_start > arena.mask) ||
+                         can_follow(),
                      "L3: none is placed that the watcher cannot follow");
         return;
     }

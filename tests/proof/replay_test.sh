@@ -81,6 +81,7 @@ broken_told() { # the request failed, and the watcher was told of something
     grep -q '^ *ret 0x0 ' "$1" && grep -q '^ *race map ' "$1"
 }
 
+head -n 6 "$KILN_ROOT/tests/replay/traces/reserve-failed-seed.expected" >"$scratch/refused"
 while read -r proof shows law; do
     trace=$scratch/$proof.trace
     if ! "$kiln" prove --trace ${law:+"--law=$law"} "$proof" >"$trace" 2>"$scratch/err"; then
@@ -92,12 +93,14 @@ while read -r proof shows law; do
     else
         expect_ok
     fi
-    # The negative control: a request that breaks nothing is not taken for one.
-    if "$shows" "$KILN_ROOT/tests/replay/traces/go19-mallocinit-publishes.expected"; then
-        expect_not "$shows sees a broken law where none is"
-    else
-        expect_ok
-    fi
+    # The negative controls: a request that is served, and one that is refused, break nothing.
+    for control in "$KILN_ROOT/tests/replay/traces/go19-mallocinit-publishes.expected" "$scratch/refused"; do
+        if "$shows" "$control"; then
+            expect_not "$shows sees a broken law in $control, where none is"
+        else
+            expect_ok
+        fi
+    done
 done <<'END_OF_LIST'
 arena_seed_top broken_top
 arena_go19_top broken_top
@@ -126,5 +129,7 @@ END_OF_LIST
 
 expect_run "only what is refuted has a trace" 2 'takes the name of one proof' "$kiln" prove --trace units
 expect_run "a law that no proof has" 2 "no law of arena_seed_top has 'nothing such'" "$kiln" prove --trace '--law=nothing such' arena_seed_top
+expect_run "a law is no place" 2 "no law of arena_seed_top has 'arena_seed.c'" "$kiln" prove --trace --law=arena_seed.c arena_seed_top
+expect_run "no law" 2 '--law needs a part' "$kiln" prove --trace --law= arena_seed_top
 expect_run "a law without a trace" 2 'there is no --trace' "$kiln" prove --law=L1 arena_seed_top
 expect_done

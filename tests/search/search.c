@@ -7,6 +7,7 @@
  *
  * A break that is not known ends the search with its trace and the command that goes there again.
  * A break that `seed` or `go19` is known for is counted, and one that is not found fails. */
+#include "tests/kiln_number.h"
 #include "tests/search/laws.h"
 #include "tests/search/plans.h"
 #include "tests/search/trail.h"
@@ -419,15 +420,6 @@ _Noreturn static void refuse(const char *arg, const char *why)
     exit(2);
 }
 
-static uint64_t number_of(const char *arg, const char *value, uint64_t min, uint64_t max)
-{
-    char *end;
-    unsigned long long number = strtoull(value, &end, 0);
-    if (*value < '0' || *value > '9' || *end || number < min || number > max)
-        refuse(arg, "this number is none or out of range");
-    return number;
-}
-
 static void read_follow(const char *arg, const char *value)
 {
     for (unsigned i = 0; i <= KILN_FOLLOW_KILN; i++) {
@@ -509,11 +501,11 @@ int main(int argc, char **argv)
         else if ((value = value_of(argv[i], "--plan")))
             run.plan_name = value;
         else if ((value = value_of(argv[i], "--depth")))
-            run.depth = (unsigned)number_of(argv[i], value, 1, DEPTH_MAX);
+            run.depth = (unsigned)kiln_number(argv[i], 1, DEPTH_MAX);
         else if ((value = value_of(argv[i], "--walks")))
-            run.walks = number_of(argv[i], value, 1, UINT32_MAX);
+            run.walks = kiln_number(argv[i], 1, UINT32_MAX);
         else if ((value = value_of(argv[i], "--walk")))
-            run.walk_seed = number_of(argv[i], value, 0, UINT64_MAX), one_walk = true;
+            run.walk_seed = kiln_number(argv[i], 0, UINT64_MAX), one_walk = true;
         else if ((value = value_of(argv[i], "--path")))
             path = value;
         else

@@ -99,6 +99,8 @@ static void see_copy(void *ctx, kiln_addr_t to, kiln_addr_t from, uint64_t bytes
     const seen_t *target = seen_at(to), *source = seen_at(from);
     if (!target || !source) return break_rule("a copy is from a block to a block");
     if (bytes > target->bytes || bytes > source->slot_bytes) break_rule("a copy fits both");
+    if (*kiln_heap_find(&world.heap, (void *)(uintptr_t)from).state != KILN_SLOT_BUSY)
+        break_rule("a block is busy, and not free, while it is copied");
     memcpy((void *)(uintptr_t)to, (const void *)(uintptr_t)from, (size_t)bytes);
     seen.copies++;
 }
