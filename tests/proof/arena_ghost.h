@@ -230,9 +230,13 @@ static void judge_hint(kiln_addr_t hint, uint64_t bytes);
 #ifdef SILENT_CALLS
 /* Start-up asks up to 132 times, and nothing but the hint, which no answer depends on, changes
  * from time to time: that is asserted. So that the first calls are refused stands for every run.
- * The very first, which is the one that serves in practice, may serve, too; where its answer is of
- * no use, the run counts for nothing here. */
-static bool at_once; /* the first call is answered */
+ * With AT_ONCE it is the very first that serves, as in practice; where its answer is of no use, the
+ * run counts for nothing. */
+#ifdef AT_ONCE
+static const bool at_once = true;
+#else
+static const bool at_once = false;
+#endif
 
 static bool is_silent(uint64_t bytes)
 {
