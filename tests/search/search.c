@@ -500,11 +500,11 @@ int main(int argc, char **argv)
             read_follow(argv[i], value);
         else if ((value = value_of(argv[i], "--plan")))
             run.plan_name = value;
-        else if ((value = value_of(argv[i], "--depth")))
+        else if (value_of(argv[i], "--depth"))
             run.depth = (unsigned)kiln_number(argv[i], 1, DEPTH_MAX);
-        else if ((value = value_of(argv[i], "--walks")))
+        else if (value_of(argv[i], "--walks"))
             run.walks = kiln_number(argv[i], 1, UINT32_MAX);
-        else if ((value = value_of(argv[i], "--walk")))
+        else if (value_of(argv[i], "--walk"))
             run.walk_seed = kiln_number(argv[i], 0, UINT64_MAX), one_walk = true;
         else if ((value = value_of(argv[i], "--path")))
             path = value;
