@@ -1,9 +1,10 @@
-/* usage: leak_program WHAT
+/* usage: leak_program WHAT [--checks=N]
  *
  * kiln_check_leaks beside threads that never stop allocating, where it cannot be done, in a child
  * of a fork, and in a program whose first thread has ended. Each says what it found. */
 #define _GNU_SOURCE
 #include "allocator/api/kiln.h"
+#include "tests/kiln_number.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -22,7 +23,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { THREADS = 4, NODES = 64, CHECKS = 100, LOST_BYTES = 12345 };
+enum { THREADS = 4, NODES = 64, LOST_BYTES = 12345 };
+
+/* How often leaks are looked for beside the threads. */
+static uint64_t checks = 100;
 
 static void *(*volatile get)(size_t) = malloc;
 static void *(*volatile resize)(void *, size_t) = realloc;
@@ -102,7 +106,7 @@ static int beside_threads(void)
 {
     size_t found = 0;
     start_threads();
-    for (unsigned i = 0; i < CHECKS; i++) found += kiln_check_leaks();
+    for (uint64_t i = 0; i < checks; i++) found += kiln_check_leaks();
     printf("found %zu\n", found);
     lose();
     printf("then %zu\n", kiln_check_leaks());
@@ -210,6 +214,8 @@ static int first_thread_ended(void)
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
+    if (argc > 2 && strncmp(argv[2], "--checks=", 9) == 0)
+        checks = kiln_number(argv[2], 1, UINT32_MAX);
     if (strcmp(what, "first_ended") == 0) return first_thread_ended();
     if (take() != 0) return 2;
     if (strcmp(what, "threads") == 0) return beside_threads();

@@ -1,7 +1,8 @@
 #!/bin/bash
 # tests/stress/full_test.sh - what the usual run does in short, at full length: the exhaustive
-# search of the arena from every start, 10^8 look-ups beside growth under ThreadSanitizer, and each
-# mutant that names a proof. Ten minutes, and those of some thirty proofs; prints what each counted.
+# search of the arena from every start, 10^8 look-ups beside growth under ThreadSanitizer, every case
+# of a heap bug, and each mutant that names a proof. Fifteen minutes, and those of some thirty proofs;
+# prints what each counted.
 # Ends with "N passed, N failed".
 source "$(dirname "${BASH_SOURCE[0]}")/../../tools/lib/kiln.sh"
 
@@ -29,6 +30,7 @@ for follow in seed go19 kiln; do
     full release "//tests/search:arena_search_${follow}_test" 'no unknown break' "--follow=$follow" --full
 done
 full tsan //tests/stress:bound_threads_test '^below +[0-9]{8,} look-ups' --lookups=100000000
+full release //tests/death:cases_test 'by a bug that was planted' --every=1
 
 echo "== mutants that name a proof"
 mapfile -t named < <(cd "$KILN_ROOT/tests/mutants" && grep -l '^Proof: ' ./*.patch | xargs -n 1 basename -s .patch)

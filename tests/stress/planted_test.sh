@@ -2,8 +2,11 @@
 # tests/stress/planted_test.sh - the stresses find what was put in, and nothing where nothing was.
 #
 # bound_threads_test runs under ThreadSanitizer, exhaust_test at 32 bits. Each patch puts one bug
-# into a copy of the sources. Ends with "N passed, N failed".
+# into a copy of the sources. A program that hangs is ended, and has failed. Ends with "N passed, N failed".
 source "$(dirname "${BASH_SOURCE[0]}")/../../tools/lib/kiln.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../tools/lib/bits32.sh"
+kiln_need_bits32
+bits32_by=$(kiln_bits32_by)
 cd "$KILN_ROOT"
 
 out=$(mktemp -d "$KILN_OUT/planted_stress.XXXXXX")
@@ -14,6 +17,7 @@ bound_sources=(allocator/arena/arena{,_block,_kept,_kept_list,_kiln,_pages,_seed
     allocator/os/{linux,stop_linux}.c tests/stress/bound_threads_test.c)
 exhaust_sources=(allocator/{api,arena,harden,heap}/*.c allocator/base/{check,lock}.c
     allocator/os/{linux,record,stop_linux}.c tests/stress/exhaust_test.c)
+LIMIT_S=240 # some seconds are what each takes
 common=(-std=c11 -g -Wall -Wextra -Werror -I. -pthread)
 bound_flags=(-O1 -fsanitize=thread)
 exhaust_flags=(-O2 -m32 -fno-builtin)
@@ -45,14 +49,15 @@ build() {
 expect() {
     local wanted=$1 name=$2 words=$3 status=0 ended=good
     shift 3
-    { TSAN_OPTIONS=halt_on_error=1 "$out/$name" "$@" >"$out/log" 2>&1 || status=$?; } 2>/dev/null
+    { TSAN_OPTIONS=halt_on_error=1 timeout -k 5 "$LIMIT_S" "$out/$name" "$@" >"$out/log" 2>&1 || status=$?; } 2>/dev/null
     [[ $status == 0 ]] || ended=bad
+    [[ $status != 124 ]] || ended="not within $LIMIT_S s"
     if [[ $ended == "$wanted" ]] && grep -qE -e "$words" "$out/log"; then
         passed=$((passed + 1))
         echo "ok      $name: $(grep -m 1 -E -e "$words" "$out/log" | cut -c 1-100)"
     else
         failed=$((failed + 1))
-        echo "FAILED  $name: status $status, wanted '$words'"
+        echo "FAILED  $name $*: it ended $ended, status $status; wanted $wanted and '$words'"
         tail -n 30 "$out/log"
     fi
 }
@@ -65,6 +70,10 @@ expect good exhaust-as-it-is '--seed=1: [0-9]+ MiB' --layout=hole
 
 while read -r test patch which words; do
     name=$(basename "$patch" .patch)
+    if [[ $bits32_by == emulator && $which == --layout=hole ]]; then
+        echo "not run $name: this kernel hands 32-bit programs to qemu-i386, which lies where the hole would"
+        continue
+    fi
     build "$test" "$name" "$patch"
     expect bad "$name" "$words" "$which"
 done <<'END'

@@ -1,6 +1,7 @@
 #!/bin/bash
 # kiln doctor - what is there, what is missing, and which limits of this machine matter
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
+source "$KILN_ROOT/tools/lib/bits32.sh"
 source "$KILN_ROOT/tools/lib/program.sh"
 
 case ${1:-} in
@@ -44,6 +45,13 @@ elif ((memory_kib < 2 * 1024 * 1024)); then
 else
     row memory "$((memory_kib / 1024)) MiB free"
 fi
+bits32=0
+kiln_bits32_run || bits32=$?
+case $bits32 in
+0) row "32-bit programs" "run by the $(kiln_bits32_by)" ;;
+1) row "32-bit programs" "not run by this kernel; kiln test has it hand them to qemu-i386" ;;
+*) row "32-bit programs" "to be seen when g++-multilib is installed" ;;
+esac
 disk_kib=$(df -Pk "$KILN_OUT" | awk 'NR == 2 { print $4 }')
 if ((disk_kib < 2 * 1024 * 1024)); then
     wrong disk "$((disk_kib / 1024)) MiB are free in $KILN_OUT; a build with its tests needs 2048"

@@ -115,10 +115,21 @@ kiln_missing() {
         2>/dev/null | sed -n 's/^installed //p' | sort -u)
 }
 
+# kiln_ask_root REMEDY sets `as_root`, the words before a command that needs root.
+kiln_ask_root() {
+    as_root=()
+    [[ $(id -u) != 0 ]] || return 0
+    as_root=(sudo)
+    command -v sudo >/dev/null ||
+        kiln_die "not root, and there is no sudo. As root: $1"
+    sudo -n true 2>/dev/null || { [[ -t 0 && -t 2 ]] && sudo -v; } ||
+        kiln_die "not root, and sudo does not let this user in. As root: $1"
+}
+
 # kiln_need SET... installs what is missing of those sets (tools/packages/SET.txt) and says so first.
 kiln_need() {
     local missing log=$KILN_OUT/apt.log remedy
-    local -a packages as_root=()
+    local -a packages as_root
     command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
         kiln_die "this system has no apt-get; Kiln sets itself up on Debian 12 and what is made from it"
     missing=$(kiln_missing "$@")
@@ -127,13 +138,7 @@ kiln_need() {
     remedy="apt-get update && apt-get install --no-install-recommends ${packages[*]}"
 
     kiln_say "installing ${#packages[@]} packages with apt: ${packages[*]}"
-    if [[ $(id -u) != 0 ]]; then
-        as_root=(sudo)
-        command -v sudo >/dev/null ||
-            kiln_die "not root, and there is no sudo. As root: $remedy"
-        sudo -n true 2>/dev/null || { [[ -t 0 && -t 2 ]] && sudo -v; } ||
-            kiln_die "not root, and sudo does not let this user in. As root: $remedy"
-    fi
+    kiln_ask_root "$remedy"
     kiln_watch "$log" "${as_root[@]}" bash "$KILN_ROOT/tools/lib/apt_install.sh" "${packages[@]}" || {
         tail -n 15 "$log" >&2
         kiln_die "apt failed (all it said is in $log). Mend that, or as root: $remedy"
