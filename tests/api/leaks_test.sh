@@ -15,7 +15,7 @@ checks=100
 # run WHAT: what it prints, and how it ends
 run()
 {
-    KILN_OPTIONS=halt_on_error=0:symbolize=0:$options timeout 120 "$program" "$1" "--checks=$checks" 2> "$folder/said"
+    KILN_OPTIONS=halt_on_error=0:symbolize=0:$options timeout 300 "$program" "$1" "--checks=$checks" 2> "$folder/said"
     echo "status $?"
 }
 

@@ -21,10 +21,10 @@ same "before other constructors" "$(LD_PRELOAD=$kiln_so:$early tests/api/exit_pr
 same "after other constructors" "$(LD_PRELOAD=$early:$kiln_so tests/api/exit_program_system)" "all went well"
 
 # Fork with four threads in the heap; and the control, where it must go wrong.
-same "fork" "$(timeout 60 tests/api/fork_program 100)" "well 100, stuck 0, badly 0"
-same "fork, preloaded" "$(LD_PRELOAD=$kiln_so:$early timeout 60 tests/api/fork_program_system 30)" "well 30, stuck 0, badly 0"
+same "fork" "$(timeout 300 tests/api/fork_program 100)" "well 100, stuck 0, badly 0"
+same "fork, preloaded" "$(LD_PRELOAD=$kiln_so:$early timeout 300 tests/api/fork_program_system 30)" "well 30, stuck 0, badly 0"
 same "a stuck child is noticed" \
-    "$(timeout 120 tests/api/fork_program 2000 control 2> /dev/null | grep -cE 'stuck 1|badly [1-9]')" 1
+    "$(timeout 300 tests/api/fork_program 2000 control 2> /dev/null | grep -cE 'stuck 1|badly [1-9]')" 1
 
 # Options.
 export KILN_OPTIONS=stat=1

@@ -227,32 +227,35 @@ static void judge_hint(kiln_addr_t hint, uint64_t bytes);
 #define judge_hint(hint, bytes) (void)(hint), (void)(bytes)
 #endif
 
-#ifdef SILENT_CALLS
-/* Start-up asks up to 132 times, and nothing but the hint, which no answer depends on, changes
- * from time to time: that is asserted. So that the first calls are refused stands for every run.
- * With AT_ONCE it is the very first that serves, as in practice; where its answer is of no use, the
- * run counts for nothing. */
-#ifdef AT_ONCE
-static const bool at_once = true;
-#else
-static const bool at_once = false;
-#endif
+#ifdef SERVES_AT
+/* At 64 bits start-up asks up to 132 times: from 128 hints for the big reservation, then for blocks.
+ * An answer of no use is given back, and the next attempt finds the arena as the first did: that is
+ * asserted at each. So a run in which several are answered is, from the last of them on, one in
+ * which it alone is: SERVES_AT is its number, those before it are refused, and a run that goes on
+ * behind it counts for nothing. Between hints nothing changes but the hint, which no answer depends
+ * on: the first stands for them all. That they ask for the same, which is 128 sums, is asserted by
+ * itself where the last one would serve. */
+enum { HINTED = 128, BLOCKS_ASKED = 4 };
 
-static bool is_silent(uint64_t bytes)
+static bool is_refused(uint64_t bytes)
 {
-    static unsigned calls;
+    static unsigned attempt;
     static uint64_t first_bytes;
 
-    if (calls == 0) first_bytes = bytes;
-    PROOF_ASSERT(calls >= SILENT_CALLS || bytes == first_bytes,
-                 "each attempt at the big reservation is of the same size");
-    PROOF_ASSUME(calls == 0 || !at_once);
-
+    if (attempt++ == 0) first_bytes = bytes;
+    if (SERVES_AT == HINTED) {
+        PROOF_ASSERT(bytes == first_bytes,
+                     "each attempt at the big reservation is of the same size");
+        PROOF_REACHED(attempt == HINTED, "the last hint");
+        PROOF_ASSUME(attempt < HINTED);
+    }
     PROOF_ASSERT(ANY_ANSWER || ghost.os == NONE, "L4: an answer of no use is given back");
     PROOF_ASSERT(arena.arena_start == 0 && arena.arena_used == 0 && arena.arena_alloc == 0 &&
                      arena.arena_end == 0 && arena.arena_reserved && arena.tables_reserved,
                  "an answer of no use leaves the arena as it was");
-    return calls++ < SILENT_CALLS && !at_once;
+    PROOF_ASSERT(attempt <= HINTED + BLOCKS_ASKED, "the attempts are those that rows stand for");
+    PROOF_ASSUME(attempt <= SERVES_AT);
+    return attempt < SERVES_AT;
 }
 #endif
 
@@ -260,8 +263,8 @@ static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool 
 {
     (void)ctx;
     judge_hint(hint, bytes);
-#ifdef SILENT_CALLS
-    if (is_silent(bytes)) return 0;
+#ifdef SERVES_AT
+    if (is_refused(bytes)) return 0;
 #endif
     PROOF_ASSERT(PATH != PATH_KEPT && PATH != PATH_BUMP, "L4: no block is asked for without need");
     PROOF_ASSUME(PATH != PATH_KEPT && PATH != PATH_BUMP);

@@ -9,7 +9,7 @@ trap 'rm -rf "$folder"' EXIT
 # report OPTIONS WHAT: standard error of the program goes to $folder/said, its status to $status.
 report()
 {
-    { KILN_OPTIONS=$1 timeout 60 "$program" "$2" > "$folder/output" 2> "$folder/said"; } 2> /dev/null
+    { KILN_OPTIONS=$1 timeout 300 "$program" "$2" > "$folder/output" 2> "$folder/said"; } 2> /dev/null
     status=$?
 }
 

@@ -284,7 +284,7 @@ static void test_fork_while_others_allocate(void)
     stop = false;
     for (uintptr_t i = 0; i < THREADS; i++)
         EXPECT(pthread_create(&threads[i], NULL, keep_busy, (void *)i) == 0);
-    for (unsigned i = 0; i < rounds_of_run / 200; i++) {
+    for (unsigned i = 0; i < rounds_of_run / 800; i++) {
         void *block = kiln_heap_malloc(heap, mine, 100);
         kiln_heap_fork_prepare(heap);
         pid_t pid = fork();

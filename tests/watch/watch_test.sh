@@ -73,14 +73,14 @@ verdict() { # verdict STATUS WHAT
     fi
 }
 
-# run PROGRAM CASE - what it says goes to $out/said, its status to $ended; 124 is a minute over. A
+# run PROGRAM CASE - what it says goes to $out/said, its status to $ended; 124 is five minutes over: it hangs. A
 # thread that gives a lock back keeps valgrind's own one, unless it is told to be fair, and so has
 # the first one back before those who wait.
 run() {
     local -a front=()
     [[ $tool != valgrind ]] ||
         front=(valgrind -q --fair-sched=yes --error-exitcode=1 --track-origins=yes)
-    timeout -k 1 60 "${front[@]}" "$folder/$1" "$2" >"$out/said" 2>&1
+    timeout -k 1 300 "${front[@]}" "$folder/$1" "$2" >"$out/said" 2>&1
     ended=$?
     return "$ended"
 }

@@ -39,10 +39,11 @@ readme     check  tests/cli/readme_test.sh
 full       all    tests/stress/full_test.sh
 newcomer   all    tests/newcomer/newcomer_test.sh
 '
-# Python's own tests wait for each other by the clock: once, in the phase release, is enough of that.
+# Python's own tests wait for each other by the clock: once, in the phase release, is enough of that,
+# and of what real programs are tried with, which control_test is of.
 # threads_test counts bytes of mallinfo, which leaves guarded blocks out.
 HEAP_TESTS=(//tests/api/... //tests/death/... //tests/real/... //tests/report/...
-    -//tests/real:python3_test -//tests/api:threads_test)
+    -//tests/real:python3_test -//tests/real:control_test -//tests/api:threads_test)
 QUICK=(default format lint layers)
 # A check that has not ended by then hangs: three times what the longest takes on a slow machine.
 CHECK_LIMIT_S=1200
