@@ -43,13 +43,13 @@ static uint64_t reservation_bytes(const kiln_arena_t *arena, uint64_t heap_bytes
     return config->follow == KILN_FOLLOW_KILN ? kiln_round_up(bytes, config->phys_bytes) : bytes;
 }
 
-/* reserve_at asks for that. Under `kiln` an answer that leaves the address space, or that is of no
+/* reserve_at asks for `bytes`. Under `kiln` an answer that leaves the address space, or is of no
  * use, is a refusal; and the page that ends at the top of the address space is given back. */
-static reservation_t reserve_at(kiln_arena_t *arena, kiln_addr_t hint, uint64_t heap_bytes)
+static reservation_t reserve_at(kiln_arena_t *arena, kiln_addr_t hint, uint64_t bytes)
 {
     const kiln_os_t *os = arena->os;
     uint64_t unit = kiln_arena_unit(arena);
-    reservation_t got = {.bytes = reservation_bytes(arena, heap_bytes) & arena->mask};
+    reservation_t got = {.bytes = bytes & arena->mask};
 
     got.start = os->reserve(os->ctx, hint, got.bytes, &got.reserved);
     if (arena->config.follow != KILN_FOLLOW_KILN || got.start == 0) return got;
@@ -74,10 +74,11 @@ static reservation_t reserve_at(kiln_arena_t *arena, kiln_addr_t hint, uint64_t 
 static reservation_t reserve_big(kiln_arena_t *arena, kiln_arena_arch_t arch)
 {
     uint64_t heap_bytes = kiln_round_up(arena->config.addr_max + 1, arena->config.page_bytes);
+    uint64_t bytes = reservation_bytes(arena, heap_bytes);
     reservation_t got = {.start = 0};
 
     for (uint64_t i = 0; i < KILN_ARENA_HINTS && got.start == 0; i++)
-        got = reserve_at(arena, i << KILN_ARENA_HINT_SHIFT | hint_bases[arch], heap_bytes);
+        got = reserve_at(arena, i << KILN_ARENA_HINT_SHIFT | hint_bases[arch], bytes);
     return got;
 }
 
@@ -96,7 +97,7 @@ static reservation_t reserve_blocks(kiln_arena_t *arena, kiln_addr_t image_end, 
         /* The seed's sum wraps where the block ends with the address space. */
         if (hint <= brk && (kiln ? brk - hint < bytes : brk < kiln_arena_add(arena, hint, bytes)))
             hint = kiln_arena_up(arena, brk + KILN_MIB(1), KILN_MIB(1));
-        got = reserve_at(arena, hint, heap_bytes);
+        got = reserve_at(arena, hint, bytes);
     }
     return got;
 }
