@@ -228,13 +228,13 @@ static void judge_hint(kiln_addr_t hint, uint64_t bytes);
 #endif
 
 #ifdef SERVES_AT
-/* At 64 bits start-up asks up to 132 times: from 128 hints for the big reservation, then for blocks.
- * An answer of no use is given back, and the next attempt finds the arena as the first did: that is
- * asserted at each. So a run in which several are answered is, from the last of them on, one in
- * which it alone is: SERVES_AT is its number, those before it are refused, and a run that goes on
- * behind it counts for nothing. Between hints nothing changes but the hint, which no answer depends
- * on: the first stands for them all. That they ask for the same, which is 128 sums, is asserted by
- * itself where the last one would serve. */
+/* At 64 bits start-up asks up to 132 times: from 128 hints for the big reservation, then for
+ * blocks. An answer of no use is given back, and the next attempt finds the arena as the first did:
+ * that is asserted at each. So a run in which several are answered is, from the last of them on,
+ * one in which it alone is: SERVES_AT is its number, those before it are refused, and a run that
+ * goes on behind it counts for nothing. Between hints nothing changes but the hint, which no answer
+ * depends on: the first stands for them all. That they ask for the same is asserted by itself,
+ * where the last of them would serve. */
 enum { HINTED = 128, BLOCKS_ASKED = 4 };
 
 static bool is_refused(uint64_t bytes)

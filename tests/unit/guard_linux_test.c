@@ -119,7 +119,8 @@ static void expect_growth(footprint_t before, unsigned long resident_kib, unsign
 
 /* --- bounds --- */
 
-/* Where a page fault costs ten times as much, a million pairs take a minute: as released is enough. */
+/* Where a page fault costs ten times as much, a million pairs take a minute: as released is enough.
+ */
 #ifdef NDEBUG
 enum { RELEASED = 1 };
 #else
