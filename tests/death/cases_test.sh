@@ -1,8 +1,8 @@
 #!/bin/bash
 # usage: cases_test.sh --every=N...
 #
-# Each Nth of the generated cases (the last N counts), then the driver's own controls: it must say of a heap that sees no
-# overflows, and of one that was built not to look at its canaries, that they were missed.
+# Each Nth of the generated cases (the last N counts), then the driver's own controls: it must say of a
+# heap that sees no overflows, and of one that was built not to look at its canaries, that they were missed.
 set -u
 folder=tests/death
 failed=0

@@ -73,9 +73,9 @@ verdict() { # verdict STATUS WHAT
     fi
 }
 
-# run PROGRAM CASE - what it says goes to $out/said, its status to $ended; 124 is five minutes over: it hangs. A
-# thread that gives a lock back keeps valgrind's own one, unless it is told to be fair, and so has
-# the first one back before those who wait.
+# run PROGRAM CASE - what it says goes to $out/said, its status to $ended; 124 is
+# five minutes over: it hangs. A thread that gives a lock back keeps valgrind's own one, unless it is
+# told to be fair, and so has the first one back before those who wait.
 run() {
     local -a front=()
     [[ $tool != valgrind ]] ||
