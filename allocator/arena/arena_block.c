@@ -49,7 +49,6 @@ kiln_arena_block_t kiln_arena_block_ask(kiln_arena_t *arena, uint64_t bytes)
         uint64_t wanted = bytes + config->page_bytes;
         uint64_t size = kiln_round_up(wanted, granule);
         uint64_t room = arena->mask - arena->arena_end;
-        if (size == last_size) continue;
         if (wanted < bytes || size < wanted || size > room)
             refusal = KILN_ARENA_GROW_OVERFLOW;
         else if (arena->arena_end + size - arena->arena_start - 1 > config->addr_max)
@@ -58,6 +57,7 @@ kiln_arena_block_t kiln_arena_block_ask(kiln_arena_t *arena, uint64_t bytes)
             if (block.branch == KILN_ARENA_BUMP) block.branch = refusal;
             continue;
         }
+        if (size == last_size) continue; /* the OS refused it already */
         last_size = size;
         block.branch = KILN_ARENA_RESERVE_FAILED;
         start = arena->os->reserve(arena->os->ctx, arena->arena_end, size, &reserved);
