@@ -39,19 +39,19 @@ kiln_arena_block_t kiln_arena_block_ask(kiln_arena_t *arena, uint64_t bytes)
 {
     const kiln_arena_config_t *config = &arena->config;
     kiln_arena_block_t block = {.branch = KILN_ARENA_BUMP};
+    uint64_t wanted = bytes + config->page_bytes, last_size = 0;
+    uint64_t room = arena->mask - arena->arena_end, offset = arena->arena_end - arena->arena_start;
+    uint64_t room_in_range = offset <= config->addr_max ? config->addr_max - offset + 1 : 0;
     kiln_addr_t start = 0;
-    uint64_t last_size = 0;
     bool reserved = false;
 
     for (uint64_t granule = config->block_bytes;
          start == 0 && granule >= kiln_arena_granule_min(config); granule /= 2) {
         kiln_arena_branch_t refusal = KILN_ARENA_RESERVE_FAILED;
-        uint64_t wanted = bytes + config->page_bytes;
         uint64_t size = kiln_round_up(wanted, granule);
-        uint64_t room = arena->mask - arena->arena_end;
         if (wanted < bytes || size < wanted || size > room)
             refusal = KILN_ARENA_GROW_OVERFLOW;
-        else if (arena->arena_end + size - arena->arena_start - 1 > config->addr_max)
+        else if (size > room_in_range)
             refusal = KILN_ARENA_GROW_LIMIT;
         if (refusal != KILN_ARENA_RESERVE_FAILED) {
             if (block.branch == KILN_ARENA_BUMP) block.branch = refusal;

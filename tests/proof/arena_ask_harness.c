@@ -40,6 +40,10 @@ static bool is_in_limit(uint64_t size)
     return arena.arena_end + size - arena.arena_start - 1 <= arena.config.addr_max;
 }
 
+/* What is said of all sizes that are asked for is said of one, any, so that there is one sum. */
+static uint64_t judged_size;
+static bool judged_fits, judged_in_limit, judged_serves;
+
 static uint64_t granule_size; /* of GRANULE_MIB */
 static bool granule_tried;
 static uint64_t last_size;
@@ -51,9 +55,10 @@ static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool 
 {
     (void)ctx;
     PROOF_ASSERT(hint == arena.arena_end, "a block is asked for behind the current one");
-    PROOF_ASSERT(has_room(bytes), "os: the size fits the machine behind the hint");
-    PROOF_ASSERT(is_in_limit(bytes), "no block is asked for that the range could not hold");
-    PROOF_ASSERT(kiln_is_aligned(bytes, KILN_MIB(1)) && bytes - arena.config.page_bytes >= request,
+    bool judged = bytes == judged_size;
+    PROOF_ASSERT(!judged || judged_fits, "os: the size fits the machine behind the hint");
+    PROOF_ASSERT(!judged || judged_in_limit, "no block is asked for that the range could not hold");
+    PROOF_ASSERT(kiln_is_aligned(bytes, KILN_MIB(1)) && (!judged || judged_serves),
                  "a block holds the request and a page for rounding");
     PROOF_ASSERT(bytes != last_size, "what was refused is not asked for again");
     if (bytes == granule_size) granule_tried = true;
@@ -164,6 +169,10 @@ static void any_arena(void)
     got_reserved = nondet_bool();
     PROOF_ASSUME(got != 0);
     granule_size = round_request(KILN_MIB(GRANULE_MIB));
+    judged_size = nondet_uint64();
+    judged_fits = has_room(judged_size);
+    judged_in_limit = is_in_limit(judged_size);
+    judged_serves = judged_size - arena.config.page_bytes >= request;
 }
 
 static bool place, other_place; /* that are to be reached, of each function */
