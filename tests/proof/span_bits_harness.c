@@ -11,6 +11,11 @@
 
 #include <string.h>
 
+#ifdef COVER
+enum { COVERS = 1 };
+#else
+enum { COVERS = 0 };
+#endif
 enum { TAKE, GIVE, OPEN };
 enum { TAKEN_MAX = 3, RECORD_WORDS = (sizeof(kiln_span_t) + SLOTS + SLOTS / 8) / 8 + 2 };
 
@@ -28,6 +33,33 @@ static kiln_span_t *any_span(void)
     PROOF_ASSERT(kiln_span_slots(span) == SLOTS, "harness: SLOTS is what the class has");
     PROOF_ASSERT(kiln_span_record_bytes(CLASS, 0) <= sizeof record, "harness: the record fits");
     return span;
+}
+
+/* The notes of a layer above, of any size a slot, lie behind the record's own part; a large span's
+ * have a size of their own. */
+static void prove_notes(uint32_t class_idx)
+{
+    uint32_t note_bytes = nondet_below(KILN_SPAN_LARGE_NOTE_BYTES + 1);
+    size_t start = offsetof(kiln_span_t, states) + kiln_span_notes_offset(class_idx);
+    size_t notes_bytes =
+        class_idx == KILN_CLASS_LARGE ? KILN_SPAN_LARGE_NOTE_BYTES : (size_t)SLOTS * note_bytes;
+    PROOF_ASSERT(start % sizeof(uint64_t) == 0 && start >= kiln_span_record_bytes(class_idx, 0),
+                 "notes are aligned and lie behind the record's own part");
+    PROOF_ASSERT(note_bytes == 0 ||
+                     kiln_span_record_bytes(class_idx, note_bytes) == start + notes_bytes,
+                 "a record has room for the notes of all slots");
+}
+
+/* few_states makes the span one of two, for coverage: from the rows of 8 slots on, only what two
+ * words of free bits need is left to reach. All slots are out, or in the span. */
+static void few_states(kiln_span_t *span)
+{
+    for (unsigned i = 0; i < SLOTS; i++) span->states[i] = KILN_SLOT_FREE;
+    kiln_span_open(span, KILN_PAGE_BYTES, kiln_size_classes[CLASS].span_pages);
+    if (OP != GIVE) return;
+    for (unsigned i = 0; i < words(SLOTS); i++) free_bits(span)[i] = 0;
+    span->used = SLOTS;
+    span->first_word = (uint16_t)words(SLOTS);
 }
 
 static void prove_take(kiln_span_t *span, uint32_t watched)
@@ -98,6 +130,7 @@ void harness(void)
     kiln_span_t *span = any_span();
     uint32_t watched = nondet_below(SLOTS);
     if (OP == OPEN) {
+        prove_notes(nondet_bool() ? CLASS : KILN_CLASS_LARGE);
         for (unsigned i = 0; i < SLOTS; i++) span->states[i] = KILN_SLOT_FREE;
         uintptr_t base = (uintptr_t)nondet_uint64();
         PROOF_ASSUME(kiln_is_aligned(base, KILN_PAGE_BYTES));
@@ -105,6 +138,7 @@ void harness(void)
         PROOF_ASSERT(!kiln_span_is_out(span, watched) && span->used == 0,
                      "all slots are in the span");
     } else {
+        if (COVERS && SLOTS > WORD_BITS) few_states(span);
         PROOF_ASSUME(kiln_span_broken_rule(span) == NULL);
         uint8_t state = span->states[watched];
         PROOF_ASSUME(OP != TAKE || span->first_word == FIRST_WORD);
