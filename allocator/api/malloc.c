@@ -73,7 +73,8 @@ KILN_EXPORT void *malloc(size_t bytes)
 
 KILN_EXPORT void free(void *block)
 {
-    kiln_process_free(block, KILN_SITE("free"));
+    if (__builtin_expect(kiln_process_free_fast(block), 1)) return;
+    kiln_process_free_slow(block, KILN_SITE("free"));
 }
 
 static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, kiln_site_t site)

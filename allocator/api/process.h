@@ -130,12 +130,17 @@ static inline void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t 
     return kiln_process_realloc_slow(block, bytes, site, out_misuse);
 }
 
-static inline void kiln_process_free(void *block, kiln_site_t site)
+/* kiln_process_free_fast gives false when the slow one must be called. */
+static inline bool kiln_process_free_fast(void *block)
 {
     kiln_thread_cache_t *cache = kiln_thread.cache;
-    if (__builtin_expect(cache != NULL, 1) &&
-        __builtin_expect(kiln_heap_free_fast(&kiln_process_heap, cache, block), 1))
-        return;
+    return __builtin_expect(cache != NULL, 1) &&
+           __builtin_expect(kiln_heap_free_fast(&kiln_process_heap, cache, block), 1);
+}
+
+static inline void kiln_process_free(void *block, kiln_site_t site)
+{
+    if (__builtin_expect(kiln_process_free_fast(block), 1)) return;
     kiln_process_free_slow(block, site);
 }
 

@@ -88,7 +88,7 @@ static inline bool pop(const kiln_harden_t *harden, kiln_harden_thread_t *mine, 
                        kiln_slot_t *out)
 {
     return harden->random ? kiln_harden_pop(mine, class_idx, out)
-                          : kiln_cache_bin_pop(&mine->cache->bins[class_idx], out);
+                          : kiln_cache_bin_pop(mine->cache, class_idx, out);
 }
 
 __attribute__((noinline, cold)) void *
@@ -165,7 +165,7 @@ void kiln_harden_look_at_bin(kiln_harden_thread_t *mine, uint32_t class_idx, uin
                              kiln_site_t site)
 {
     size_t slot_bytes = mine->harden->shapes[class_idx].slot_bytes;
-    const kiln_slot_t *slots = kiln_cache_bin_first(&mine->cache->bins[class_idx], class_idx);
+    const kiln_slot_t *slots = kiln_cache_bin_first(mine->cache, class_idx);
     for (uint32_t i = 0; i < count; i++)
         if (__builtin_expect(!kiln_fill_holds(slots[i].block, slot_bytes, 0), 0))
             ruined(mine->harden, slots[i], site);
@@ -175,12 +175,11 @@ void kiln_harden_look_at_bin(kiln_harden_thread_t *mine, uint32_t class_idx, uin
 __attribute__((noinline)) void kiln_harden_push_full(kiln_harden_thread_t *mine, uint32_t class_idx,
                                                      kiln_slot_t slot, kiln_site_t site)
 {
-    kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
-    uint32_t count = kiln_cache_bin_count(bin, class_idx);
+    uint32_t count = kiln_cache_bin_count(mine->cache, class_idx);
     kiln_harden_look_at_bin(mine, class_idx, (count + 1) / 2, site);
     kiln_thread_cache_flush(&mine->harden->heap->caches, mine->cache, class_idx);
     atomic_store_explicit(slot.state, KILN_SLOT_FREE, memory_order_relaxed);
-    kiln_cache_bin_push(bin, slot);
+    kiln_cache_bin_push(mine->cache, class_idx, slot);
 }
 
 /* The slot leaves the quarantine, or never was in it. */

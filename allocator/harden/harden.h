@@ -274,9 +274,9 @@ enum { KILN_FEW_CLASSES = 32, KILN_FEW_BYTES = KILN_TABLE_BYTES_MAX };
  * linear congruential generator (Knuth's constants for 64 bits). */
 static inline bool kiln_harden_pop(kiln_harden_thread_t *mine, uint32_t class_idx, kiln_slot_t *out)
 {
-    kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
-    kiln_slot_t *first = kiln_cache_bin_first(bin, class_idx);
-    kiln_slot_t *top = atomic_load_explicit(&bin->top, memory_order_relaxed);
+    kiln_thread_cache_t *cache = mine->cache;
+    kiln_slot_t *first = kiln_cache_bin_first(cache, class_idx);
+    kiln_slot_t *top = kiln_cache_bin_top(cache, class_idx);
     if (__builtin_expect(top == first, 0)) return false;
     mine->random = mine->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     kiln_slot_t *drawn = first + ((mine->random >> 32) * (uint64_t)(top - first) >> 32);
@@ -287,7 +287,7 @@ static inline bool kiln_harden_pop(kiln_harden_thread_t *mine, uint32_t class_id
     __atomic_store_n(&drawn->state, __atomic_load_n(&top[-1].state, __ATOMIC_RELAXED),
                      __ATOMIC_RELAXED);
     atomic_signal_fence(memory_order_release);
-    atomic_store_explicit(&bin->top, top - 1, memory_order_relaxed);
+    atomic_store_explicit(&cache->tops[class_idx], top - 1, memory_order_relaxed);
     return true;
 }
 
@@ -311,13 +311,14 @@ static inline bool kiln_harden_claim(const kiln_heap_t *heap, _Atomic uint8_t *s
 static inline void kiln_harden_push(kiln_harden_thread_t *mine, uint32_t class_idx,
                                     kiln_slot_t slot, kiln_site_t site)
 {
-    kiln_cache_bin_t *bin = &mine->cache->bins[class_idx];
-    if (__builtin_expect(!kiln_cache_bin_has_room(bin), 0)) {
+    kiln_thread_cache_t *cache = mine->cache;
+    kiln_slot_t *top = kiln_cache_bin_top(cache, class_idx);
+    if (__builtin_expect(kiln_cache_bin_is_full(cache, class_idx, top), 0)) {
         kiln_harden_push_full(mine, class_idx, slot, site);
         return;
     }
     atomic_store_explicit(slot.state, KILN_SLOT_FREE, memory_order_relaxed);
-    kiln_cache_bin_push(bin, slot);
+    kiln_cache_bin_put(cache, class_idx, top, slot);
 }
 
 /* kiln_harden_malloc_fast gives zeroed bytes, or NULL. */

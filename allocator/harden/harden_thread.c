@@ -131,7 +131,7 @@ void kiln_harden_flush(kiln_harden_t *harden, kiln_harden_thread_t *mine, kiln_s
             if (slot.block) kiln_harden_release(harden, mine, i, slot, site);
         }
         ring->next = 0;
-        uint32_t count = kiln_cache_bin_count(&mine->cache->bins[i], i);
+        uint32_t count = kiln_cache_bin_count(mine->cache, i);
         kiln_harden_look_at_bin(mine, i, count, site);
     }
     kiln_heap_flush(harden->heap, mine->cache);

@@ -161,9 +161,9 @@ static void put_away(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t 
     } else if (!cache) {
         kiln_central_give(&heap->central[class_idx], &slot, 1);
     } else {
-        kiln_cache_bin_t *bin = &cache->bins[class_idx];
-        if (!kiln_cache_bin_has_room(bin)) kiln_thread_cache_flush(&heap->caches, cache, class_idx);
-        kiln_cache_bin_push(bin, slot);
+        if (kiln_cache_bin_is_full(cache, class_idx, kiln_cache_bin_top(cache, class_idx)))
+            kiln_thread_cache_flush(&heap->caches, cache, class_idx);
+        kiln_cache_bin_push(cache, class_idx, slot);
     }
 }
 
@@ -207,11 +207,10 @@ static bool take_slot(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t cl
         if (kiln_central_take(&heap->central[class_idx], out, 1) == 1) return true;
         return let_all_go(heap) && kiln_central_take(&heap->central[class_idx], out, 1) == 1;
     }
-    kiln_cache_bin_t *bin = &cache->bins[class_idx];
-    if (kiln_cache_bin_pop(bin, out)) return true;
+    if (kiln_cache_bin_pop(cache, class_idx, out)) return true;
     if (!kiln_thread_cache_refill(&heap->caches, cache, class_idx)) return false;
     kiln_page_map_widen(&heap->map); /* before the first free of what is new */
-    return kiln_cache_bin_pop(bin, out);
+    return kiln_cache_bin_pop(cache, class_idx, out);
 }
 
 static void *take_small(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t class_idx,

@@ -209,7 +209,7 @@ static inline void *kiln_heap_malloc_fast(kiln_thread_cache_t *cache, size_t byt
 {
     kiln_slot_t slot;
     if (__builtin_expect(bytes > KILN_TABLE_BYTES_MAX, 0) && bytes > KILN_SMALL_MAX) return NULL;
-    if (!kiln_cache_bin_pop(&cache->bins[kiln_size_class_of(bytes)], &slot)) return NULL;
+    if (!kiln_cache_bin_pop(cache, kiln_size_class_of(bytes), &slot)) return NULL;
     atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_relaxed);
     return slot.block;
 }
@@ -253,12 +253,14 @@ static inline bool kiln_heap_change(const kiln_heap_t *heap, _Atomic uint8_t *st
 static inline bool kiln_heap_free_in(const kiln_heap_t *heap, kiln_thread_cache_t *cache,
                                      kiln_span_t *span, void *block)
 {
-    uint32_t slot_idx = kiln_span_small_slot_at(span, (uintptr_t)block - kiln_span_base(span));
-    kiln_cache_bin_t *bin = &cache->bins[span->class_idx];
-    if (__builtin_expect(slot_idx == UINT32_MAX || !kiln_cache_bin_has_room(bin), 0)) return false;
+    uint64_t slot_idx = kiln_span_index(span, (uintptr_t)block - kiln_span_base(span));
+    if (__builtin_expect(slot_idx >= kiln_span_index_end(span), 0)) return false;
+    uint32_t class_idx = span->class_idx;
+    kiln_slot_t *top = kiln_cache_bin_top(cache, class_idx);
+    if (__builtin_expect(kiln_cache_bin_is_full(cache, class_idx, top), 0)) return false;
     kiln_slot_t slot = {block, &span->states[slot_idx]};
     if (!kiln_heap_change(heap, slot.state, KILN_SLOT_LIVE, KILN_SLOT_FREE)) return false;
-    kiln_cache_bin_push(bin, slot);
+    kiln_cache_bin_put(cache, class_idx, top, slot);
     return true;
 }
 

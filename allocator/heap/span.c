@@ -95,7 +95,7 @@ void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages)
         slots = kiln_span_slots(span);
         slots_bytes = slots * kiln_span_slot_bytes(span);
     }
-    atomic_store_explicit(&span->slots, (uint16_t)slots, memory_order_relaxed);
+    atomic_store_explicit(&span->slots, slots, memory_order_relaxed);
     atomic_store_explicit(&span->slots_bytes, slots_bytes, memory_order_relaxed);
 }
 

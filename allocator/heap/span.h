@@ -69,7 +69,7 @@ struct kiln_span {
     uint64_t inverse; /* constant for ever: see kiln_slot_index; 0 for large blocks and free runs */
     _Atomic uintptr_t base;
     _Atomic size_t slots_bytes; /* of all slots together; 0 unless in use */
-    _Atomic uint16_t slots;     /* 0 unless small and in use */
+    _Atomic uint32_t slots;     /* 0 unless small and in use */
     uint8_t kind;               /* kiln_span_kind_t */
     uint8_t class_idx;          /* constant for ever; 0 serves large blocks and free runs */
     _Atomic uint8_t states[];   /* kiln_slot_state_t, one a slot; then the free bits; then notes */
@@ -149,14 +149,26 @@ static inline bool kiln_span_is_free(const kiln_span_t *span)
     return span->kind == KILN_SPAN_READY || span->kind == KILN_SPAN_DISCARDED;
 }
 
+/* kiln_span_index gives, for any record and the offset of any address in the arena, the index of
+ * the slot that starts there, or what is not below kiln_span_index_end: no slot does. */
+static inline uint64_t kiln_span_index(const kiln_span_t *span, size_t offset)
+{
+    return kiln_slot_index(offset, span->inverse);
+}
+
+static inline uint32_t kiln_span_index_end(const kiln_span_t *span)
+{
+    return atomic_load_explicit(&span->slots, memory_order_relaxed);
+}
+
 /* kiln_span_small_slot_at gives the index of the slot that starts at `offset` from the base of a
  * small span, or UINT32_MAX when none does: for the offset of any address in the arena, and for any
  * record. */
 static inline uint32_t kiln_span_small_slot_at(const kiln_span_t *span, size_t offset)
 {
-    uint64_t slot_idx = kiln_slot_index(offset, span->inverse);
-    uint16_t slots = atomic_load_explicit(&span->slots, memory_order_relaxed);
-    return __builtin_expect(slot_idx < slots, 1) ? (uint16_t)slot_idx : UINT32_MAX;
+    uint64_t slot_idx = kiln_span_index(span, offset);
+    return __builtin_expect(slot_idx < kiln_span_index_end(span), 1) ? (uint32_t)slot_idx
+                                                                     : UINT32_MAX;
 }
 
 /* kiln_span_slot_at is the same for large spans as well. */

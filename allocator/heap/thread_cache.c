@@ -20,20 +20,20 @@ void kiln_thread_cache_list_unlock(kiln_thread_cache_list_t *list)
     kiln_lock_release(&list->lock, &list->pages->os->parker);
 }
 
-static void set_count(kiln_cache_bin_t *bin, uint32_t class_idx, uint32_t count)
+static void set_count(kiln_thread_cache_t *cache, uint32_t class_idx, uint32_t count)
 {
-    kiln_slot_t *top = kiln_cache_bin_first(bin, class_idx) + count;
+    kiln_slot_t *top = kiln_cache_bin_first(cache, class_idx) + count;
     atomic_signal_fence(memory_order_release);
-    atomic_store_explicit(&bin->top, top, memory_order_relaxed);
+    atomic_store_explicit(&cache->tops[class_idx], top, memory_order_relaxed);
 }
 
 static void lay_out(kiln_thread_cache_t *cache)
 {
     kiln_slot_t *next = cache->slots;
     for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) {
-        next += 1 + kiln_size_classes[i].cache_max; /* one stays empty, see kiln_cache_bin_t */
-        cache->bins[i].end = next;
-        set_count(&cache->bins[i], i, 0);
+        next += 1 + kiln_size_classes[i].cache_max; /* one stays empty, see thread_cache.h */
+        cache->ends[i] = next;
+        set_count(cache, i, 0);
     }
     KILN_ASSERT(next == cache->slots + KILN_CACHE_ENTRIES_SUM + KILN_SIZE_CLASSES);
 }
@@ -64,11 +64,10 @@ kiln_thread_cache_t *kiln_thread_cache_new(kiln_thread_cache_list_t *list)
 static void empty_bin(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
                       uint32_t class_idx)
 {
-    kiln_cache_bin_t *bin = &cache->bins[class_idx];
-    uint32_t count = kiln_cache_bin_count(bin, class_idx);
+    uint32_t count = kiln_cache_bin_count(cache, class_idx);
     if (count == 0) return;
-    kiln_central_give(&list->central[class_idx], kiln_cache_bin_first(bin, class_idx), count);
-    set_count(bin, class_idx, 0);
+    kiln_central_give(&list->central[class_idx], kiln_cache_bin_first(cache, class_idx), count);
+    set_count(cache, class_idx, 0);
 }
 
 /* Holds the list's lock. */
@@ -100,26 +99,24 @@ void kiln_thread_cache_end(kiln_thread_cache_list_t *list, kiln_thread_cache_t *
 bool kiln_thread_cache_refill(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
                               uint32_t class_idx)
 {
-    kiln_cache_bin_t *bin = &cache->bins[class_idx];
     uint32_t half = kiln_size_classes[class_idx].cache_max / 2u, wanted = cache->fill[class_idx];
     if (wanted == 0) wanted = KILN_CACHE_FIRST;
     if (wanted > half) wanted = half;
     cache->fill[class_idx] = (uint8_t)(2 * wanted);
-    uint32_t taken =
-        kiln_central_take(&list->central[class_idx], kiln_cache_bin_first(bin, class_idx), wanted);
-    set_count(bin, class_idx, taken);
+    uint32_t taken = kiln_central_take(&list->central[class_idx],
+                                       kiln_cache_bin_first(cache, class_idx), wanted);
+    set_count(cache, class_idx, taken);
     return taken > 0;
 }
 
 void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
                              uint32_t class_idx)
 {
-    kiln_cache_bin_t *bin = &cache->bins[class_idx];
-    kiln_slot_t *slots = kiln_cache_bin_first(bin, class_idx);
-    uint32_t count = kiln_cache_bin_count(bin, class_idx), half = (count + 1) / 2;
+    kiln_slot_t *slots = kiln_cache_bin_first(cache, class_idx);
+    uint32_t count = kiln_cache_bin_count(cache, class_idx), half = (count + 1) / 2;
     kiln_central_give(&list->central[class_idx], slots, half);
     memcpy(slots, slots + half, (count - half) * sizeof *slots); /* they do not overlap */
-    set_count(bin, class_idx, count - half);
+    set_count(cache, class_idx, count - half);
 }
 
 void kiln_thread_cache_abandon(kiln_thread_cache_list_t *list, kiln_thread_cache_t *mine)
@@ -133,12 +130,11 @@ void kiln_thread_cache_abandon(kiln_thread_cache_list_t *list, kiln_thread_cache
          * entry is looked at. So mine goes back first. */
         if (mine) kiln_thread_cache_empty(list, mine);
         for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
-            kiln_cache_bin_t *bin = &cache->bins[i];
-            const kiln_slot_t *slots = kiln_cache_bin_first(bin, i);
-            uint32_t count = kiln_cache_bin_count(bin, i);
+            const kiln_slot_t *slots = kiln_cache_bin_first(cache, i);
+            uint32_t count = kiln_cache_bin_count(cache, i);
             for (uint32_t j = 0; j < count && j < kiln_size_classes[i].cache_max; j++)
                 kiln_central_reclaim(&list->central[i], slots[j]);
-            set_count(bin, i, 0);
+            set_count(cache, i, 0);
         }
         end(list, cache);
     }
@@ -151,17 +147,16 @@ uint64_t kiln_thread_cache_bytes(kiln_thread_cache_list_t *list)
     kiln_thread_cache_list_lock(list);
     for (const kiln_thread_cache_t *cache = list->first; cache; cache = cache->next)
         for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++)
-            bytes += (uint64_t)kiln_cache_bin_count(&cache->bins[i], i) *
-                     kiln_size_classes[i].slot_bytes;
+            bytes += (uint64_t)kiln_cache_bin_count(cache, i) * kiln_size_classes[i].slot_bytes;
     kiln_thread_cache_list_unlock(list);
     return bytes;
 }
 
 static const char *broken_bin_rule(const kiln_thread_cache_list_t *list,
-                                   const kiln_cache_bin_t *bin, uint32_t class_idx)
+                                   const kiln_thread_cache_t *cache, uint32_t class_idx)
 {
-    const kiln_slot_t *slots = kiln_cache_bin_first(bin, class_idx);
-    uint32_t count = kiln_cache_bin_count(bin, class_idx);
+    const kiln_slot_t *slots = kiln_cache_bin_first(cache, class_idx);
+    uint32_t count = kiln_cache_bin_count(cache, class_idx);
     if (count > kiln_size_classes[class_idx].cache_max) return "a cache keeps no more than it may";
     if (slots[-1].block != NULL) return "below the first slot lies an empty one";
     for (uint32_t i = 0; i < count; i++) {
@@ -190,9 +185,9 @@ const char *kiln_thread_cache_broken_rule(const kiln_thread_cache_list_t *list, 
         if (++caches > list->count) return "the list counts its caches";
         prev = cache;
         for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) {
-            const char *rule = broken_bin_rule(list, &cache->bins[i], i);
+            const char *rule = broken_bin_rule(list, cache, i);
             if (rule) return rule;
-            *out_slots += kiln_cache_bin_count(&cache->bins[i], i);
+            *out_slots += kiln_cache_bin_count(cache, i);
         }
     }
     return caches == list->count ? NULL : "the list counts its caches";

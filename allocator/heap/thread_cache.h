@@ -18,20 +18,16 @@
 
 #include "allocator/heap/central.h"
 
-/* A stack of slots that grows upwards. Below its first place lies an empty slot, so that the pop
- * of an empty stack shows in what it reads. */
-typedef struct kiln_cache_bin {
-    kiln_slot_t *_Atomic top; /* the first free place; written by the owner alone */
-    kiln_slot_t *end;         /* no place for large blocks: they are never cached */
-} kiln_cache_bin_t;
-
 enum { KILN_CACHE_FIRST = 4 };
 
 typedef struct kiln_thread_cache kiln_thread_cache_t;
 struct kiln_thread_cache {
-    kiln_thread_cache_t *prev, *next; /* of the list; a spare one: next */
-    kiln_cache_bin_t bins[KILN_SIZE_CLASSES];
-    uint8_t fill[KILN_SIZE_CLASSES]; /* what the next refill asks for; 0 counts as the first */
+    /* A class's bin is a stack of slots that grows upwards. Below its first place lies an empty
+     * slot, so that the pop of an empty stack shows in what it reads. */
+    kiln_slot_t *_Atomic tops[KILN_SIZE_CLASSES]; /* first free places; the owner alone writes */
+    kiln_slot_t *ends[KILN_SIZE_CLASSES]; /* no place for large blocks: they are never cached */
+    kiln_thread_cache_t *prev, *next;     /* of the list; a spare one: next */
+    uint8_t fill[KILN_SIZE_CLASSES];      /* what the next refill asks for; 0 counts as the first */
     kiln_slot_t slots[KILN_CACHE_ENTRIES_SUM + KILN_SIZE_CLASSES];
 };
 
@@ -75,40 +71,57 @@ const char *kiln_thread_cache_broken_rule(const kiln_thread_cache_list_t *list,
 void kiln_thread_cache_list_lock(kiln_thread_cache_list_t *list);
 void kiln_thread_cache_list_unlock(kiln_thread_cache_list_t *list);
 
-/* kiln_cache_bin_pop takes the youngest slot; false: the bin is empty. */
-static inline bool kiln_cache_bin_pop(kiln_cache_bin_t *bin, kiln_slot_t *out)
+/* kiln_cache_bin_top gives the first free place of a class's stack: above the last slot. */
+static inline kiln_slot_t *kiln_cache_bin_top(const kiln_thread_cache_t *cache, uint32_t class_idx)
 {
-    kiln_slot_t *top = atomic_load_explicit(&bin->top, memory_order_relaxed);
+    return atomic_load_explicit(&cache->tops[class_idx], memory_order_relaxed);
+}
+
+/* kiln_cache_bin_pop takes the youngest slot; false: the bin is empty. */
+static inline bool kiln_cache_bin_pop(kiln_thread_cache_t *cache, uint32_t class_idx,
+                                      kiln_slot_t *out)
+{
+    kiln_slot_t *top = kiln_cache_bin_top(cache, class_idx);
     *out = top[-1];
     if (__builtin_expect(out->block == NULL, 0)) return false;
-    atomic_store_explicit(&bin->top, top - 1, memory_order_relaxed);
+    atomic_store_explicit(&cache->tops[class_idx], top - 1, memory_order_relaxed);
     return true;
 }
 
-static inline bool kiln_cache_bin_has_room(const kiln_cache_bin_t *bin)
+/* kiln_cache_bin_is_full: is there no room at `top`, which is kiln_cache_bin_top? */
+static inline bool kiln_cache_bin_is_full(const kiln_thread_cache_t *cache, uint32_t class_idx,
+                                          const kiln_slot_t *top)
 {
-    return atomic_load_explicit(&bin->top, memory_order_relaxed) != bin->end;
+    return top == cache->ends[class_idx];
 }
 
-/* kiln_cache_bin_push adds a slot; there is room. */
-static inline void kiln_cache_bin_push(kiln_cache_bin_t *bin, kiln_slot_t slot)
+/* kiln_cache_bin_put adds a slot at `top`, where there is room; kiln_cache_bin_push looks for the
+ * top itself. */
+static inline void kiln_cache_bin_put(kiln_thread_cache_t *cache, uint32_t class_idx,
+                                      kiln_slot_t *top, kiln_slot_t slot)
 {
-    kiln_slot_t *top = atomic_load_explicit(&bin->top, memory_order_relaxed);
     *top = slot;
     atomic_signal_fence(memory_order_release);
-    atomic_store_explicit(&bin->top, top + 1, memory_order_relaxed);
+    atomic_store_explicit(&cache->tops[class_idx], top + 1, memory_order_relaxed);
+}
+
+static inline void kiln_cache_bin_push(kiln_thread_cache_t *cache, uint32_t class_idx,
+                                       kiln_slot_t slot)
+{
+    kiln_cache_bin_put(cache, class_idx, kiln_cache_bin_top(cache, class_idx), slot);
 }
 
 /* kiln_cache_bin_first gives where the stack begins, kiln_cache_bin_count how many slots it has. */
-static inline kiln_slot_t *kiln_cache_bin_first(const kiln_cache_bin_t *bin, uint32_t class_idx)
+static inline kiln_slot_t *kiln_cache_bin_first(const kiln_thread_cache_t *cache,
+                                                uint32_t class_idx)
 {
-    return bin->end - kiln_size_classes[class_idx].cache_max;
+    return cache->ends[class_idx] - kiln_size_classes[class_idx].cache_max;
 }
 
-static inline uint32_t kiln_cache_bin_count(const kiln_cache_bin_t *bin, uint32_t class_idx)
+static inline uint32_t kiln_cache_bin_count(const kiln_thread_cache_t *cache, uint32_t class_idx)
 {
-    const kiln_slot_t *top = atomic_load_explicit(&bin->top, memory_order_relaxed);
-    return (uint32_t)(top - kiln_cache_bin_first(bin, class_idx));
+    return (uint32_t)(kiln_cache_bin_top(cache, class_idx) -
+                      kiln_cache_bin_first(cache, class_idx));
 }
 
 #endif

@@ -31,7 +31,6 @@ static void copy_slots(void *to, const void *from, size_t bytes)
 static kiln_central_t central[KILN_SIZE_CLASSES];
 static kiln_thread_cache_list_t list = {.central = central};
 static kiln_thread_cache_t cache;
-static kiln_cache_bin_t *const bin = &cache.bins[CLASS];
 
 /* The places of the stack, with an empty slot below and what is another's above; apart from the
  * cache, since cbmc is slow where a pointer may lead anywhere into it. */
@@ -69,40 +68,46 @@ uint32_t kiln_central_take(kiln_central_t *from, kiln_slot_t *out, uint32_t slot
     return to_give;
 }
 
+static bool has_room(void)
+{
+    return !kiln_cache_bin_is_full(&cache, CLASS, kiln_cache_bin_top(&cache, CLASS));
+}
+
 /* Pops all: numbers from `youngest` down to above `oldest`. */
 static void prove_pops(uint32_t youngest, uint32_t oldest)
 {
     kiln_slot_t slot;
-    PROOF_ASSERT(kiln_cache_bin_count(bin, CLASS) == youngest - oldest, "the slots are counted");
+    PROOF_ASSERT(kiln_cache_bin_count(&cache, CLASS) == youngest - oldest, "the slots are counted");
     for (uint32_t i = 0; i < KEPT_MAX; i++) {
         if (youngest == oldest) break;
-        PROOF_ASSERT(kiln_cache_bin_pop(bin, &slot), "what is there is popped");
+        PROOF_ASSERT(kiln_cache_bin_pop(&cache, CLASS, &slot), "what is there is popped");
         PROOF_ASSERT((uintptr_t)slot.block == youngest && slot.state == &states[youngest],
                      "the youngest slot is popped");
         youngest--;
     }
-    PROOF_ASSERT(youngest == oldest && !kiln_cache_bin_pop(bin, &slot), "an empty stack is seen");
-    PROOF_ASSERT(kiln_cache_bin_count(bin, CLASS) == 0, "and stays as it is");
+    PROOF_ASSERT(youngest == oldest && !kiln_cache_bin_pop(&cache, CLASS, &slot),
+                 "an empty stack is seen");
+    PROOF_ASSERT(kiln_cache_bin_count(&cache, CLASS) == 0, "and stays as it is");
 }
 
 void harness(void)
 {
     lay_out(&cache);
-    kiln_slot_t *first = kiln_cache_bin_first(bin, CLASS);
-    PROOF_ASSERT(bin->end - first == KEPT_MAX && kiln_cache_bin_count(bin, CLASS) == 0,
+    kiln_slot_t *first = kiln_cache_bin_first(&cache, CLASS);
+    PROOF_ASSERT(cache.ends[CLASS] - first == KEPT_MAX && kiln_cache_bin_count(&cache, CLASS) == 0,
                  "a new stack is empty, and as high as the class may keep");
-    PROOF_ASSERT(first > cache.bins[CLASS - 1].end && bin->end < cache.bins[CLASS + 1].end,
+    PROOF_ASSERT(first > cache.ends[CLASS - 1] && cache.ends[CLASS] < cache.ends[CLASS + 1],
                  "stacks lie one behind the other");
     first = places + 1;
-    bin->end = first + KEPT_MAX;
-    set_count(bin, CLASS, 0);
+    cache.ends[CLASS] = first + KEPT_MAX;
+    set_count(&cache, CLASS, 0);
 
     uint32_t count = nondet_below(KEPT_MAX + 1), flushed = 0;
     for (uint32_t i = 1; i <= KEPT_MAX; i++) {
-        PROOF_ASSERT(kiln_cache_bin_has_room(bin), "there is room up to the class's number");
-        if (i <= count) kiln_cache_bin_push(bin, slot_of(i));
+        PROOF_ASSERT(has_room(), "there is room up to the class's number");
+        if (i <= count) kiln_cache_bin_push(&cache, CLASS, slot_of(i));
     }
-    PROOF_ASSERT(kiln_cache_bin_has_room(bin) == (count < KEPT_MAX), "a full stack is seen");
+    PROOF_ASSERT(has_room() == (count < KEPT_MAX), "a full stack is seen");
     if (nondet_bool()) {
         kiln_thread_cache_flush(&list, &cache, CLASS);
         flushed = (count + 1) / 2;
@@ -119,5 +124,5 @@ void harness(void)
     PROOF_ASSERT(filled == (to_give > 0), "nothing is no success");
     prove_pops(KEPT_MAX + to_give, KEPT_MAX);
     PROOF_ASSERT(!first[-1].block && !first[-1].state, "below the first place lies an empty slot");
-    PROOF_ASSERT(!bin->end->block, "so it does above the last");
+    PROOF_ASSERT(!cache.ends[CLASS]->block, "so it does above the last");
 }

@@ -45,10 +45,16 @@ static uint32_t small_slot_at(const kiln_span_t *span, size_t offset)
     return span->class_idx == KILN_CLASS_LARGE ? UINT32_MAX : slot_at(span, offset);
 }
 
+static uint64_t span_index(const kiln_span_t *span, size_t offset)
+{
+    return small_slot_at(span, offset);
+}
+
 #define kiln_page_map_find find
 #define kiln_page_map_find_fast find
 #define kiln_span_slot_at slot_at
 #define kiln_span_small_slot_at small_slot_at
+#define kiln_span_index span_index
 #include "allocator/heap/heap.c"
 
 /* Where a slot can go. */
@@ -191,9 +197,9 @@ void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t
                              uint32_t class_idx)
 {
     (void)list;
-    kiln_cache_bin_t *bin = &flushed->bins[class_idx];
-    PROOF_ASSERT(!kiln_cache_bin_has_room(bin), "only a full bin is flushed");
-    atomic_store_explicit(&bin->top, places + 2, memory_order_relaxed);
+    PROOF_ASSERT(kiln_cache_bin_is_full(flushed, class_idx, kiln_cache_bin_top(flushed, class_idx)),
+                 "only a full bin is flushed");
+    atomic_store_explicit(&flushed->tops[class_idx], places + 2, memory_order_relaxed);
 }
 
 const kiln_size_class_t kiln_size_classes[KILN_SIZE_CLASSES];
@@ -231,7 +237,7 @@ static void any_record(void)
     PROOF_ASSUME(base + (pages_bytes - 1) >= base);
     if (nondet_bool()) slots_bytes = 0; /* a free run, or spare */
     atomic_store_explicit(&span->slots_bytes, slots_bytes, memory_order_relaxed);
-    uint16_t slots = slots_bytes != 0 ? kiln_size_classes[CLASS].slots : 0;
+    uint32_t slots = slots_bytes != 0 ? kiln_size_classes[CLASS].slots : 0;
     atomic_store_explicit(&span->slots, slots, memory_order_relaxed);
 }
 
@@ -290,10 +296,9 @@ void harness(void)
 
     const char single_threaded = nondet_bool();
     heap.single_threaded = &single_threaded;
-    kiln_cache_bin_t *bin = &cache.bins[CLASS];
     bool full = CLASS == KILN_CLASS_LARGE || nondet_bool();
-    bin->end = places + 3;
-    bin->top = full ? bin->end : places + 1;
+    cache.ends[CLASS] = places + 3;
+    cache.tops[CLASS] = full ? cache.ends[CLASS] : places + 1;
     bool has_cache = nondet_bool();
 
     kiln_misuse_t misuse = IS_HARDENED
@@ -304,7 +309,7 @@ void harness(void)
                  "the start of a live block is freed, every other pointer refused");
     PROOF_ASSERT(misuse == right, "a pointer is refused with its kind");
     bool cached = !IS_HARDENED && has_cache && CLASS != KILN_CLASS_LARGE;
-    kiln_slot_t *top = bin->top;
+    kiln_slot_t *top = cache.tops[CLASS];
     if (misuse == KILN_MISUSE_NONE) {
         bool waits = IS_HARDENED && (has_cache || CLASS == KILN_CLASS_LARGE);
         PROOF_ASSERT(*state == (waits ? KILN_SLOT_QUARANTINED : KILN_SLOT_FREE),
@@ -314,6 +319,6 @@ void harness(void)
                      "a cached slot is what is popped next");
     } else {
         PROOF_ASSERT(*state == before && given == 0, "a refused pointer changes nothing");
-        PROOF_ASSERT(top == (full ? bin->end : places + 1), "nor does it reach a cache");
+        PROOF_ASSERT(top == (full ? cache.ends[CLASS] : places + 1), "nor does it reach a cache");
     }
 }

@@ -520,7 +520,7 @@ static void test_broken_rules_are_named(void)
     char *block = kiln_heap_malloc(heap, cache, 100), *large = kiln_heap_malloc(heap, cache, 50000);
     kiln_span_t *span = kiln_page_map_find(&heap->pages.map, (uintptr_t)block);
     uint32_t class_idx = kiln_size_class_of(100);
-    kiln_slot_t *slots = kiln_cache_bin_first(&cache->bins[class_idx], class_idx);
+    kiln_slot_t *slots = kiln_cache_bin_first(cache, class_idx);
 
     span->used++;
     EXPECT_STR(kiln_heap_broken_rule(heap), "used == slots that are out");

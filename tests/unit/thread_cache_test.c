@@ -8,7 +8,12 @@ static kiln_heap_t *open_heap(void)
 
 static uint32_t count_of(const kiln_thread_cache_t *cache, uint32_t class_idx)
 {
-    return kiln_cache_bin_count(&cache->bins[class_idx], class_idx);
+    return kiln_cache_bin_count(cache, class_idx);
+}
+
+static bool has_room(const kiln_thread_cache_t *cache, uint32_t class_idx)
+{
+    return !kiln_cache_bin_is_full(cache, class_idx, kiln_cache_bin_top(cache, class_idx));
 }
 
 /* A few slots at first, then twice as many each time, up to a half; and a cache that another thread
@@ -24,7 +29,7 @@ static void test_refills_grow_with_use(void)
                 kiln_slot_t slot;
                 EXPECT(kiln_thread_cache_refill(&heap->caches, cache, i));
                 EXPECT_EQ(count_of(cache, i), wanted < half ? wanted : half);
-                while (kiln_cache_bin_pop(&cache->bins[i], &slot))
+                while (kiln_cache_bin_pop(cache, i, &slot))
                     kiln_central_give(&heap->central[i], &slot, 1);
             }
         }
@@ -42,7 +47,7 @@ static void test_a_refill_pops_upwards(void)
         EXPECT(kiln_thread_cache_refill(&heap->caches, cache, i));
         kiln_slot_t slot;
         uintptr_t last = 0;
-        while (kiln_cache_bin_pop(&cache->bins[i], &slot)) {
+        while (kiln_cache_bin_pop(cache, i, &slot)) {
             EXPECT((uintptr_t)slot.block > last);
             last = (uintptr_t)slot.block;
             kiln_central_give(&heap->central[i], &slot, 1);
@@ -57,20 +62,19 @@ static void test_a_full_bin_gives_its_older_half_away(void)
     kiln_heap_t *heap = open_heap();
     kiln_thread_cache_t *cache = kiln_heap_attach(heap);
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
-        kiln_cache_bin_t *bin = &cache->bins[i];
         uint32_t max = kiln_size_classes[i].cache_max;
         kiln_slot_t slots[KILN_CACHE_ENTRIES_MAX + 1], slot;
         EXPECT_EQ(kiln_central_take(&heap->central[i], slots, max + 1), max + 1);
         for (uint32_t j = 0; j < max; j++) {
-            EXPECT(kiln_cache_bin_has_room(bin));
-            kiln_cache_bin_push(bin, slots[j]);
+            EXPECT(has_room(cache, i));
+            kiln_cache_bin_push(cache, i, slots[j]);
         }
-        EXPECT(!kiln_cache_bin_has_room(bin));
+        EXPECT(!has_room(cache, i));
         kiln_thread_cache_flush(&heap->caches, cache, i);
         EXPECT_EQ(count_of(cache, i), max / 2);
-        kiln_cache_bin_push(bin, slots[max]);
+        kiln_cache_bin_push(cache, i, slots[max]);
         EXPECT_RULE(kiln_heap_broken_rule(heap));
-        for (uint32_t j = max; kiln_cache_bin_pop(bin, &slot); j--) {
+        for (uint32_t j = max; kiln_cache_bin_pop(cache, i, &slot); j--) {
             EXPECT(slot.block == slots[j].block);
             kiln_central_give(&heap->central[i], &slot, 1);
         }
@@ -84,8 +88,8 @@ static void test_large_blocks_have_no_room_in_a_cache(void)
     kiln_heap_t *heap = open_heap();
     kiln_thread_cache_t *cache = kiln_heap_attach(heap);
     kiln_slot_t slot;
-    EXPECT(!kiln_cache_bin_has_room(&cache->bins[KILN_CLASS_LARGE]));
-    EXPECT(!kiln_cache_bin_pop(&cache->bins[KILN_CLASS_LARGE], &slot));
+    EXPECT(!has_room(cache, KILN_CLASS_LARGE));
+    EXPECT(!kiln_cache_bin_pop(cache, KILN_CLASS_LARGE, &slot));
     kiln_heap_detach(heap, cache);
     world_close();
 }
@@ -121,8 +125,8 @@ static void test_abandoned_caches_are_given_back(void)
     void *kept = kiln_heap_malloc(heap, mine, 100);
     void *of_other = kiln_heap_malloc(heap, other, 100);
     uint32_t class_idx = kiln_size_class_of(100);
-    kiln_slot_t *torn = kiln_cache_bin_first(&other->bins[class_idx], class_idx);
-    torn[2] = *kiln_cache_bin_first(&mine->bins[class_idx], class_idx); /* stale: it is in `mine` */
+    kiln_slot_t *torn = kiln_cache_bin_first(other, class_idx);
+    torn[2] = *kiln_cache_bin_first(mine, class_idx); /* stale: it is in `mine` */
     torn[1].block = (char *)torn[1].block + 8;
 
     kiln_heap_fork_prepare(heap);
