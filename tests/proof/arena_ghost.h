@@ -218,7 +218,7 @@ static kiln_addr_t grant_block(uint64_t bytes)
 #define grant_block grant
 #endif
 
-static bool direct_asked, heap_commit_asked, given_reserved;
+static bool direct_asked, heap_commit_asked, commit_refused, given_reserved;
 static uint64_t table_commits[KILN_ARENA_TABLES]; /* the bytes of each table that the OS mapped */
 
 #ifdef JUDGE_HINT
@@ -296,6 +296,7 @@ static kiln_addr_t os_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
     PROOF_ASSERT(PATH != PATH_KEPT && PATH != PATH_BUMP, "L4: no fallback without need");
     PROOF_ASSERT(PATH == PATH_ANY || !heap_commit_asked, "L4: no fallback after a commit");
     PROOF_ASSERT(WIDTH <= 32, "L4: who has 64 bits has no fallback");
+    PROOF_ASSERT(bytes <= arena.mask, "os: the size of the fallback is one of the machine");
     direct_asked = true;
     PROOF_ASSUME(PATH == PATH_ANY || PATH == PATH_SMALL);
     direct_start = grant(bytes);
@@ -327,6 +328,7 @@ static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, b
 #ifdef REPLAYABLE
     PROOF_ASSUME(answer == KILN_OS_OK);
 #endif
+    commit_refused |= answer != KILN_OS_OK;
     if (use != KILN_OS_HEAP) {
         judge_table_commit(&arena.tables[use == KILN_OS_SPANS], addr, bytes);
         if (answer == KILN_OS_OK) table_commits[use == KILN_OS_SPANS] += bytes;

@@ -148,6 +148,24 @@ static void judge_tables(const kiln_arena_t *before)
                      "L2: readers are shown the table pages that the OS mapped, and no others");
 }
 
+/* The program ends here, by contract: where the OS does not commit, or the span table is too small
+ * for the bound that was to be reached; but not for a block off its page. */
+static void judge_stop(const kiln_arena_result_t *result)
+{
+    const kiln_arena_table_t *spans = &arena.tables[KILN_ARENA_SPANS];
+    kiln_addr_t direct_addr = kiln_arena_up(&arena, direct_start, arena.config.page_bytes);
+    kiln_addr_t bound = result->service == KILN_ARENA_FROM_BLOCK
+                            ? arena.arena_alloc
+                            : kiln_arena_add(&arena, direct_addr, proof_bytes);
+    uint64_t need = kiln_arena_table_need(spans, kiln_arena_sub(&arena, bound, arena.arena_start));
+    kiln_addr_t block = kiln_arena_sub(&arena, arena.arena_alloc, proof_bytes);
+    bool lied_to = ANY_ANSWER && !kiln_is_aligned(block, arena.config.page_bytes);
+    PROOF_ASSERT(ANY_ANSWER || kiln_is_aligned(arena.arena_alloc, arena.config.page_bytes),
+                 "L1: nobody is stopped for a block that is not page aligned");
+    PROOF_ASSERT(commit_refused || need > spans->bytes_max || lied_to,
+                 "L4: nobody is stopped unless the OS refuses, or the span table is full");
+}
+
 /* What seed and go19 believe breaks each of these, which is to be refuted. */
 static inline void judge_lies(const kiln_arena_t *before, const ghost_t *ghost_before,
                               const kiln_arena_result_t *result)
@@ -185,12 +203,13 @@ void harness(void)
     judge_tables(&before);
     PROOF_ASSERT(!beyond_table || result.throw_reason,
                  "L2: who asks for pages beyond their table is stopped");
-    /* The program ends here, by contract; but not for a block off its page. */
     if (result.throw_reason) {
-        PROOF_ASSERT(ANY_ANSWER || kiln_is_aligned(arena.arena_alloc, arena.config.page_bytes),
-                     "L1: nobody is stopped for a block that is not page aligned");
+        judge_stop(&result);
         return;
     }
+    bool in_step = g >= before.arena_used && g < arena.arena_used;
+    PROOF_ASSERT(ghost.told == ghost_before.told + in_step,
+                 "L3: the step of arena_used is published, once, and nothing else");
     PROOF_REACHED(has_g(result.addr, proof_bytes) && arena.heap_sys_bytes != before.heap_sys_bytes,
                   "a request is served");
     PROOF_REACHED(result.addr == 0, "a request is refused");

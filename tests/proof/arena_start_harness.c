@@ -93,6 +93,8 @@ static void judge_started(const char *why)
     reach_pages();
 #endif
     PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL, "L2: the rule holds after start-up");
+    PROOF_ASSERT(kiln_is_aligned(arena.arena_start, arena.config.page_bytes),
+                 "arena_start is page aligned, as the steps assume");
     PROOF_ASSERT(can_follow(), "L3: no arena starts that the watcher cannot follow");
     PROOF_ASSERT(ghost.told == 0, "L3: start-up publishes nothing");
     ghost_rule(false);
@@ -103,11 +105,25 @@ static void judge_started(const char *why)
 static uint64_t proof_width, proof_phys, proof_follow, proof_arch;
 static kiln_addr_t proof_image_end, proof_brk;
 
+/* judge_big_hint: where the big reservation is asked for, time after time (as Go 1.9 has it for 64
+ * bits). */
+static void judge_big_hint(kiln_addr_t hint)
+{
+    static uint64_t attempts;
+    uint64_t base = proof_arch == KILN_ARENA_DARWIN_ARM64 ? UINT64_C(0x130000000)
+                    : proof_arch == KILN_ARENA_ARM64      ? UINT64_C(0x4000000000)
+                                                          : UINT64_C(0xc000000000);
+    if (attempts < 0x80)
+        PROOF_ASSERT(hint == (attempts << 40 | base), "the hints are those of Go's runtime");
+    attempts++;
+}
+
 /* judge_hint: where blocks are asked for, one after the other, that is beyond the program's image,
  * and its break is not in what is asked for. Where image, break or that range end within a step of
  * the top of the address space there is no such place. */
 static void judge_hint(kiln_addr_t hint, uint64_t bytes)
 {
+    if (WIDTH > 32) judge_big_hint(hint);
     if (WIDTH > 32) return; /* the same function, but its blocks are the second choice there */
     if (proof_image_end > arena.mask - KILN_MIB(2) || proof_brk > arena.mask - KILN_MIB(2)) return;
     PROOF_ASSERT(kiln_is_aligned(hint, KILN_MIB(1)) && hint >= proof_image_end + KILN_KIB(256),
@@ -150,6 +166,9 @@ void harness(void)
                                            nondet_uint64(), nondet_uint64(), nondet_bool());
         PROOF_ASSERT(why || FOLLOW != KILN_FOLLOW_KILN || kiln_arena_broken_rule(&arena) == NULL,
                      "what place does not refuse keeps the rule");
+        PROOF_ASSERT(why || FOLLOW != KILN_FOLLOW_KILN ||
+                         kiln_is_aligned(arena.arena_start, arena.config.page_bytes),
+                     "arena_start is page aligned, as the steps assume");
         layout.by_blocks = true; /* as many as there are */
         PROOF_ASSERT(why || (FOLLOW != KILN_FOLLOW_KILN && arena.arena_start > arena.mask) ||
                          can_follow(),

@@ -221,7 +221,7 @@ void harness(void)
     else
         judge_failure();
     PROOF_ASSERT(result.service != KILN_ARENA_NIL || may_be_nil(bytes),
-                 "L4: at 32 bits the fallback is asked before a request is refused");
+                 "L4: at 32 bits a refused request says what became of the fallback");
     PROOF_REACHED(result.addr != 0 || PATH == PATH_REFUSED, "a request is served, or refused");
     reach_pages();
     PROOF_ASSERT(kiln_arena_broken_rule(&arena) == NULL, "L2: the rule of the arena holds");

@@ -1,6 +1,7 @@
 /* Runs of pages, cut and joined: for any addresses and sizes up to 2^31 pages, one operation of the
  * page heap loses and doubles no page, forgets no dirty one, leaves no two free neighbours of one
- * kind, keeps trees, page map and counts in agreement, and where it fails changes nothing.
+ * kind, keeps trees, page map and counts in agreement, and where it fails changes nothing; but for
+ * want of a record none fails here: there are records enough.
  *
  * The world is one record in the middle and any neighbours to its left and right, free, in use or
  * missing; what lies beyond them is in use. Trees are stubs that keep what is in which (what they

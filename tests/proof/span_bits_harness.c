@@ -6,10 +6,24 @@
  * With more slots than a word of free bits has, that `used` counts those that are out is not
  * counted over: a solver takes minutes for two sums of many bits. It follows: `used` changes by the
  * slots that were taken or given, which are as many, and no other slot changes. */
-#include "allocator/heap/span.c"
+#include "allocator/heap/size_class.h"
 #include "tests/proof/proof.h"
 
 #include <string.h>
+
+/* What a clear writes: a range, so that cbmc need not copy bytes of any number. */
+static uintptr_t cleared_start, cleared_bytes;
+
+static void clear_range(void *start, int byte, size_t bytes)
+{
+    PROOF_ASSERT(byte == 0, "a clear writes zeros");
+    cleared_start = (uintptr_t)start;
+    cleared_bytes = bytes;
+}
+
+#define memset clear_range
+#include "allocator/heap/span.c"
+#undef memset
 
 #ifdef COVER
 enum { COVERS = 1 };
@@ -48,6 +62,34 @@ static void prove_notes(uint32_t class_idx)
     PROOF_ASSERT(note_bytes == 0 ||
                      kiln_span_record_bytes(class_idx, note_bytes) == start + notes_bytes,
                  "a record has room for the notes of all slots");
+}
+
+/* is_dirty: may the byte at `offset` of the span be other than zero? */
+static bool is_dirty(const kiln_span_t *span, size_t offset)
+{
+    size_t page = offset >> KILN_PAGE_SHIFT;
+    return page >= span->dirty_start && page < span->dirty_end;
+}
+
+/* What is known to be zero is not written by calloc: no dirty byte is taken for one of these, one
+ * slot and one byte, any, standing for all. */
+static void prove_zeros(const kiln_span_t *span, uint32_t watched)
+{
+    size_t slot_bytes = kiln_span_slot_bytes(span), at = nondet_below((uint32_t)slot_bytes);
+    size_t span_bytes = (size_t)kiln_size_classes[CLASS].span_pages << KILN_PAGE_SHIFT;
+    size_t bytes = nondet_below((uint32_t)span_bytes + 1),
+           offset = nondet_below((uint32_t)span_bytes);
+
+    PROOF_ASSERT(span->states[watched] != KILN_SLOT_FRESH ||
+                     !is_dirty(span, watched * slot_bytes + at),
+                 "a slot that is fresh is zero");
+    kiln_span_clear(span, bytes);
+    PROOF_ASSERT(offset >= bytes || !is_dirty(span, offset) ||
+                     kiln_span_base(span) + offset - cleared_start < cleared_bytes,
+                 "a clear writes each byte that may be dirty");
+    PROOF_ASSERT(cleared_bytes == 0 ||
+                     cleared_start + cleared_bytes <= kiln_span_base(span) + bytes,
+                 "a clear writes no byte behind the block");
 }
 
 /* few_states makes the span one of two, for coverage: from the rows of 8 slots on, only what two
@@ -134,7 +176,11 @@ void harness(void)
         for (unsigned i = 0; i < SLOTS; i++) span->states[i] = KILN_SLOT_FREE;
         uintptr_t base = (uintptr_t)nondet_uint64();
         PROOF_ASSUME(kiln_is_aligned(base, KILN_PAGE_BYTES));
+        PROOF_ASSUME(base <= UINT32_MAX / 2); /* a pointer of cbmc has no more bits */
+        PROOF_ASSUME(span->dirty_start <= span->dirty_end &&
+                     span->dirty_end <= kiln_size_classes[CLASS].span_pages);
         kiln_span_open(span, base, kiln_size_classes[CLASS].span_pages);
+        prove_zeros(span, watched);
         PROOF_ASSERT(!kiln_span_is_out(span, watched) && span->used == 0,
                      "all slots are in the span");
     } else {

@@ -336,8 +336,15 @@ static void test_sized_free_believes_a_realloc_that_stayed(void)
         EXPECT_EQ(kiln_heap_free_sized(heap, cache, block, 0, steps[i][1]), KILN_MISUSE_NONE);
         EXPECT_EQ(kiln_heap_free(heap, cache, block), KILN_MISUSE_DOUBLE_FREE);
     }
-    /* Back to the size that it was made for: exact again. */
+    /* A realloc that is refused changes nothing: exact as before. */
     void *block = kiln_heap_malloc(heap, cache, 1000);
+    kiln_misuse_t misuse;
+    EXPECT(!kiln_heap_realloc(heap, cache, block, PTRDIFF_MAX, &misuse));
+    EXPECT_EQ(misuse, KILN_MISUSE_NONE);
+    EXPECT_EQ(kiln_heap_free_sized(heap, cache, block, 0, 600), KILN_MISUSE_SIZE);
+    free_ok(heap, cache, block);
+    /* Back to the size that it was made for: exact again. */
+    block = kiln_heap_malloc(heap, cache, 1000);
     EXPECT(resize(heap, cache, block, 600) == block && resize(heap, cache, block, 1000) == block);
     EXPECT_EQ(kiln_heap_free_sized(heap, cache, block, 0, 600), KILN_MISUSE_SIZE);
     free_ok(heap, cache, block);

@@ -62,6 +62,7 @@ while [[ $# -gt 0 ]]; do
     shift
 done
 for killer in "${by[@]}"; do
+    [[ -n $killer ]] || kiln_usage "--by=$given names an empty killer; all are: $(IFS=, && echo "${KILLERS[*]}")"
     [[ " ${KILLERS[*]} " == *" $killer "* ]] || kiln_usage "there is no killer '$killer';" \
         "the nearest is '$(kiln_nearest "$killer" "${KILLERS[@]}")' (kiln mutants --help lists all)"
 done

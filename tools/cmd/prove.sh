@@ -65,6 +65,10 @@ for arg; do
     *) wanted+=("$arg") ;;
     esac
 done
+[[ $list == 0 || ($trace == 0 && ${#parts[@]} == 0) ]] ||
+    kiln_usage "--list runs nothing: leave out --trace, --proofs, --reach, --cover and --planted"
+[[ $trace == 0 || (${#parts[@]} == 0 && $quick == 0) ]] ||
+    kiln_usage "--trace prints one trace: leave out --quick, --proofs, --reach, --cover and --planted"
 if [[ ${#parts[@]} == 0 ]]; then
     parts=(proofs)
     [[ $quick == 1 ]] || parts+=(reach cover planted)
