@@ -158,8 +158,9 @@ static void judge_stop(const kiln_arena_result_t *result)
                             ? arena.arena_alloc
                             : kiln_arena_add(&arena, direct_addr, proof_bytes);
     uint64_t need = kiln_arena_table_need(spans, kiln_arena_sub(&arena, bound, arena.arena_start));
-    kiln_addr_t block = kiln_arena_sub(&arena, arena.arena_alloc, proof_bytes);
-    bool lied_to = ANY_ANSWER && !kiln_is_aligned(block, arena.config.page_bytes);
+    bool lied_to =
+        ANY_ANSWER && !kiln_is_aligned(kiln_arena_sub(&arena, arena.arena_alloc, proof_bytes),
+                                       arena.config.page_bytes);
     PROOF_ASSERT(ANY_ANSWER || kiln_is_aligned(arena.arena_alloc, arena.config.page_bytes),
                  "L1: nobody is stopped for a block that is not page aligned");
     PROOF_ASSERT(commit_refused || need > spans->bytes_max || lied_to,
