@@ -21,6 +21,7 @@ expect_run "a mutant is no path" 2 "no mutant '\.\./fuzz/planted/20259'" "$kiln"
 expect_run "an empty mutant" 2 "no mutant ''" "$kiln" mutants ''
 expect_run "an unknown killer" 2 "'unti'.*'unit'" "$kiln" mutants --by=unti
 expect_run "no killer" 2 "names no killer" "$kiln" mutants --by=
+expect_run "an empty killer" 2 "names an empty killer" "$kiln" mutants --by=unit,,seeds
 expect_run "--by without a value" 2 "needs a value" "$kiln" mutants --by
 expect_run "an unknown option" 2 "'--updte'.*'--update'" "$kiln" mutants --updte
 

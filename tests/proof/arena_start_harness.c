@@ -127,8 +127,10 @@ static void judge_big_hint(kiln_addr_t hint)
  * the top of the address space there is no such place. */
 static void judge_hint(kiln_addr_t hint, uint64_t bytes)
 {
-    if (WIDTH > 32) judge_big_hint(hint);
-    if (WIDTH > 32) return; /* the same function, but its blocks are the second choice there */
+    if (WIDTH > 32) {
+        judge_big_hint(hint);
+        return; /* the same function, but its blocks are the second choice there */
+    }
     if (proof_image_end > arena.mask - KILN_MIB(2) || proof_brk > arena.mask - KILN_MIB(2)) return;
     PROOF_ASSERT(kiln_is_aligned(hint, KILN_MIB(1)) && hint >= proof_image_end + KILN_KIB(256),
                  "the hint lies beyond the program's image");

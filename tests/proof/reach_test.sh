@@ -46,4 +46,9 @@ for part in --proofs --trace; do
     expect_run "a cbmc that cannot run, $part" 1 'a library is missing.*delete .*cbmc-trixie' \
         "$tree/kiln" prove "$part" arena_seed_top
 done
+
+# What would be ignored is refused.
+expect_run "a trace and a part" 2 '--trace prints one trace' "$tree/kiln" prove --trace arena_seed_top --reach
+expect_run "a trace of what is quick" 2 '--trace prints one trace' "$tree/kiln" prove --trace --quick arena_seed_top
+expect_run "a list and a part" 2 '--list runs nothing' "$tree/kiln" prove --list --planted
 expect_done

@@ -28,8 +28,8 @@ A trace makes an arena take steps and gives the answers of its operating system.
   sysalloc -> ADDR | fail                         answer to the small fallback
 
 The exit status is 0 when all was replayed, 1 when an arena of kiln broke a law (seed and go19
-may: that is what they are kept for), 2 when a trace
-or an argument is wrong: FILE:LINE: WHAT on standard error.
+may: that is what they are kept for), 2 when a trace or an argument is wrong: FILE:LINE: WHAT on
+standard error.
 END
     exit 0
     ;;

@@ -11,7 +11,6 @@ part() {
     local status=0 said good bad
     said=$("$@" 2>&1) || status=$?
     printf '%s\n' "$said" | grep -vxE '[0-9]+ passed, [0-9]+ failed' || true
-    good='' bad=''
     read -r good _ bad _ <<<"$(printf '%s\n' "$said" | grep -xE '[0-9]+ passed, [0-9]+ failed' | tail -n 1)"
     [[ -n $good && ($status == 0 || $bad != 0) ]] || bad=$((bad + 1)) # also where nothing was counted
     passed=$((passed + ${good:-0}))
