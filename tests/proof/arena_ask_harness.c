@@ -37,7 +37,9 @@ static bool has_room(uint64_t size)
 
 static bool is_in_limit(uint64_t size)
 {
-    return arena.arena_end + size - arena.arena_start - 1 <= arena.config.addr_max;
+    uint64_t offset = arena.arena_end - arena.arena_start;
+
+    return offset <= arena.config.addr_max && size - 1 <= arena.config.addr_max - offset;
 }
 
 /* What is said of all sizes that are asked for is said of one, any, so that there is one sum. */

@@ -58,10 +58,12 @@ static kiln_arena_region_t any_kept;
 #endif
 
 /* Comparisons rather than differences wherever nothing wraps: solvers take them in far less time.
- */
+ * An exclusive end, which is 0 for what ends with the address space, is one sum less. */
 static bool has_g(kiln_addr_t addr, uint64_t bytes)
 {
-    return bytes != 0 && addr <= g && g <= addr + (bytes - 1);
+    kiln_addr_t end = addr + bytes;
+
+    return bytes != 0 && addr <= g && (g < end || end == 0);
 }
 
 static bool in_block(void)

@@ -27,6 +27,9 @@ expect_run "a vacuous proof holds" 0 '1 passed, 0 failed' "$tree/kiln" prove --p
 expect_run "and no input gets to its end" 1 'no input gets there: reached: the end' \
     "$tree/kiln" prove --reach arena_go19_any_32
 
+# The lines of a harness are covered by its proofs together, also when one alone is named.
+expect_run "coverage by the name of one proof" 0 '1 passed, 0 failed' "$tree/kiln" prove --cover arena_pages_seek
+
 # A law that nothing breaks, and a bug that says too little of what it breaks.
 laws() {
     python3 "$tree/tests/proof/laws_test.py" "$tree"

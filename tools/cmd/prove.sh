@@ -19,7 +19,7 @@ line "N passed, N failed". The first call fetches CBMC from Debian 13; nothing o
   --reach     no proof holds because its assumptions leave nothing: an input comes to the end of each,
               and to the places on the way that its harness names
   --cover     coverage: each line of a harness and of the functions that it proves is reached by one
-              of its proofs, or tests/proof/unreached.txt says why not
+              of its proofs (named or not), or tests/proof/unreached.txt says why not
   --planted   negative controls: each bug of tests/proof/planted is refuted by the proof it names
   --list      prints the proofs, runs nothing
   --trace     prints a counterexample of one proof, which is to be refuted, as a trace for
@@ -297,14 +297,15 @@ unreached() {
     done < <(reached "$@" | sort -V)
 }
 
-# job_cover HARNESS runs its proofs one by one until all lines were reached. The built-in solver
-# keeps what it learned from line to line, so it is the better one here. -DCOVER lets a harness take
-# few of its states: what is reached from them is reached.
+# job_cover HARNESS runs its proofs one by one, those that were asked for first, until all lines were
+# reached: a line is covered if any of them comes to it. The built-in solver keeps what it learned
+# from line to line, so it is the better one here. -DCOVER lets a harness take few of its states:
+# what is reached from them is reached.
 job_cover() {
     local name missing='no proof was run' status
     local -a logs=()
-    for name in "${chosen[@]}"; do
-        [[ ${harness[$name]} == "$1" && -n $missing ]] || continue
+    for name in "${chosen[@]}" "${names[@]}"; do
+        [[ ${harness[$name]} == "$1" && -n $missing && " ${logs[*]} " != *" $out/$name.cover "* ]] || continue
         status=0
         built_in_solver "$name"
         model "$name" "$KILN_ROOT" "$out/$name.cover" -DCOVER --cover location --no-standard-checks || status=$?
