@@ -183,6 +183,41 @@ static void test_idle_memory_that_nobody_needs_goes_back(void)
     world_close();
 }
 
+/* A run whose ends are parts of hardware pages takes two records to be given back but for them. */
+static void test_nothing_goes_back_that_lacks_a_record(void)
+{
+    kiln_page_heap_t *pages = open_pages(65536);
+    kiln_span_t *spans[3];
+    static const uint64_t sizes[] = {1, 30, 1};
+    for (unsigned i = 0; i < 3; i++) spans[i] = kiln_page_heap_large(pages, sizes[i], 1);
+    uintptr_t first = kiln_span_base(spans[1]);
+    EXPECT(first % 65536 != 0 && kiln_span_end(spans[1]) % 65536 != 0);
+    kiln_page_heap_give(pages, spans[1]);
+    EXPECT(pages->spares[KILN_CLASS_LARGE] == NULL);
+
+    kiln_os_fault_t none;
+    kiln_meta_t had = pages->meta;
+    kiln_os_fault_init(&none, had.os, 1, true);
+    size_t record_bytes = kiln_span_record_bytes(KILN_CLASS_LARGE, pages->note_bytes);
+    for (unsigned records = 0; records < 2; records++) {
+        pages->meta.os = &none.os;
+        pages->meta.next = had.next;
+        pages->meta.end = had.next + kiln_round_up(records * record_bytes, KILN_META_ALIGN);
+        EXPECT(!kiln_page_heap_trim(pages, 0));
+        EXPECT_EQ(kiln_page_heap_counts(pages).discarded, 0);
+        EXPECT_RULE(kiln_page_heap_broken_rule(pages));
+    }
+    EXPECT(none.faults >= 2);
+    had.next = pages->meta.next; /* the one record is a spare now */
+    pages->meta = had;
+    EXPECT(kiln_page_heap_trim(pages, 0));
+    EXPECT(kiln_page_heap_counts(pages).discarded > 0);
+    EXPECT_RULE(kiln_page_heap_broken_rule(pages));
+    kiln_page_heap_give(pages, spans[0]);
+    kiln_page_heap_give(pages, spans[2]);
+    world_close();
+}
+
 static void test_resize_takes_and_gives_the_right_neighbour(void)
 {
     kiln_page_heap_t *pages = open_pages(4096);
@@ -358,6 +393,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_growth_is_by_the_difference),
         KILN_TEST(test_growth_is_paid_with_idle_runs),
         KILN_TEST(test_idle_memory_that_nobody_needs_goes_back),
+        KILN_TEST(test_nothing_goes_back_that_lacks_a_record),
         KILN_TEST(test_resize_takes_and_gives_the_right_neighbour),
         KILN_TEST(test_no_size_is_cut_to_32_bits),
         KILN_TEST(test_a_hardened_heaps_pages_are_opened_clean),
