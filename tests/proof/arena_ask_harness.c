@@ -67,8 +67,7 @@ static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool 
     last_size = bytes;
     *out_reserved = got_reserved;
     if (OP != BLOCK || reserves++ != 0) return 0;
-    PROOF_ASSUME(bytes - 1 <= arena.mask - got);
-    got_bytes = bytes;
+    PROOF_ASSUME(bytes == got_bytes);
     return got;
 }
 
@@ -81,8 +80,7 @@ static kiln_addr_t os_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
     PROOF_ASSERT(bytes == round_request(PHYS) && bytes <= arena.mask,
                  "os: the fallback's size is the request with a page, and fits the machine");
     if (OP != SMALL) return 0;
-    PROOF_ASSUME(bytes - 1 <= arena.mask - got);
-    got_bytes = bytes;
+    PROOF_ASSUME(bytes == got_bytes);
     return got;
 }
 
@@ -169,7 +167,8 @@ static void any_arena(void)
     PROOF_ASSUME(request > kiln_arena_left(&arena));
     got = any_address(PHYS);
     got_reserved = nondet_bool();
-    PROOF_ASSUME(got != 0);
+    got_bytes = any_address(PHYS);
+    PROOF_ASSUME(got != 0 && got_bytes - 1 <= arena.mask - got);
     granule_size = round_request(KILN_MIB(GRANULE_MIB));
     judged_size = nondet_uint64();
     judged_fits = has_room(judged_size);
