@@ -133,7 +133,7 @@ static void granted_rule(bool assume, const kiln_arena_block_t *block, uint64_t 
                 region->start > table->base + (table->bytes_max - 1),
             "a block overlaps no table");
     }
-    if (!has_g(region->start, region->end - region->start)) return;
+    if (!between(region->start, region->end)) return;
     LAW(!in_block() && !ghost.kept && !in_table(), "a block is nothing that is to be handed out");
     LAW(ANY_ANSWER || ghost.os == NONE, "L1: a block is nobody's");
 }

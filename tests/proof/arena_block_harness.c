@@ -16,7 +16,7 @@ void harness(void)
     const kiln_arena_region_t *region = &block.region;
 
     PROOF_ASSERT(is_unchanged(&before, &ghost_before), "L4: who asks for a block changes nothing");
-    if (taken && region->reserved && has_g(region->start, region->end - region->start)) {
+    if (taken && region->reserved && between(region->start, region->end)) {
         PROOF_ASSERT(ANY_ANSWER || ghost.os == RESERVED, "a block that is held is Reserved");
         ghost.os = ghost_before.os;
     }

@@ -25,7 +25,7 @@ kiln_arena_region_t *kiln_arena_kept_find(kiln_arena_t *a, uint64_t bytes)
     PROOF_ASSUME(found.start >= a->arena_start &&
                  found.end - 1 - a->arena_start <= a->config.addr_max);
     PROOF_ASSUME(found.end <= a->arena_alloc || a->arena_end <= found.start);
-    if (has_g(found.start, found.end - found.start))
+    if (between(found.start, found.end))
         PROOF_ASSUME(ghost.kept && ghost.kept_reserved == found.reserved);
     found_then = found;
     return &found;
@@ -58,13 +58,13 @@ void kiln_arena_kept_take(kiln_arena_t *a, kiln_arena_region_t *region, uint64_t
     region->start += bytes;
     found_then = *region;
     uint64_t rest_bytes = region->end - region->start;
-    if (rest_bytes < kiln_arena_unit(a) && has_g(region->start, rest_bytes))
+    if (rest_bytes < kiln_arena_unit(a) && between(region->start, region->end))
         give_back(region->reserved);
 }
 
 void kiln_arena_kept_add(kiln_arena_t *a, kiln_arena_region_t region)
 {
-    bool mine = has_g(region.start, region.end - region.start);
+    bool mine = between(region.start, region.end);
     kept_changes++;
     PROOF_ASSERT(region.start <= region.end && region.end <= a->mask &&
                      kiln_is_aligned(region.start, kiln_arena_unit(a)) &&
@@ -103,7 +103,7 @@ kiln_arena_block_t kiln_arena_block_ask(kiln_arena_t *a, uint64_t bytes)
     block.branch = nondet_bool() ? KILN_ARENA_EXTEND : KILN_ARENA_SWITCH;
     block.region = (kiln_arena_region_t){any_multiple(PHYS), any_multiple(PHYS), nondet_bool()};
     granted_rule(true, &block, bytes);
-    if (block.region.reserved && has_g(block.region.start, kiln_arena_region_bytes(&block.region)))
+    if (block.region.reserved && between(block.region.start, block.region.end))
         ghost.os = RESERVED;
     return block;
 }
