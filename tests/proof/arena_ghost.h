@@ -66,18 +66,19 @@ static bool has_g(kiln_addr_t addr, uint64_t bytes)
     return bytes != 0 && addr <= g && (g < end || end == 0);
 }
 
-/* between: the same for what has an end: seed and go19 write the top of the address space as 0. A
- * difference, to be added again, would cost two sums more. */
+/* between: the same for what has an end, which is not 0. A difference, to be added again, would cost
+ * two sums more. */
 static bool between(kiln_addr_t start, kiln_addr_t end)
 {
-    bool to_top = arena.config.follow != KILN_FOLLOW_KILN && end == 0 && start != 0;
-
-    return start <= g && (g < end || to_top);
+    return start <= g && g < end;
 }
 
 static bool in_block(void)
 {
-    return between(arena.arena_alloc, arena.arena_end);
+    if (arena.config.follow == KILN_FOLLOW_KILN) return between(arena.arena_alloc, arena.arena_end);
+    /* seed and go19 write the top of the address space as 0. */
+    return arena.arena_alloc <= g &&
+           (g < arena.arena_end || (arena.arena_end == 0 && arena.arena_alloc != 0));
 }
 
 static bool in_table(void)

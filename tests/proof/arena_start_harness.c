@@ -81,7 +81,7 @@ static void judge_started(const char *why)
         uint64_t bytes = kiln_arena_sub(&arena, arena.slack[i].end, arena.slack[i].start);
         PROOF_ASSERT(bytes <= kiln_arena_unit(&arena) + arena.config.page_bytes,
                      "L4: rounding costs less than two pages on either side");
-        if (between(arena.slack[i].start, arena.slack[i].end)) ghost.rest = true;
+        if (has_g(arena.slack[i].start, bytes)) ghost.rest = true;
     }
     if (in_last_page()) {
         PROOF_ASSERT(FOLLOW != KILN_FOLLOW_KILN && ghost.os != RESERVED,
