@@ -11,7 +11,7 @@ expect_run "a few mutants are killed" 0 $'\n'"$((${#few[@]} + 1)) passed, 0 fail
 
 # Those that name a proof of seconds; full_test.sh runs all that name one.
 mapfile -t few < <(cd "$KILN_ROOT/tests/mutants" && grep -lE \
-    '^Proof: (arena_(geometry_32_64k|grow_64|kept_add_32|seed_mixed_32|pages_covers_count))$' ./*.patch |
+    '^Proof: (arena_(geometry_32_64k|grow_64|kept_add_32|seed_32|pages_covers_count))$' ./*.patch |
     xargs -n 1 basename -s .patch)
 expect_run "proofs kill mutants" 0 $'\n'"$((${#few[@]} + 1)) passed, 0 failed$" \
     "$kiln" mutants "${few[@]}" --by=proof

@@ -66,8 +66,8 @@ static bool has_g(kiln_addr_t addr, uint64_t bytes)
     return bytes != 0 && addr <= g && (g < end || end == 0);
 }
 
-/* between: the same for what has an end, which is not 0. A difference, to be added again, would cost
- * two sums more. */
+/* between: the same for what has an end, which is not 0. A difference, to be added again, would
+ * cost two sums more. */
 static bool between(kiln_addr_t start, kiln_addr_t end)
 {
     return start <= g && g < end;
@@ -149,6 +149,16 @@ static void record_answer(kiln_addr_t addr, bool direct, bool believed)
 #define ONE_FLAG ""
 #endif
 
+/* is_other_flag: seed and go19 commit table pages by the flag of the block (weakness W5). */
+static bool is_other_flag(void)
+{
+#if defined MIXED && !defined FLAGS_JOIN
+    return arena.arena_reserved != arena.tables_reserved;
+#else
+    return false;
+#endif
+}
+
 /* assume_free: the OS may give [addr, addr+whole). */
 static void assume_free(kiln_addr_t addr, uint64_t whole)
 {
@@ -226,7 +236,7 @@ static kiln_addr_t grant_block(uint64_t bytes)
 #define grant_block grant
 #endif
 
-static bool direct_asked, heap_commit_asked, commit_refused, given_reserved;
+static bool direct_asked, heap_commit_asked, commit_refused, given_believed;
 static uint64_t table_commits[KILN_ARENA_TABLES]; /* the bytes of each table that the OS mapped */
 
 #ifdef JUDGE_HINT
@@ -292,7 +302,7 @@ static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool 
     PROOF_ASSUME(addr != arena.arena_end || kiln_arena_left(&arena) == 0 ||
                  *out_reserved == arena.arena_reserved);
 #endif
-    given_reserved = *out_reserved;
+    given_believed = addr != 0 && !*out_reserved;
     record_answer(addr, false, !*out_reserved);
     if (addr != 0 && *out_reserved && has_g(addr, kiln_round_up(bytes, PHYS))) ghost.os = RESERVED;
     return addr;
@@ -340,8 +350,8 @@ static kiln_os_answer_t os_commit(void *ctx, kiln_addr_t addr, uint64_t bytes, b
     if (use != KILN_OS_HEAP) {
         judge_table_commit(&arena.tables[use == KILN_OS_SPANS], addr, bytes);
         if (answer == KILN_OS_OK) table_commits[use == KILN_OS_SPANS] += bytes;
-#if !ANY_ANSWER && (!defined MIXED || defined FLAGS_JOIN)
-        PROOF_ASSERT(reserved == arena.tables_reserved,
+#if !ANY_ANSWER
+        PROOF_ASSERT(reserved == arena.tables_reserved || is_other_flag(),
                      ONE_FLAG "os: table pages are committed as they were reserved");
 #endif
         return (kiln_os_answer_t)answer;
@@ -377,7 +387,7 @@ static void os_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     (void)ctx;
 #ifdef NO_RELEASE
-    PROOF_ASSUME(given_reserved || direct_asked);
+    PROOF_ASSUME(!given_believed || direct_asked);
 #endif
     judge_range(addr, bytes);
     if (!has_g(addr, kiln_round_up(bytes, PHYS))) return;

@@ -103,8 +103,7 @@ kiln_arena_block_t kiln_arena_block_ask(kiln_arena_t *a, uint64_t bytes)
     block.branch = nondet_bool() ? KILN_ARENA_EXTEND : KILN_ARENA_SWITCH;
     block.region = (kiln_arena_region_t){any_multiple(PHYS), any_multiple(PHYS), nondet_bool()};
     granted_rule(true, &block, bytes);
-    if (block.region.reserved && between(block.region.start, block.region.end))
-        ghost.os = RESERVED;
+    if (block.region.reserved && between(block.region.start, block.region.end)) ghost.os = RESERVED;
     return block;
 }
 
