@@ -202,7 +202,8 @@ static void test_nothing_goes_back_that_lacks_a_record(void)
     for (unsigned records = 0; records < 2; records++) {
         pages->meta.os = &none.os;
         pages->meta.next = had.next;
-        pages->meta.end = had.next + kiln_round_up(records * record_bytes, KILN_META_ALIGN);
+        pages->meta.end =
+            had.next + (uintptr_t)kiln_round_up(records * record_bytes, KILN_META_ALIGN);
         EXPECT(!kiln_page_heap_trim(pages, 0));
         EXPECT_EQ(kiln_page_heap_counts(pages).discarded, 0);
         EXPECT_RULE(kiln_page_heap_broken_rule(pages));
