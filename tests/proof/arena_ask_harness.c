@@ -209,7 +209,7 @@ static void judge_refusals(const kiln_arena_result_t *result)
 static void judge_grant(const kiln_arena_t *before, const kiln_arena_result_t *result)
 {
     bool adjacent = got == before->arena_end && got_reserved == before->arena_reserved;
-    if (last_size == 0 || got_bytes == 0) return;
+    if ((OP == BLOCK ? reserves : directs) == 0) return;
     if (OP == BLOCK)
         PROOF_ASSERT(result->branch == (!in_range() ? KILN_ARENA_REJECT_RANGE
                                         : adjacent  ? KILN_ARENA_EXTEND

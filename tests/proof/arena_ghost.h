@@ -141,8 +141,8 @@ static void record_answer(kiln_addr_t addr, bool direct, bool believed)
 #define TABLES_ALONE false
 #endif
 
-/* What one flag for all breaks (weakness W5) has a name of its own where that is to be refuted;
- * else flags may differ. */
+/* What one flag for all breaks (weakness W5) has a name of its own where that is to be refuted.
+ * MAY_DIFFER: flags may, but blocks of two are not joined. */
 #ifdef FLAGS_JOIN
 #define ONE_FLAG "one flag for all: "
 #else
@@ -292,10 +292,9 @@ static kiln_addr_t os_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool 
     *out_reserved = true;
 #elif defined ALL_BELIEVED
     *out_reserved = false;
-#elif defined MIXED && !defined FLAGS_JOIN
-    PROOF_ASSUME(addr != arena.arena_end || kiln_arena_left(&arena) == 0 ||
-                 *out_reserved == arena.arena_reserved);
 #endif
+    PROOF_ASSUME(!MAY_DIFFER || addr != arena.arena_end || kiln_arena_left(&arena) == 0 ||
+                 *out_reserved == arena.arena_reserved);
     given_believed = addr != 0 && !*out_reserved;
     record_answer(addr, false, !*out_reserved);
     if (addr != 0 && *out_reserved && has_g(addr, kiln_round_up(bytes, PHYS))) ghost.os = RESERVED;
