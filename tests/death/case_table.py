@@ -86,6 +86,7 @@ class Case:
     answer: str = ""      # what is said instead of a report: refused, old-bytes, no-old-bytes
     expect: tuple = ()    # of an access to a guarded block: from its start, what, bytes
     seeds: int = 0        # promised under one of so many seeds of the heap; else silent
+    tries: int = 1        # of which chance may hide the blocks from all but one
     owed: str = ""        # why what is promised may not be seen yet: a debt, which is counted
 
     def line(self, right=False):
@@ -389,17 +390,21 @@ def wrong_families(profile):
                         yield made
 
 
-def leaks(profile):
-    """Lost blocks, seen at the end or when asked; the twin keeps an address of the first one."""
+def leaks(profile, bits):
+    """Lost blocks, seen at the end or when asked; the twin keeps an address of the first one. Where there are just
+    32 bits a word that means nothing may be an address in a block: of 1500 runs that lost five blocks of 1 MiB
+    17 had one, of the stack's or the pointers' random guard, all of them words that are drawn anew in each run."""
+    tries = 3 if bits == 32 else 1
     for size in (16, 24, 100, 1000, 5000, 70000, 1 << 20):
         for how in ("plain", "chain", "ring"):
             for when in ("exit", "check"):
                 for place in ("middle", "inside") if how == "plain" else ("middle", "thread"):
                     args = {"deed": "leak", "bytes": size, "blocks": 5, "how": how, "when": when, "place": place}
-                    yield Case(f"leak, {how}", profile, args, frozenset((LEAK,)), True, CALLS["access"], ":detect_leaks=1")
+                    yield Case(f"leak, {how}", profile, args, frozenset((LEAK,)), True, CALLS["access"], ":detect_leaks=1",
+                               tries=tries)
     for take, align in (("calloc", 0), ("aligned_alloc", 64), ("aligned_alloc", 4096), ("new_array", 0), ("realloc", 0)):
         args = {"deed": "leak", "bytes": 200, "blocks": 3, "how": "plain", "when": "exit", "take": take, "align": align}
-        yield Case("leak, plain", profile, args, frozenset((LEAK,)), True, CALLS["access"], ":detect_leaks=1")
+        yield Case("leak, plain", profile, args, frozenset((LEAK,)), True, CALLS["access"], ":detect_leaks=1", tries=tries)
 
 
 # ---- requests, and what is read from fresh memory ----
@@ -447,7 +452,7 @@ def old_bytes(profile):
 
 def call_cases(profile, bits):
     """What is seen at a call, whatever the heap knows of its blocks' bytes."""
-    for made in (double_frees(profile), wrong_frees(profile), mismatches(profile), wrong_families(profile), leaks(profile),
+    for made in (double_frees(profile), wrong_frees(profile), mismatches(profile), wrong_families(profile), leaks(profile, bits),
                  requests(profile, bits), old_bytes(profile)):
         yield from made
 

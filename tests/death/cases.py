@@ -30,6 +30,7 @@ JSON_EVERY = 60
 SHOWN_MAX = 20
 CHECK_REPORT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "report", "check_report.py")
 ABORTED, OLD_BYTES = -6, 4
+HIDDEN = "a lost block was taken for one in reach"
 
 FACT = re.compile(r"^(\w+) 0x([0-9a-f]+) (\d+)$", re.M)
 SUMMARY = re.compile(r"^SUMMARY: Kiln: ([a-z-]+) ", re.M)
@@ -183,6 +184,9 @@ def check_leaks(case, said):
     seen = size if case.profile.hard else table.slot_of(case.profile, size, case.args.get("align") or 16)[0]
     right = {"plain": {(True, blocks * seen)}, "chain": {(True, seen), (False, (blocks - 1) * seen)},
              "ring": {(False, blocks * seen)}}[how]
+    told = sum(count for _, count in lost)
+    if told < blocks * seen:
+        raise Wrong(f"{HIDDEN}: {told} bytes were told of {blocks * seen}")
     want("what was lost", {(direct, sum(count for other, count in lost if other == direct)) for direct, _ in lost}, right)
     want("the summary", SUMMARY_LOST.findall(said.err), [(str(blocks * seen), str(blocks))])
     if case.profile.stacks:
@@ -287,9 +291,15 @@ def try_once(program, number, case):
 
 
 def try_case(program, number, case):
-    """What judge_run says; of a case that has seeds, of all of them together."""
+    """What judge_run says; of a case that has seeds, of all of them together; of one that chance may hide,
+    of the first try that it did not."""
     if not case.seeds:
-        return try_once(program, number, case)
+        result = try_once(program, number, case)
+        for _ in range(case.tries - 1):
+            if result[0] != "missed" and HIDDEN not in (result[1] or ""):
+                break
+            result = try_once(program, number, case)
+        return result
     kept = 0
     for seed in range(case.seeds):
         seeded = dataclasses.replace(case, options=f"{case.options}:seed={seed}")
