@@ -54,4 +54,11 @@ done
 expect_run "a trace and a part" 2 '--trace prints one trace' "$tree/kiln" prove --trace arena_seed_top --reach
 expect_run "a trace of what is quick" 2 '--trace prints one trace' "$tree/kiln" prove --trace --quick arena_seed_top
 expect_run "a list and a part" 2 '--list runs nothing' "$tree/kiln" prove --list --planted
+expect_run "a list and --first" 2 '--list runs nothing' "$tree/kiln" prove --list --first
+expect_run "a trace and --first" 2 '--trace prints one trace' "$tree/kiln" prove --trace --first arena_seed_top
+
+# A name that begins others is one proof; what is none is all that begin so.
+expect_run "a name" 0 '^arena_start_seed_64_large [^
+]*$' "$tree/kiln" prove --list arena_start_seed_64_large
+expect_run "the beginning of names" 0 'arena_start_seed_64_large_one ' "$tree/kiln" prove --list arena_start_seed_64_larg
 expect_done

@@ -12,7 +12,7 @@ Usage: kiln prove [--quick] [--first] [--proofs] [--reach] [--cover] [--planted]
 Runs the proofs of tests/proof/proofs.txt with CBMC, two at a time, and ends with a table and the
 line "N passed, N failed". The first call fetches CBMC from Debian 13; nothing of it is installed.
 
-  NAME        only proofs whose name begins so
+  NAME        only the proof of that name; where there is none, those whose name begins so
   --quick     only the proofs that tests/proof/proofs.txt calls quick
   --first     ends a proof with the first law that it refutes, which is sooner than with all
   --proofs    the proofs: each must have exactly the result that the table expects
@@ -65,10 +65,10 @@ for arg; do
     *) wanted+=("$arg") ;;
     esac
 done
-[[ $list == 0 || ($trace == 0 && ${#parts[@]} == 0) ]] ||
-    kiln_usage "--list runs nothing: leave out --trace, --proofs, --reach, --cover and --planted"
-[[ $trace == 0 || (${#parts[@]} == 0 && $quick == 0) ]] ||
-    kiln_usage "--trace prints one trace: leave out --quick, --proofs, --reach, --cover and --planted"
+[[ $list == 0 || ($trace == 0 && $first == 0 && -z $law && ${#parts[@]} == 0) ]] ||
+    kiln_usage "--list runs nothing: leave out --trace, --law, --first, --proofs, --reach, --cover and --planted"
+[[ $trace == 0 || (${#parts[@]} == 0 && $quick == 0 && $first == 0) ]] ||
+    kiln_usage "--trace prints one trace: leave out --quick, --first, --proofs, --reach, --cover and --planted"
 if [[ ${#parts[@]} == 0 ]]; then
     parts=(proofs)
     [[ $quick == 1 ]] || parts+=(reach cover planted)
@@ -110,7 +110,7 @@ for name in "${names[@]}"; do
     [[ $quick == 0 || ${speed[$name]} == quick ]] || continue
     [[ ${#wanted[@]} -gt 0 ]] || chosen+=("$name")
     for word in "${wanted[@]}"; do
-        if [[ $name == "$word"* ]]; then
+        if [[ $name == "$word" || -z ${speed[$word]-} && $name == "$word"* ]]; then
             chosen+=("$name")
             break
         fi
@@ -261,14 +261,15 @@ job_reach() {
     sed -n 's/^\[.*\(reached: .*\): SUCCESS$/no input gets there: \1/p' "$log"
 }
 
-# reached LOG... prints "HARNESS? FILE:LINE FUNCTION 0|1" for each line that cbmc looked for.
+# reached LOG... prints "FILE:LINE FUNCTION 0|1" for each line that cbmc looked for, or could.
 reached() {
-    awk '/^\[.*coverage.*\(lines .*\): (SATISFIED|FAILED)$/ {
+    awk '/^\[.*coverage.*\(lines .*\): (SATISFIED|FAILED)$/ || /^  block [0-9]+ \(lines .*\)$/ {
         hit = / SATISFIED$/
-        sub(/.*\(lines /, ""); sub(/\): [A-Z]*$/, "")
+        sub(/.*\(lines /, ""); sub(/\)(: [A-Z]*)?$/, "")
         n = split($0, places, ";")
         for (i = 1; i <= n; i++) {
             split(places[i], part, ":")
+            sub(/^\.\//, "", part[1])
             m = split(part[3], spans, ",")
             for (j = 1; j <= m; j++) {
                 split(spans[j], ends, "-")
@@ -283,42 +284,74 @@ reached() {
     END { for (at in seen) print at, seen[at] + 0 }' "$@"
 }
 
-# unreached HARNESS LOG... prints the lines that no log reaches and that have no excuse.
-unreached() {
-    local harness=$1 place function hit text excuse
+# excused HARNESS LOG... prints each line that no log reaches, but not those of which
+# tests/proof/unreached.txt says why that is right, as "never FILE:LINE FUNCTION TEXT"; then what it
+# says of this harness and of no such line, as "useless ENTRY". What harnesses share is for all of
+# them, and each uses a part.
+excused() {
+    local harness=$1
     shift
-    while read -r place function hit; do
-        # What the harnesses share is for all of them, and each uses a part.
-        [[ $hit == 0 && $place != */tests/proof/*.h:* && $place != tests/proof/*.h:* ]] || continue
-        text=$(sed -n "${place#*:}p" "${place%%:*}")
-        excuse=$(awk -F '|' -v harness="$harness" -v function_name="$function" -v text="$text" '
-            !/^#/ && $1 == harness && $2 == function_name && ($3 == "" || index(text, $3)) { print; exit }' tests/proof/unreached.txt)
-        [[ -n $excuse ]] || echo "$place $function is never reached: $(sed 's/^ *//' <<<"$text")"
-    done < <(reached "$@" | sort -V)
+    reached "$@" | sort -V | awk -v harness="$harness" '
+        function text_of(file, line,    text, count) {
+            if (!(file in read)) {
+                while ((getline text <file) > 0) lines[file, ++count] = text
+                close(file)
+                read[file] = 1
+            }
+            text = lines[file, line]
+            sub(/^ */, "", text)
+            return text
+        }
+        FILENAME != "-" {
+            split($0, part, "|")
+            if (part[1] == harness) { entry[++entries] = $0; of[entries] = part[2]; with[entries] = part[3] }
+            next
+        }
+        $3 == 0 && $1 !~ /^tests\/proof\/[^\/]*\.h:/ {
+            split($1, place, ":")
+            text = text_of(place[1], place[2])
+            for (i = 1; i <= entries; i++)
+                if (of[i] == $2 && (with[i] == "" || index(text, with[i]))) { used[i] = 1; next }
+            print "never", $1, $2, text
+        }
+        END { for (i = 1; i <= entries; i++) if (!used[i]) print "useless", entry[i] }' tests/proof/unreached.txt -
 }
 
-# job_cover HARNESS runs its proofs one by one, those that were asked for first, until all lines were
-# reached: a line is covered if any of them comes to it. The built-in solver keeps what it learned
-# from line to line, so it is the better one here. -DCOVER lets a harness take few of its states:
-# what is reached from them is reached.
+# job_cover HARNESS lists the lines that any of its proofs has, then runs those that have one that
+# was not reached yet, one by one, those that were asked for first. The built-in solver keeps what it
+# learned from line to line, so it is the better one here. -DCOVER lets a harness take few of its
+# states: what is reached from them is reached.
 job_cover() {
-    local name missing='no proof was run' status
-    local -a logs=()
-    for name in "${chosen[@]}" "${names[@]}"; do
-        [[ ${harness[$name]} == "$1" && -n $missing && " ${logs[*]} " != *" $out/$name.cover "* ]] || continue
-        status=0
+    local name missing status=0
+    local -a logs=() cover=(-DCOVER --cover location --no-standard-checks)
+    for name in "${names[@]}"; do
+        [[ ${harness[$name]} == "$1" ]] || continue
         built_in_solver "$name"
-        model "$name" "$KILN_ROOT" "$out/$name.cover" -DCOVER --cover location --no-standard-checks || status=$?
+        model "$name" "$KILN_ROOT" "$out/$name.places" "${cover[@]}" --show-properties || status=$?
+        logs+=("$out/$name.places")
+    done
+    if [[ $status != 0 ]]; then
+        echo 0
+        echo "cbmc did not list the lines of a proof: $(tail -qn 1 "${logs[@]}" | sort -u | tail -n 1)"
+        return
+    fi
+    missing=$(excused "$1" "${logs[@]}" | grep '^never ') || true
+    for name in "${chosen[@]}" "${names[@]}"; do
+        [[ ${harness[$name]} == "$1" && " ${logs[*]} " != *" $out/$name.cover "* ]] || continue
+        grep -qxFf <(cut -d ' ' -f 2,3 <<<"$missing") <(reached "$out/$name.places" | cut -d ' ' -f 1,2) || continue
+        status=0
+        model "$name" "$KILN_ROOT" "$out/$name.cover" "${cover[@]}" || status=$?
         if [[ $status != 0 ]]; then
             echo 0
             echo "cbmc found no coverage for $name (status $status): $(tail -n 1 "$out/$name.cover")"
             return
         fi
         logs+=("$out/$name.cover")
-        missing=$(unreached "$1" "${logs[@]}")
+        missing=$(excused "$1" "${logs[@]}" | grep '^never ') || true
     done
     reached "${logs[@]}" | grep -c ' 1$' || true
-    [[ -z $missing ]] || printf '%s\n' "$missing"
+    excused "$1" "${logs[@]}" | sed -E 's/^never ([^ ]+ [^ ]+) /\1 is never reached: /
+        s/^useless /tests\/proof\/unreached.txt excuses nothing any more, delete it: /'
 }
 
 # job_planted PATCH

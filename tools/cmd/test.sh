@@ -35,6 +35,7 @@ stress     check  tests/stress/planted_test.sh
 fuzz       check  tests/fuzz/command_test.sh
 mutants    check  tests/mutants/mutants_test.sh
 prove      check  tools/proof/test.sh
+cover      check  tools/proof/cover.sh
 readme     check  tests/cli/readme_test.sh
 full       all    tests/stress/full_test.sh
 newcomer   all    tests/newcomer/newcomer_test.sh
