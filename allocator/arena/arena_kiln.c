@@ -117,6 +117,7 @@ static kiln_arena_result_t fall_back(kiln_arena_t *arena, uint64_t bytes,
     if (got == 0) return result;
     kiln_addr_t last = got + (size - 1);
     bool lying = got > arena->mask || last > arena->mask || last < got ||
+                 !kiln_is_aligned(got, config->phys_bytes) ||
                  kiln_arena_overlaps(arena, got, last, true);
     if (lying || got < arena->arena_start || last - arena->arena_start > config->addr_max) {
         if (arena->log && arena->log->outside) arena->log->outside(arena->log->ctx, got);

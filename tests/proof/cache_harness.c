@@ -1,15 +1,15 @@
 /* The stack of slots of a thread's cache: what was pushed comes back youngest first; a
  * flush gives the older half to the class and keeps the rest in order; a refill of an empty stack
  * takes at most a half, and keeps what it got; the places of other classes are never touched. Any
- * number of slots, up to a full stack. */
+ * number of slots, up to a full stack, which has KEPT. */
 #include "allocator/heap/size_class.h"
 #include "allocator/heap/span.h"
 #include "tests/proof/proof.h"
 
 #include <string.h>
 
-/* A cache of one class of 5 slots among others that keep none, so that cbmc has less to copy. */
-enum { CLASS = 3, KEPT_MAX = 5 };
+/* A cache of one class of KEPT slots among others that keep none, so that cbmc has less to copy. */
+enum { CLASS = 3, KEPT_MAX = KEPT };
 #define KILN_CACHE_ENTRIES_SUM KEPT_MAX
 const kiln_size_class_t kiln_size_classes[KILN_SIZE_CLASSES] = {[CLASS] = {.cache_max = KEPT_MAX}};
 

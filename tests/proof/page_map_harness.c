@@ -1,5 +1,6 @@
 /* The page map: whatever the address, a look-up reads an entry of a mapped page of the table, or
- * none; and it finds what was set for that page of the heap, in any place and order.
+ * none; and it finds what was set for that page of the heap, in any place: by a span of up to
+ * PAGES_MAX pages, over one of another.
  *
  * The table has TABLE_PAGES hardware pages of PHYS bytes, of which one, any, is mapped: only that
  * one exists here, so that a read anywhere else is out of bounds. What holds for it holds for each.

@@ -195,6 +195,7 @@ static void test_broken_rules_of_tables_are_named(void)
                 "table mapped_bytes is a multiple of phys_bytes");
     BROKEN_KILN(broken.tables[1].mapped_bytes = 4096,
                 "table mapped_bytes counts the present pages");
+    BROKEN_KILN((present[0] = 1), "table mapped_bytes counts the present pages");
     BROKEN_KILN((broken.tables[1].used = false, broken.tables[1].mapped_bytes = 4096),
                 "an unused table maps nothing");
     BROKEN(KILN_FOLLOW_SEED, broken.tables[0].mapped_bytes = 4096,
@@ -220,9 +221,34 @@ static void test_broken_rules_of_remainders_are_named(void)
                 "a kept remainder does not overlap the current block");
 }
 
+static void test_lying_answers_at_start_are_not_given_back(void)
+{
+    kiln_arena_config_t config = kiln_arena_config_default(32, 4096);
+    kiln_arena_layout_t layout;
+
+    fresh(&config);
+    answer(0xfff00000); /* leaves the address space */
+    answer(UINT64_C(0x123400000000));
+    answer(0x20000800);
+    answer(0x20000000);
+    EXPECT_RULE(kiln_arena_start(&arena, KILN_ARENA_AMD64, 0x8100000, 0, &layout));
+    EXPECT_EQ(count_calls(CALL_RESERVE), 4);
+    EXPECT_EQ(count_calls(CALL_RELEASE), 0);
+}
+
+static void test_unaligned_fallback_is_refused_and_not_given_back(void)
+{
+    fresh_32(KILN_FOLLOW_KILN, 0xc0000000, KILN_MIB(256));
+    answer(0x20000800); /* no block of that size has room above the current one */
+    EXPECT_EQ(alloc(KILN_MIB(1280)).service, KILN_ARENA_SMALL_RANGE);
+    EXPECT_EQ(count_calls(CALL_RELEASE), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
+        KILN_TEST(test_lying_answers_at_start_are_not_given_back),
+        KILN_TEST(test_unaligned_fallback_is_refused_and_not_given_back),
         KILN_TEST(test_the_smallest_remainder_goes_back),
         KILN_TEST(test_of_equal_remainders_the_new_one_goes_back),
         KILN_TEST(test_a_remainder_of_less_than_a_page_goes_back),

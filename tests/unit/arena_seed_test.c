@@ -55,9 +55,26 @@ static void test_a_switch_strands_less_than_16_mib(void)
     }
 }
 
+/* seed and go19 write the end of a block at the top of the address space as 0. */
+static void test_destroy_gives_back_a_block_at_the_top(void)
+{
+    fresh_32(KILN_FOLLOW_GO19, 0x20000000, 0);
+    answer(0xf0000000);
+    EXPECT_EQ(kiln_arena_alloc(&arena, KILN_MIB(1)).addr, 0xf0000000);
+    EXPECT_EQ(arena.arena_end, 0);
+    kiln_arena_destroy(&arena);
+    unsigned count = 0;
+    for (unsigned i = 0; i < count_calls(CALL_RELEASE); i++) {
+        const call_t *call = nth_call(CALL_RELEASE, i);
+        count += call->addr == 0xf0100000 && call->bytes == KILN_MIB(255);
+    }
+    EXPECT_EQ(count, 1);
+}
+
 int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
+        KILN_TEST(test_destroy_gives_back_a_block_at_the_top),
         KILN_TEST(test_a_switch_takes_the_flag_of_the_new_block),
         KILN_TEST(test_a_refusal_is_not_taken_for_address_0),
         KILN_TEST(test_a_block_that_ends_at_the_limit_is_taken),

@@ -24,6 +24,8 @@ static void test_config_rules_name_what_is_wrong(void)
     EXPECT_STR(kiln_arena_config_broken_rule(&bad), "addr_bits is 4 to 64");
     bad = good, bad.addr_max = UINT64_C(1) << 32;
     EXPECT_STR(kiln_arena_config_broken_rule(&bad), "maxmem fits the width");
+    bad = good, bad.block_bytes = UINT64_C(1) << 33;
+    EXPECT_STR(kiln_arena_config_broken_rule(&bad), "block fits the width");
     bad = good, bad.tables = 4;
     EXPECT_STR(kiln_arena_config_broken_rule(&bad), "tables names tables that exist");
 }

@@ -134,12 +134,26 @@ static void test_guards_are_remembered(void)
     EXPECT_RULE(kiln_os_model_broken_rule(&check.model));
 }
 
+static void test_what_memory_is_for_is_remembered(void)
+{
+    static const kiln_os_use_t uses[] = {KILN_OS_HEAP, KILN_OS_SPANS, KILN_OS_BITS, KILN_OS_META};
+    for (unsigned i = 0; i < 4; i++) {
+        start(NULL, 0);
+        reserve();
+        EXPECT_EQ(os->commit(os->ctx, base, PAGE, true, uses[i]), KILN_OS_OK);
+        EXPECT_EQ(kiln_os_model_tag(&check.model, base).use, uses[i]);
+        base = os->direct(os->ctx, PAGE, uses[i]);
+        EXPECT_EQ(kiln_os_model_tag(&check.model, base).use, uses[i]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
         KILN_TEST(test_lies_stop_the_program),
         KILN_TEST(test_answers_are_remembered),
         KILN_TEST(test_guards_are_remembered),
+        KILN_TEST(test_what_memory_is_for_is_remembered),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

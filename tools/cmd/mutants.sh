@@ -57,7 +57,7 @@ while [[ $# -gt 0 ]]; do
     esac
     if [[ ${1%%=*} == --by || -n $given ]]; then
         [[ -n $given ]] || kiln_usage "--by= names no killer; all are: $(IFS=, && echo "${KILLERS[*]}")"
-        IFS=, read -ra by <<<"$given"
+        IFS=, read -ra by <<<"$given," # so that an empty last one is seen
     fi
     shift
 done
