@@ -33,8 +33,8 @@ Killers:
             recorded runs, real programs
 
 A mutant must be killed by two killers at least, or its patch must say why it is not. What the table
-says of the killers that ran must be true. Ends with "N passed, N failed"; the exit status is 0 when
-none failed, 1 otherwise, 2 for a wrong argument.
+says of the killers that ran must be true, but that fuzz may kill more. Ends with "N passed, N
+failed"; the exit status is 0 when none failed, 1 otherwise, 2 for a wrong argument.
 END
 }
 
@@ -234,9 +234,14 @@ judge() {
     if [[ $update == 0 ]]; then
         for killer in "${by[@]}"; do
             said=$(is "$name" "$killer")
-            [[ $(was "$name" "$killer") == "$said" ]] ||
-                complain "$name: by $killer: $said, but tests/mutants/TABLE.md says" \
-                    "'$(was "$name" "$killer")' (./kiln mutants $name --update)"
+            [[ $(was "$name" "$killer") != "$said" ]] || continue
+            # A machine that is faster than the table's comes further in 10 s.
+            if [[ "$killer $(was "$name" "$killer") $said" == 'fuzz lives killed' ]]; then
+                echo "note: $name: fuzz came as far as to kill it here, which tests/mutants/TABLE.md does not promise"
+                continue
+            fi
+            complain "$name: by $killer: $said, but tests/mutants/TABLE.md says" \
+                "'$(was "$name" "$killer")' (./kiln mutants $name --update)"
         done
         grep -qF "| $(head_of "$name") |" "$TABLE" 2>/dev/null ||
             complain "$name: tests/mutants/TABLE.md has another sentence (./kiln mutants $name --update)"
