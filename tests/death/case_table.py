@@ -393,7 +393,7 @@ def wrong_families(profile):
 def leaks(profile, bits):
     """Lost blocks, seen at the end or when asked; the twin keeps an address of the first one. Where there are just
     32 bits a word that means nothing may be an address in a block: of 1500 runs that lost five blocks of 1 MiB
-    17 had one, of the stack's or the pointers' random guard, all of them words that are drawn anew in each run."""
+    17 had one, such as the random guard word of the stack, which is drawn anew in each run."""
     tries = 3 if bits == 32 else 1
     for size in (16, 24, 100, 1000, 5000, 70000, 1 << 20):
         for how in ("plain", "chain", "ring"):

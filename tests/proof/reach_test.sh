@@ -29,6 +29,13 @@ expect_run "and no input gets to its end" 1 'no input gets there: reached: the e
 
 # The lines of a harness are covered by its proofs together, also when one alone is named.
 expect_run "coverage by the name of one proof" 0 '1 passed, 0 failed' "$tree/kiln" prove --cover arena_pages_seek
+excuses=$tree/tests/proof/unreached.txt
+sed -i '/^arena_destroy_harness.c|kiln_arena_table_has|/d' "$excuses"
+expect_run "a line that no proof reaches" 1 'arena[a-z_/.]*:[0-9]+ kiln_arena_table_has is never reached: ' \
+    "$tree/kiln" prove --cover arena_destroy_kiln
+echo 'arena_pages_harness.c|kiln_arena_table_show||never' >>"$excuses"
+expect_run "an excuse for what is reached" 1 'excuses nothing any more, delete it: arena_pages_harness.c.kiln_arena_table_show' \
+    "$tree/kiln" prove --cover arena_pages_seek
 
 # A law that nothing breaks, and a bug that says too little of what it breaks.
 laws() {

@@ -25,18 +25,18 @@ full() {
     fi
 }
 
+# kiln_command WORDS... is one of `kiln`, which prints what it does.
+kiln_command() {
+    echo "== kiln $1"
+    if "$KILN_ROOT/kiln" "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+}
+
 mkdir -p "$KILN_OUT/test"
 for follow in seed go19 kiln; do
     full release "//tests/search:arena_search_${follow}_test" 'no unknown break' "--follow=$follow" --full
 done
 full tsan //tests/stress:bound_threads_test '^below +[0-9]{8,} look-ups' --lookups=100000000
 full release //tests/death:cases_test 'by a bug that was planted' --every=1
-
-# kiln_command WORDS... is one of `kiln`, which prints what it does.
-kiln_command() {
-    echo "== kiln $1"
-    if "$KILN_ROOT/kiln" "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-}
 
 kiln_command prove
 mapfile -t named < <(cd "$KILN_ROOT/tests/mutants" && grep -l '^Proof: ' ./*.patch | xargs -n 1 basename -s .patch)

@@ -284,11 +284,11 @@ reached() {
     END { for (at in seen) print at, seen[at] + 0 }' "$@"
 }
 
-# excused HARNESS LOG... prints each line that no log reaches, but not those of which
+# cover_faults HARNESS LOG... prints each line that no log reaches, but not those of which
 # tests/proof/unreached.txt says why that is right, as "never FILE:LINE FUNCTION TEXT"; then what it
 # says of this harness and of no such line, as "useless ENTRY". What harnesses share is for all of
 # them, and each uses a part.
-excused() {
+cover_faults() {
     local harness=$1
     shift
     reached "$@" | sort -V | awk -v harness="$harness" '
@@ -335,7 +335,7 @@ job_cover() {
         echo "cbmc did not list the lines of a proof: $(tail -qn 1 "${logs[@]}" | sort -u | tail -n 1)"
         return
     fi
-    missing=$(excused "$1" "${logs[@]}" | grep '^never ') || true
+    missing=$(cover_faults "$1" "${logs[@]}" | grep '^never ') || true
     for name in "${chosen[@]}" "${names[@]}"; do
         [[ ${harness[$name]} == "$1" && " ${logs[*]} " != *" $out/$name.cover "* ]] || continue
         grep -qxFf <(cut -d ' ' -f 2,3 <<<"$missing") <(reached "$out/$name.places" | cut -d ' ' -f 1,2) || continue
@@ -347,10 +347,10 @@ job_cover() {
             return
         fi
         logs+=("$out/$name.cover")
-        missing=$(excused "$1" "${logs[@]}" | grep '^never ') || true
+        missing=$(cover_faults "$1" "${logs[@]}" | grep '^never ') || true
     done
     reached "${logs[@]}" | grep -c ' 1$' || true
-    excused "$1" "${logs[@]}" | sed -E 's/^never ([^ ]+ [^ ]+) /\1 is never reached: /
+    cover_faults "$1" "${logs[@]}" | sed -E 's/^never ([^ ]+ [^ ]+) /\1 is never reached: /
         s/^useless /tests\/proof\/unreached.txt excuses nothing any more, delete it: /'
 }
 
