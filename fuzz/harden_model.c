@@ -350,8 +350,8 @@ uint64_t kiln_harden_model_kept_bytes(const kiln_harden_model_t *model)
     uint64_t bytes = 0;
     for (const kiln_harden_thread_t *thread = harden->first; thread; thread = thread->next)
         for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
-            const kiln_quarantine_ring_t *ring = &thread->quarantine.rings[i];
-            for (uint32_t j = 0; j < ring->count && ring->places[j].block; j++)
+            const kiln_quarantine_ring_t *ring = &thread->bins[i].ring;
+            for (const kiln_slot_t *at = ring->places; at < ring->end && at->block; at++)
                 bytes += kiln_size_classes[i].slot_bytes; /* it is filled from its first place on */
         }
     for (unsigned i = 0; i < KILN_HARDEN_LARGE_PLACES; i++) {

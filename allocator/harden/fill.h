@@ -18,9 +18,9 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { KILN_FILL_UNIT = 16, KILN_FILL_ROUND = 2 * KILN_FILL_UNIT, KILN_FILL_FEW_BYTES = 1024 };
+enum { KILN_FILL_UNIT = 16, KILN_FILL_FEW_BYTES = 1024 };
 
-typedef uint64_t kiln_unit_t __attribute__((vector_size(KILN_FILL_UNIT)));
+typedef uint64_t kiln_unit_t __attribute__((vector_size(KILN_FILL_UNIT), may_alias));
 
 typedef struct kiln_canary {
     kiln_unit_t unit;
@@ -67,7 +67,15 @@ static inline kiln_unit_t kiln_unit_tail(size_t count)
     return kiln_unit_load(ones + count);
 }
 
-/* kiln_canary_write puts the canary into the `slack` bytes that end at `end`, a slot's. */
+/* In front of a loop that has a few rounds: one that is made for many has a longer way in. */
+#if defined(__clang__)
+#define KILN_FEW_ROUNDS _Pragma("clang loop unroll(disable) vectorize(disable)")
+#else
+#define KILN_FEW_ROUNDS
+#endif
+
+/* kiln_canary_write puts the canary into the `slack` bytes that end at `end`, a slot's. What lies
+ * in front of them stays. */
 static inline void kiln_canary_write(const kiln_canary_t *canary, char *end, size_t slack)
 {
     kiln_unit_t pattern = canary->unit;
@@ -79,51 +87,66 @@ static inline void kiln_canary_write(const kiln_canary_t *canary, char *end, siz
     kiln_unit_store(end, (kiln_unit_load(end) & ~tail) | (pattern & tail));
 }
 
-/* kiln_canary_holds: are those bytes as they were written? */
-static inline bool kiln_canary_holds(const kiln_canary_t *canary, const char *end, size_t slack)
+/* The two below are for slack that is seldom more than a unit, and never 0: the last unit is done
+ * before it is asked whether there are more.
+ *
+ * kiln_canary_begin is kiln_canary_write where the slot is all zero. kiln_canary_holds: are the
+ * bytes as they were written? */
+static inline size_t kiln_unit_part(size_t slack)
 {
-    kiln_unit_t pattern = canary->unit, wrong = {0, 0};
-    for (; slack >= KILN_FILL_UNIT; slack -= KILN_FILL_UNIT)
-        wrong |= kiln_unit_load(end -= KILN_FILL_UNIT) ^ pattern;
-    if (slack > 0)
-        wrong |= (kiln_unit_load(end - KILN_FILL_UNIT) ^ pattern) & kiln_unit_tail(slack);
-    return kiln_unit_is_zero(wrong);
+    return slack < KILN_FILL_UNIT ? slack : KILN_FILL_UNIT;
 }
 
-/* In front of a loop that has a few rounds: one that is made for many has a longer way in. */
-#if defined(__clang__)
-#define KILN_FEW_ROUNDS _Pragma("clang loop unroll(disable) vectorize(disable)")
-#else
-#define KILN_FEW_ROUNDS
-#endif
+static inline void kiln_canary_begin(const kiln_canary_t *canary, char *end, size_t slack)
+{
+    kiln_unit_t pattern = canary->unit;
+    end -= KILN_FILL_UNIT;
+    kiln_unit_store(end, pattern & kiln_unit_tail(kiln_unit_part(slack)));
+    KILN_FEW_ROUNDS
+    while (__builtin_expect(slack > KILN_FILL_UNIT, 0)) {
+        slack -= KILN_FILL_UNIT;
+        end -= KILN_FILL_UNIT;
+        kiln_unit_store(end, pattern & kiln_unit_tail(kiln_unit_part(slack)));
+    }
+}
+
+static inline bool kiln_canary_holds(const kiln_canary_t *canary, const char *end, size_t slack)
+{
+    kiln_unit_t pattern = canary->unit;
+    end -= KILN_FILL_UNIT;
+    kiln_unit_t wrong = (kiln_unit_load(end) ^ pattern) & kiln_unit_tail(kiln_unit_part(slack));
+    KILN_FEW_ROUNDS
+    while (__builtin_expect(slack > KILN_FILL_UNIT, 0)) {
+        slack -= KILN_FILL_UNIT;
+        end -= KILN_FILL_UNIT;
+        wrong |= (kiln_unit_load(end) ^ pattern) & kiln_unit_tail(kiln_unit_part(slack));
+    }
+    return kiln_unit_is_zero(wrong);
+}
 
 /* kiln_units_or gives what in the units of a slot is not `wanted`, or-ed; kiln_units_set sets them.
  * Two units a round. */
 static inline kiln_unit_t kiln_units_or(const char *slot, const char *end, kiln_unit_t wanted)
 {
+    const kiln_unit_t *unit = (const kiln_unit_t *)slot;
     kiln_unit_t wrong = {0, 0}, other = {0, 0};
-    if ((size_t)(end - slot) & KILN_FILL_UNIT) {
-        wrong = kiln_unit_load(slot) ^ wanted;
-        slot += KILN_FILL_UNIT;
-    }
+    if ((size_t)(end - slot) & KILN_FILL_UNIT) wrong = *unit++ ^ wanted;
     KILN_FEW_ROUNDS
-    for (; slot != end; slot += KILN_FILL_ROUND) {
-        wrong |= kiln_unit_load(slot) ^ wanted;
-        other |= kiln_unit_load(slot + KILN_FILL_UNIT) ^ wanted;
+    for (; (const char *)unit != end; unit += 2) {
+        wrong |= unit[0] ^ wanted;
+        other |= unit[1] ^ wanted;
     }
     return wrong | other;
 }
 
-static inline void kiln_units_set(char *slot, const char *end, kiln_unit_t unit)
+static inline void kiln_units_set(char *slot, const char *end, kiln_unit_t value)
 {
-    if ((size_t)(end - slot) & KILN_FILL_UNIT) {
-        kiln_unit_store(slot, unit);
-        slot += KILN_FILL_UNIT;
-    }
+    kiln_unit_t *unit = (kiln_unit_t *)slot;
+    if ((size_t)(end - slot) & KILN_FILL_UNIT) *unit++ = value;
     KILN_FEW_ROUNDS
-    for (; slot != end; slot += KILN_FILL_ROUND) {
-        kiln_unit_store(slot, unit);
-        kiln_unit_store(slot + KILN_FILL_UNIT, unit);
+    for (; (char *)unit != end; unit += 2) {
+        unit[0] = unit[1] = value;
+        __asm__("" : "+r"(unit)); /* else the compiler calls memset: it takes longer for so few */
     }
 }
 

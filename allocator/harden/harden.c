@@ -91,11 +91,32 @@ static inline bool pop(const kiln_harden_t *harden, kiln_harden_thread_t *mine, 
                           : kiln_cache_bin_pop(mine->cache, class_idx, out);
 }
 
-__attribute__((noinline, cold)) void *
-kiln_harden_hand_out_ruined(kiln_harden_t *harden, kiln_slot_t slot, size_t bytes, kiln_site_t site)
+__attribute__((noinline, cold)) void *kiln_harden_hand_out_ruined(kiln_harden_thread_t *mine,
+                                                                  kiln_slot_t slot, size_t bytes,
+                                                                  kiln_site_t site)
 {
+    kiln_harden_t *harden = mine->harden;
     const kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)slot.block);
     return hand_out(harden, span->class_idx, slot, bytes, false, site);
+}
+
+/* Every slot of these classes will be written to at its end. To look first whether it is zero would
+ * cost a fresh page two faults, one to read and one to write: so each hardware page gets a write
+ * first, which changes nothing, whoever else may be writing. */
+static void touch_pages(kiln_harden_t *harden, const kiln_harden_thread_t *mine, uint32_t class_idx)
+{
+    uintptr_t page_mask = ~(uintptr_t)(harden->heap->config.os->phys_bytes - 1), page = 0;
+    uint32_t count = kiln_cache_bin_count(mine->cache, class_idx);
+    const kiln_slot_t *slots = kiln_cache_bin_first(mine->cache, class_idx);
+    for (uint32_t i = 0; i < count; i++) {
+        _Atomic uint8_t *last = (_Atomic uint8_t *)slots[i].block;
+        last += harden->shapes[class_idx].slot_bytes - 1;
+        if (((uintptr_t)last & page_mask) == page) continue;
+        page = (uintptr_t)last & page_mask;
+        uint8_t zero = 0; /* an exchange that fails writes, too */
+        (void)atomic_compare_exchange_strong_explicit(last, &zero, 0, memory_order_relaxed,
+                                                      memory_order_relaxed);
+    }
 }
 
 static bool take_of_class(kiln_harden_t *harden, kiln_harden_thread_t *mine, uint32_t class_idx,
@@ -104,6 +125,7 @@ static bool take_of_class(kiln_harden_t *harden, kiln_harden_thread_t *mine, uin
     if (!mine) return kiln_heap_take_slot(harden->heap, NULL, class_idx, out);
     if (!kiln_thread_cache_refill(&harden->heap->caches, mine->cache, class_idx)) return false;
     kiln_page_map_widen(&harden->heap->map); /* before the first free of what is new */
+    if (class_idx <= KILN_FEW_CLASSES) touch_pages(harden, mine, class_idx);
     return pop(harden, mine, class_idx, out);
 }
 
@@ -215,14 +237,15 @@ static void retire(kiln_harden_t *harden, kiln_harden_thread_t *mine, kiln_span_
     kiln_fill(block, shape->slot_bytes, harden->freed_byte);
     if (__builtin_expect(harden->keeps_who, 0)) kiln_harden_note_free(harden, span, slot_idx, site);
     atomic_store_explicit(slot.state, KILN_SLOT_QUARANTINED, memory_order_release);
-    if (mine) slot = kiln_quarantine_push(&mine->quarantine.rings[class_idx], slot);
+    if (mine) slot = kiln_quarantine_push(&mine->bins[class_idx].ring, slot);
     if (__builtin_expect(slot.block != NULL, 1)) release(harden, mine, class_idx, slot, site);
 }
 
 __attribute__((noinline, cold)) void kiln_harden_retire_ruined(kiln_harden_thread_t *mine,
-                                                               kiln_span_t *span, uint32_t slot_idx,
                                                                void *block, kiln_site_t site)
 {
+    kiln_span_t *span = kiln_page_map_find(&mine->harden->heap->map, (uintptr_t)block);
+    uint32_t slot_idx = kiln_span_slot_at(span, (uintptr_t)block - kiln_span_base(span));
     retire(mine->harden, mine, span, slot_idx, block, site);
 }
 

@@ -109,17 +109,26 @@ enum {
     KILN_HARDEN_FRESH_BYTES_MAX = 4096, /* that hold fresh_byte, as AddressSanitizer fills */
 };
 
+/* What a thread needs of a size class, side by side: one cache line at 64 bits. */
+typedef struct kiln_harden_bin {
+    kiln_quarantine_ring_t ring;
+    const kiln_slot_t *first; /* where the class's stack in the thread's cache begins */
+    kiln_note_shape_t shape;  /* a copy, as is the canary */
+    kiln_canary_t canary;
+} kiln_harden_bin_t;
+
 typedef struct kiln_harden_thread kiln_harden_thread_t;
 typedef struct kiln_harden kiln_harden_t;
 struct kiln_harden_thread {
     kiln_thread_cache_t *cache;
+    uint64_t random;      /* state of a generator: odd */
+    uint64_t until_guard; /* the block that makes it 0 is guarded */
+    uint32_t few_bytes;   /* the common paths below are for fewer bytes, */
+    uint32_t few_classes; /* and for slots up to this class; 0: for none */
+    uint64_t blocks;      /* given up to the last guarded one */
     kiln_harden_t *harden;
-    uint64_t random;                   /* state of a generator */
-    uint64_t until_guard;              /* the block that makes it 0 is guarded */
-    uint64_t blocks;                   /* given up to the last guarded one */
-    uint32_t few_classes;              /* up to this class the common paths below may be taken */
     kiln_harden_thread_t *prev, *next; /* of the list; a spare one: next */
-    kiln_quarantine_t quarantine;
+    kiln_harden_bin_t bins[KILN_SIZE_CLASSES];
     kiln_slot_t places[]; /* of the quarantine */
 };
 
@@ -255,12 +264,12 @@ static inline bool kiln_harden_guards(const kiln_harden_t *harden, const void *b
  * damaged. kiln_harden_push_full makes room for a slot first, and looks at
  * those that go. kiln_harden_hand_out_ruined hands a
  * slot out that is not zero, which it tells of. */
-void kiln_harden_retire_ruined(kiln_harden_thread_t *mine, kiln_span_t *span, uint32_t slot_idx,
-                               void *block, kiln_site_t site);
+void kiln_harden_retire_ruined(kiln_harden_thread_t *mine, void *block, kiln_site_t site);
 void kiln_harden_push_full(kiln_harden_thread_t *mine, uint32_t class_idx, kiln_slot_t slot,
                            kiln_site_t site);
-void *kiln_harden_hand_out_ruined(kiln_harden_t *harden, kiln_slot_t slot, size_t bytes,
-                                  kiln_site_t site);
+__attribute__((returns_nonnull)) void *kiln_harden_hand_out_ruined(kiln_harden_thread_t *mine,
+                                                                   kiln_slot_t slot, size_t bytes,
+                                                                   kiln_site_t site);
 
 /* ---- the common paths, to be compiled into their callers ----
  *
@@ -271,16 +280,21 @@ void *kiln_harden_hand_out_ruined(kiln_harden_t *harden, kiln_slot_t slot, size_
 enum { KILN_FEW_CLASSES = 32, KILN_FEW_BYTES = KILN_TABLE_BYTES_MAX };
 
 /* kiln_harden_pop takes one of the free slots at hand, which one is drawn: by the upper half of a
- * linear congruential generator (Knuth's constants for 64 bits). */
+ * multiplicative congruential generator modulo 2^64 (the multiplier: Steele and Vigna,
+ * "Computationally easy, spectrally good multipliers for congruential pseudorandom number
+ * generators", 2021). */
 static inline bool kiln_harden_pop(kiln_harden_thread_t *mine, uint32_t class_idx, kiln_slot_t *out)
 {
     kiln_thread_cache_t *cache = mine->cache;
-    kiln_slot_t *first = kiln_cache_bin_first(cache, class_idx);
+    const char *first = (const char *)mine->bins[class_idx].first;
     kiln_slot_t *top = kiln_cache_bin_top(cache, class_idx);
-    if (__builtin_expect(top == first, 0)) return false;
-    mine->random = mine->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    kiln_slot_t *drawn = first + ((mine->random >> 32) * (uint64_t)(top - first) >> 32);
+    size_t has_bytes = (size_t)((const char *)top - first);
+    if (__builtin_expect(has_bytes == 0, 0)) return false;
+    mine->random *= UINT64_C(0xf1357aea2e62a9c5);
+    uint64_t at = (mine->random >> 32) * has_bytes >> 32;
+    kiln_slot_t *drawn = (kiln_slot_t *)(uintptr_t)(first + at / sizeof *top * sizeof *top);
     *out = *drawn;
+    if (!out->block) __builtin_unreachable();
     /* Half by half: the youngest may just have been stored so, and a load of both would wait. */
     __atomic_store_n(&drawn->block, __atomic_load_n(&top[-1].block, __ATOMIC_RELAXED),
                      __ATOMIC_RELAXED);
@@ -326,23 +340,18 @@ static inline void *kiln_harden_malloc_fast(kiln_harden_thread_t *mine, size_t b
                                             kiln_site_t site)
 {
     kiln_slot_t slot;
-    if (__builtin_expect(bytes >= KILN_FEW_BYTES || mine->until_guard == 1, 0)) return NULL;
+    if (__builtin_expect(bytes >= mine->few_bytes || mine->until_guard == 1, 0)) return NULL;
     uint32_t class_idx = kiln_classes_of_16[bytes / KILN_FILL_UNIT + 1]; /* of bytes + 1 */
-    if (__builtin_expect(class_idx > mine->few_classes, 0)) return NULL;
     if (__builtin_expect(!kiln_harden_pop(mine, class_idx, &slot), 0)) return NULL;
     mine->until_guard--;
-    const kiln_harden_t *harden = mine->harden;
-    const kiln_note_shape_t *shape = &harden->shapes[class_idx];
-    char *block = slot.block, *end = block + shape->slot_bytes;
+    const kiln_harden_bin_t *bin = &mine->bins[class_idx];
+    size_t slack = bin->shape.slot_bytes - bytes;
+    char *block = slot.block, *end = block + bin->shape.slot_bytes;
     if (__builtin_expect(!kiln_unit_is_zero(kiln_units_or(block, end, (kiln_unit_t){0, 0})), 0))
-        return kiln_harden_hand_out_ruined(mine->harden, slot, bytes, site);
+        return kiln_harden_hand_out_ruined(mine, slot, bytes, site);
     kiln_harden_busy(slot.state);
-    kiln_unit_t pattern = harden->canary.unit;
-    char *last = block + bytes / KILN_FILL_UNIT * KILN_FILL_UNIT; /* of the program's units */
-    kiln_unit_store(last, pattern & kiln_unit_tail(KILN_FILL_UNIT - bytes % KILN_FILL_UNIT));
-    KILN_FEW_ROUNDS
-    while ((last += KILN_FILL_UNIT) != end) kiln_unit_store(last, pattern);
-    kiln_note_set_slack(shape, slot.state, (size_t)(end - block) - bytes);
+    kiln_canary_begin(&bin->canary, end, slack);
+    kiln_note_set_slack(&bin->shape, slot.state, slack);
     atomic_store_explicit(slot.state, KILN_SLOT_LIVE, memory_order_release);
     return block;
 }
@@ -355,22 +364,21 @@ static inline bool kiln_harden_free_fast(const kiln_heap_t *heap, kiln_harden_th
     if (__builtin_expect(!span, 0)) return false;
     uint32_t class_idx = span->class_idx; /* 0, of large blocks, becomes the highest */
     if (__builtin_expect(class_idx - 1 >= mine->few_classes, 0)) return false;
-    uint32_t slot_idx = kiln_span_small_slot_at(span, (uintptr_t)block - kiln_span_base(span));
-    if (__builtin_expect(slot_idx == UINT32_MAX, 0)) return false;
+    uint64_t slot_idx = kiln_span_index(span, (uintptr_t)block - kiln_span_base(span));
+    if (__builtin_expect(slot_idx >= kiln_span_index_end(span), 0)) return false;
     kiln_slot_t slot = {block, &span->states[slot_idx]};
     if (!kiln_harden_claim(heap, slot.state)) return false;
 
-    const kiln_harden_t *harden = mine->harden;
-    const kiln_note_shape_t *shape = &harden->shapes[class_idx];
-    char *end = (char *)block + shape->slot_bytes;
+    kiln_harden_bin_t *bin = &mine->bins[class_idx];
+    char *end = (char *)block + bin->shape.slot_bytes;
     if (__builtin_expect(
-            !kiln_canary_holds(&harden->canary, end, kiln_note_slack(shape, slot.state)), 0)) {
-        kiln_harden_retire_ruined(mine, span, slot_idx, block, site);
+            !kiln_canary_holds(&bin->canary, end, kiln_note_slack(&bin->shape, slot.state)), 0)) {
+        kiln_harden_retire_ruined(mine, block, site);
         return true;
     }
     kiln_units_set(block, end, (kiln_unit_t){0, 0});
     atomic_store_explicit(slot.state, KILN_SLOT_QUARANTINED, memory_order_release);
-    slot = kiln_quarantine_push(&mine->quarantine.rings[class_idx], slot);
+    slot = kiln_quarantine_push(&bin->ring, slot);
     if (__builtin_expect(slot.block != NULL, 1)) kiln_harden_push(mine, class_idx, slot, site);
     return true;
 }

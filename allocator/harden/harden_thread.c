@@ -65,7 +65,14 @@ static kiln_harden_thread_t *take_record(kiln_harden_t *harden)
     const kiln_quarantine_bounds_t *bounds = &harden->config.quarantine;
     size_t bytes = sizeof *mine + kiln_quarantine_bytes(bounds);
     mine = kiln_page_heap_record(&harden->heap->pages, bytes);
-    if (mine) kiln_quarantine_init(&mine->quarantine, bounds, mine->places);
+    kiln_slot_t *places = mine ? mine->places : NULL;
+    for (uint32_t i = 0; mine && i < KILN_SIZE_CLASSES; i++) {
+        uint32_t count = kiln_quarantine_places(bounds, i);
+        kiln_quarantine_init(&mine->bins[i].ring, places, count);
+        mine->bins[i].shape = harden->shapes[i];
+        mine->bins[i].canary = harden->canary;
+        places += count;
+    }
     return mine;
 }
 
@@ -108,7 +115,10 @@ kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
         mine->cache = cache;
         mine->harden = harden;
         mine->few_classes = is_plain(harden) ? KILN_FEW_CLASSES : 0;
-        mine->random = kiln_mix(harden->config.seed + ++harden->threads);
+        mine->few_bytes = is_plain(harden) ? KILN_FEW_BYTES : 0;
+        for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++)
+            mine->bins[i].first = kiln_cache_bin_first(cache, i);
+        mine->random = kiln_mix(harden->config.seed + ++harden->threads) | 1;
         mine->blocks = 0;
         mine->until_guard = first_guarded(harden);
         mine->prev = NULL;
@@ -121,18 +131,24 @@ kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
     return mine;
 }
 
+/* All that waits in a ring leaves it, the oldest first. */
+static void end_waiting(kiln_harden_t *harden, kiln_harden_thread_t *mine, uint32_t class_idx,
+                        kiln_site_t site)
+{
+    kiln_quarantine_ring_t *ring = &mine->bins[class_idx].ring;
+    if (!ring->next || !ring->places[0].block) return; /* it is filled from its first place on */
+    for (ptrdiff_t left = ring->end - ring->places; left > 0; left--) {
+        kiln_slot_t slot = kiln_quarantine_push(ring, (kiln_slot_t){NULL, NULL});
+        if (slot.block) kiln_harden_release(harden, mine, class_idx, slot, site);
+    }
+    ring->next = ring->places;
+}
+
 void kiln_harden_flush(kiln_harden_t *harden, kiln_harden_thread_t *mine, kiln_site_t site)
 {
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
-        kiln_quarantine_ring_t *ring = &mine->quarantine.rings[i];
-        bool is_empty = ring->count == 0 || !ring->places[0].block; /* it is filled from there on */
-        for (uint32_t j = 0; !is_empty && j < ring->count; j++) {
-            kiln_slot_t slot = kiln_quarantine_push(ring, (kiln_slot_t){NULL, NULL});
-            if (slot.block) kiln_harden_release(harden, mine, i, slot, site);
-        }
-        ring->next = 0;
-        uint32_t count = kiln_cache_bin_count(mine->cache, i);
-        kiln_harden_look_at_bin(mine, i, count, site);
+        end_waiting(harden, mine, i, site);
+        kiln_harden_look_at_bin(mine, i, kiln_cache_bin_count(mine->cache, i), site);
     }
     kiln_heap_flush(harden->heap, mine->cache);
 }
@@ -177,13 +193,12 @@ void kiln_harden_fork_parent(kiln_harden_t *harden)
 static void reclaim(kiln_harden_t *harden, kiln_harden_thread_t *dead)
 {
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
-        kiln_quarantine_ring_t *ring = &dead->quarantine.rings[i];
-        for (uint32_t j = 0; j < ring->count; j++) {
-            kiln_slot_t *place = &ring->places[j];
+        kiln_quarantine_ring_t *ring = &dead->bins[i].ring;
+        for (kiln_slot_t *place = ring->places; place < ring->end; place++) {
             if (place->block) kiln_heap_reclaim_slot(harden->heap, *place, harden->freed_byte != 0);
             *place = (kiln_slot_t){NULL, NULL};
         }
-        ring->next = 0;
+        if (ring->next) ring->next = ring->places;
     }
 }
 
@@ -208,8 +223,10 @@ const char *kiln_harden_broken_rule(const kiln_harden_t *harden)
     for (const kiln_harden_thread_t *mine = harden->first; mine; mine = mine->next) {
         if (mine->prev != prev) return "the list of threads is linked both ways";
         if (!mine->cache) return "a thread of a hardened heap has a cache";
-        const char *rule = kiln_quarantine_broken_rule(&mine->quarantine, harden->heap);
-        if (rule) return rule;
+        for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) {
+            const char *rule = kiln_quarantine_broken_rule(&mine->bins[i].ring, harden->heap, i);
+            if (rule) return rule;
+        }
         prev = mine;
     }
     return NULL;

@@ -15,15 +15,9 @@ size_t kiln_quarantine_bytes(const kiln_quarantine_bounds_t *bounds)
     return places * sizeof(kiln_slot_t);
 }
 
-void kiln_quarantine_init(kiln_quarantine_t *quarantine, const kiln_quarantine_bounds_t *bounds,
-                          void *memory)
+void kiln_quarantine_init(kiln_quarantine_ring_t *ring, kiln_slot_t *places, uint32_t count)
 {
-    kiln_slot_t *places = memory;
-    for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) {
-        uint32_t count = kiln_quarantine_places(bounds, i);
-        quarantine->rings[i] = (kiln_quarantine_ring_t){places, 0, (uint16_t)count};
-        places += count;
-    }
+    *ring = (kiln_quarantine_ring_t){count > 0 ? places : NULL, places, places + count};
 }
 
 static const char *broken_place_rule(const kiln_slot_t *slot, const kiln_heap_t *heap,
@@ -41,21 +35,17 @@ static const char *broken_place_rule(const kiln_slot_t *slot, const kiln_heap_t 
     return NULL;
 }
 
-const char *kiln_quarantine_broken_rule(const kiln_quarantine_t *quarantine,
-                                        const kiln_heap_t *heap)
+const char *kiln_quarantine_broken_rule(const kiln_quarantine_ring_t *ring, const kiln_heap_t *heap,
+                                        uint32_t class_idx)
 {
-    for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) {
-        const kiln_quarantine_ring_t *ring = &quarantine->rings[i];
-        if (ring->count > 0 && ring->next >= ring->count)
-            return "the oldest place of a quarantine is one of its places";
-        for (uint32_t j = 0; j < ring->count; j++) {
-            if (!ring->places[j].block) continue;
-            const char *rule = broken_place_rule(&ring->places[j], heap, i);
-            if (rule) return rule;
-            for (uint32_t k = 0; k < j; k++)
-                if (ring->places[k].block == ring->places[j].block)
-                    return "a slot is in quarantine once";
-        }
+    if (ring->next && (ring->next < ring->places || ring->next >= ring->end))
+        return "the oldest place of a quarantine is one of its places";
+    for (const kiln_slot_t *place = ring->places; place < ring->end; place++) {
+        if (!place->block) continue;
+        const char *rule = broken_place_rule(place, heap, class_idx);
+        if (rule) return rule;
+        for (const kiln_slot_t *other = ring->places; other < place; other++)
+            if (other->block == place->block) return "a slot is in quarantine once";
     }
     return NULL;
 }

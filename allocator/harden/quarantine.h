@@ -23,38 +23,32 @@ typedef struct kiln_quarantine_bounds {
 } kiln_quarantine_bounds_t;
 
 typedef struct kiln_quarantine_ring {
-    kiln_slot_t *places; /* an empty place has no block */
-    uint16_t next;       /* the place that has waited longest */
-    uint16_t count;      /* of places; 0: nothing is kept */
+    kiln_slot_t *next;         /* the place that has waited longest; NULL: nothing is kept */
+    kiln_slot_t *places, *end; /* an empty place has no block */
 } kiln_quarantine_ring_t;
 
-typedef struct kiln_quarantine {
-    kiln_quarantine_ring_t rings[KILN_SIZE_CLASSES]; /* of large blocks there is none */
-} kiln_quarantine_t;
-
-/* kiln_quarantine_places gives how many places the ring of a class has, kiln_quarantine_bytes what
- * all rings of a thread take. */
+/* kiln_quarantine_places gives how many places the ring of a class has (of large blocks there is
+ * none), kiln_quarantine_bytes what the rings of all classes take. */
 uint32_t kiln_quarantine_places(const kiln_quarantine_bounds_t *bounds, uint32_t class_idx);
 size_t kiln_quarantine_bytes(const kiln_quarantine_bounds_t *bounds);
 
-/* kiln_quarantine_init lays the rings out in `memory`, zeroed, of kiln_quarantine_bytes bytes. */
-void kiln_quarantine_init(kiln_quarantine_t *quarantine, const kiln_quarantine_bounds_t *bounds,
-                          void *memory);
+/* kiln_quarantine_init makes a ring of `count` empty places. */
+void kiln_quarantine_init(kiln_quarantine_ring_t *ring, kiln_slot_t *places, uint32_t count);
 
 /* kiln_quarantine_push puts a slot in and gives the one that leaves, whose block may be NULL. */
 static inline kiln_slot_t kiln_quarantine_push(kiln_quarantine_ring_t *ring, kiln_slot_t slot)
 {
-    if (ring->count == 0) return slot;
-    uint32_t next = ring->next;
-    kiln_slot_t leaves = ring->places[next];
-    ring->places[next] = slot;
-    ring->next = (uint16_t)(next + 1 == ring->count ? 0 : next + 1);
+    kiln_slot_t *next = ring->next;
+    if (__builtin_expect(next == NULL, 0)) return slot;
+    kiln_slot_t leaves = *next;
+    *next++ = slot;
+    ring->next = next == ring->end ? ring->places : next;
     return leaves;
 }
 
 /* kiln_quarantine_broken_rule checks every place against the spans of `heap`; the owner is not
  * inside. */
-const char *kiln_quarantine_broken_rule(const kiln_quarantine_t *quarantine,
-                                        const kiln_heap_t *heap);
+const char *kiln_quarantine_broken_rule(const kiln_quarantine_ring_t *ring, const kiln_heap_t *heap,
+                                        uint32_t class_idx);
 
 #endif

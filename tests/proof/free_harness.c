@@ -115,7 +115,8 @@ static void own_bytes_only(const char *start, const char *end)
 
 static bool canary_holds(const kiln_canary_t *canary, const char *end, size_t slack)
 {
-    PROOF_ASSERT(canary == &harden.canary && slack <= kiln_size_classes[CLASS].slot_bytes &&
+    PROOF_ASSERT((canary == &harden.canary || canary == &mine.bins[CLASS].canary) &&
+                     slack <= kiln_size_classes[CLASS].slot_bytes &&
                      end == (const char *)addr + kiln_size_classes[CLASS].slot_bytes,
                  "the canary that is looked at is behind the block");
     return nondet_bool();
@@ -123,7 +124,8 @@ static bool canary_holds(const kiln_canary_t *canary, const char *end, size_t sl
 
 static size_t note_slack(const kiln_note_shape_t *shape, const _Atomic uint8_t *state)
 {
-    PROOF_ASSERT(shape == &harden.shapes[CLASS] && state == &record.states[slot_idx],
+    PROOF_ASSERT((shape == &harden.shapes[CLASS] || shape == &mine.bins[CLASS].shape) &&
+                     state == &record.states[slot_idx],
                  "the note is the block's");
     return nondet_below(shape->slot_bytes);
 }
@@ -148,7 +150,7 @@ static bool fill_holds(const char *slot, size_t slot_bytes, uint8_t byte)
 
 static kiln_slot_t quarantine_push(kiln_quarantine_ring_t *ring, kiln_slot_t slot)
 {
-    PROOF_ASSERT(ring == &mine.quarantine.rings[CLASS] && (uintptr_t)slot.block == addr &&
+    PROOF_ASSERT(ring == &mine.bins[CLASS].ring && (uintptr_t)slot.block == addr &&
                      slot.state == &record.states[slot_idx],
                  "the block waits among those of its class");
     given++;
@@ -184,6 +186,7 @@ static kiln_misuse_t hardened_free(bool has_thread, void *block)
     mine.cache = &cache;
     mine.few_classes = nondet_below(KILN_FEW_CLASSES + 1);
     harden.shapes[CLASS].slot_bytes = kiln_size_classes[CLASS].slot_bytes;
+    mine.bins[CLASS].shape = harden.shapes[CLASS];
     if (HARDEN == 2 && has_thread && harden.freed_byte == 0 &&
         kiln_harden_free_fast(&heap, &mine, block, site))
         return KILN_MISUSE_NONE;
