@@ -108,7 +108,7 @@ static const struct option {
      NULL, "N", "32, with profile=fuzz 1024",
      "freed blocks of a size that a thread keeps from being used again, at most"},
     {"quarantine_bytes", OPTION_NUMBER, AT(quarantine_bytes), AT(has_quarantine_bytes), UINT32_MAX,
-     NULL, "N", "8192, with profile=fuzz 262144", "the same in bytes; 0 keeps none"},
+     NULL, "N", "8192, with profile=fuzz 32768", "the same in bytes; 0 keeps none"},
     {"record", OPTION_PATH, AT(record), 0, 0, NULL, "FILE", "",
      "writes what the OS answers the heap into FILE, for `kiln replay`; an existing FILE is left "
      "alone and nothing is recorded"},

@@ -189,7 +189,7 @@ bool kiln_profile_config(const kiln_options_t *options, const kiln_os_t *os,
         out->fresh_byte = FRESH_BYTE;
         out->freed_byte = FREED_BYTE;
         out->quarantine = (kiln_quarantine_bounds_t){.blocks_max = KILN_QUARANTINE_PLACES_MAX,
-                                                     .bytes_max = KILN_KIB(256)};
+                                                     .bytes_max = KILN_KIB(32)};
         out->stack = keep_stack;
         out->thread = kiln_thread_number;
     }

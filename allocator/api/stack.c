@@ -112,13 +112,13 @@ static kiln_stack_id_t keep(uintptr_t frame, uintptr_t last, uintptr_t caller, u
 static inline bool is_stack(kiln_stack_id_t id, uintptr_t frame, uintptr_t last,
                             unsigned frames_max)
 {
-    const uintptr_t *pcs;
-    unsigned count = kiln_stack_depot_get(&kiln_stack_depot, id, &pcs);
-    for (unsigned i = 0; i < count; i++) {
-        if (frame == 0 || returns_to(frame) != pcs[i]) return false;
+    const kiln_stack_record_t *record = kiln_stack_depot_record(&kiln_stack_depot, id);
+    if (!record || record->count == 0 || record->count > frames_max) return false;
+    for (unsigned i = 0; i < record->count; i++) {
+        if (frame == 0 || returns_to(frame) != record->frames[i]) return false;
         frame = next_frame(frame, last);
     }
-    if (count == 0 || count == frames_max || frame == 0) return count != 0;
+    if (record->count == frames_max || frame == 0) return true;
     return returns_to(frame) < LEAST_PC && next_frame(frame, last) == 0;
 }
 

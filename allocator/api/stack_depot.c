@@ -4,33 +4,24 @@
 
 #include <string.h>
 
-/* An id is where the record lies, in units, from the first chunk on; the first unit is nobody's. */
-enum {
-    UNIT_BYTES = 16,
-    CHUNK_UNITS = KILN_DEPOT_CHUNK_BYTES / UNIT_BYTES,
-    UNITS_MAX = CHUNK_UNITS * KILN_DEPOT_CHUNKS_MAX,
-    CHAIN_MAX = 1 << 16, /* longer than any chain: a walk over ruined records ends */
-};
+enum { CHAIN_MAX = 1 << 16 }; /* longer than any chain: a walk over ruined records ends */
 
-typedef struct record {
-    kiln_stack_id_t next; /* in the bucket */
-    uint32_t hash;
-    uint32_t count;
-    uint32_t mark; /* of the other three: an id that leads elsewhere is seen */
-    uintptr_t frames[];
-} record_t;
+typedef kiln_stack_record_t record_t;
 
 static uint32_t mark_of(const record_t *record, kiln_stack_id_t id)
 {
     return (uint32_t)kiln_mix((uint64_t)record->hash << 32 ^ id) ^ record->count;
 }
 
+/* A sum, so that no frame's product waits for that of another; the place makes them differ. */
 static uint32_t hash_of(const uintptr_t *frames, unsigned count)
 {
-    uint64_t hash = count;
-    for (unsigned i = 0; i < count; i++)
-        hash = (hash ^ frames[i]) * UINT64_C(0x9e3779b97f4a7c15), hash ^= hash >> 29;
-    return (uint32_t)(hash ^ hash >> 32);
+    uint64_t sum = count;
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t product = (frames[i] ^ (uint64_t)i << 48) * UINT64_C(0x9e3779b97f4a7c15);
+        sum += product ^ product >> 32;
+    }
+    return (uint32_t)kiln_mix(sum);
 }
 
 void kiln_stack_depot_init(kiln_stack_depot_t *depot, const kiln_os_t *os)
@@ -58,43 +49,41 @@ static uintptr_t filled(const kiln_stack_depot_t *depot, _Atomic uintptr_t *plac
     return __builtin_expect(address != 0, 1) ? address : fill(depot, place, bytes);
 }
 
-static record_t *record_at(const kiln_stack_depot_t *depot, kiln_stack_id_t id)
-{
-    if (id == 0 || id >= UNITS_MAX) return NULL;
-    uintptr_t chunk = atomic_load_explicit(&depot->chunks[id / CHUNK_UNITS], memory_order_acquire);
-    return chunk == 0 ? NULL : (record_t *)(chunk + (uintptr_t)(id % CHUNK_UNITS) * UNIT_BYTES);
-}
-
 /* The record of an id that may be wrong, or NULL. */
 static const record_t *find(const kiln_stack_depot_t *depot, kiln_stack_id_t id)
 {
-    const record_t *record = record_at(depot, id);
+    const record_t *record = kiln_stack_depot_record(depot, id);
     if (!record || record->count == 0 || record->count > KILN_STACK_FRAMES_MAX) return NULL;
     size_t bytes = sizeof *record + record->count * sizeof(uintptr_t);
-    if ((id % CHUNK_UNITS) * (size_t)UNIT_BYTES + bytes > KILN_DEPOT_CHUNK_BYTES) return NULL;
+    if ((id % KILN_DEPOT_CHUNK_UNITS) * (size_t)KILN_DEPOT_UNIT_BYTES + bytes >
+        KILN_DEPOT_CHUNK_BYTES)
+        return NULL;
     return record->mark == mark_of(record, id) ? record : NULL;
 }
 
 /* Room for a record, in one chunk. 0: there is none. */
 static kiln_stack_id_t take_room(kiln_stack_depot_t *depot, size_t bytes)
 {
-    uint32_t units = (uint32_t)((bytes + UNIT_BYTES - 1) / UNIT_BYTES), id, next;
+    uint32_t units = (uint32_t)((bytes + KILN_DEPOT_UNIT_BYTES - 1) / KILN_DEPOT_UNIT_BYTES), id,
+             next;
     uint32_t seen = atomic_load_explicit(&depot->next, memory_order_relaxed);
     do {
         id = seen;
-        if (id % CHUNK_UNITS + units > CHUNK_UNITS) id = (id / CHUNK_UNITS + 1) * CHUNK_UNITS;
+        if (id % KILN_DEPOT_CHUNK_UNITS + units > KILN_DEPOT_CHUNK_UNITS)
+            id = (id / KILN_DEPOT_CHUNK_UNITS + 1) * KILN_DEPOT_CHUNK_UNITS;
         next = id + units;
-        if (next > UNITS_MAX) return 0;
+        if (next > KILN_DEPOT_UNITS_MAX) return 0;
     } while (!atomic_compare_exchange_weak_explicit(&depot->next, &seen, next, memory_order_relaxed,
                                                     memory_order_relaxed));
-    return filled(depot, &depot->chunks[id / CHUNK_UNITS], KILN_DEPOT_CHUNK_BYTES) ? id : 0;
+    return filled(depot, &depot->chunks[id / KILN_DEPOT_CHUNK_UNITS], KILN_DEPOT_CHUNK_BYTES) ? id
+                                                                                              : 0;
 }
 
 static kiln_stack_id_t add(kiln_stack_depot_t *depot, _Atomic kiln_stack_id_t *bucket,
                            uint32_t hash, const uintptr_t *frames, unsigned count)
 {
     kiln_stack_id_t id = take_room(depot, sizeof(record_t) + count * sizeof *frames);
-    record_t *record = record_at(depot, id);
+    record_t *record = kiln_stack_depot_record(depot, id);
     if (!record) {
         atomic_fetch_add_explicit(&depot->dropped, 1, memory_order_relaxed);
         return 0;
@@ -125,7 +114,7 @@ kiln_stack_id_t kiln_stack_depot_put(kiln_stack_depot_t *depot, const uintptr_t 
         (_Atomic kiln_stack_id_t *)buckets + hash % KILN_DEPOT_BUCKETS;
     kiln_stack_id_t id = atomic_load_explicit(bucket, memory_order_acquire);
     for (unsigned i = 0; id != 0 && i < CHAIN_MAX; i++) {
-        const record_t *record = record_at(depot, id);
+        const record_t *record = kiln_stack_depot_record(depot, id);
         if (!record) break;
         if (record->hash == hash && record->count == count &&
             memcmp(record->frames, frames, count * sizeof *frames) == 0)

@@ -30,8 +30,21 @@ enum {
     KILN_DEPOT_CHUNKS_MAX = 16,
 #endif
     KILN_DEPOT_CHUNK_BYTES = 1 << 20,
-    KILN_DEPOT_BUCKETS = 1 << 16,
+    KILN_DEPOT_BUCKETS = 1 << 17,
+    KILN_DEPOT_UNIT_BYTES = 16,
+    KILN_DEPOT_CHUNK_UNITS = KILN_DEPOT_CHUNK_BYTES / KILN_DEPOT_UNIT_BYTES,
+    KILN_DEPOT_UNITS_MAX = KILN_DEPOT_CHUNK_UNITS * KILN_DEPOT_CHUNKS_MAX,
 };
+
+/* A stack. Its number is where it lies, in units, from the first chunk on; the first unit is
+ * nobody's. */
+typedef struct kiln_stack_record {
+    kiln_stack_id_t next; /* in the bucket */
+    uint32_t hash;
+    uint32_t count;
+    uint32_t mark; /* of the other three: an id that leads elsewhere is seen */
+    uintptr_t frames[];
+} kiln_stack_record_t;
 
 typedef struct kiln_stack_depot {
     const kiln_os_t *os;
@@ -54,6 +67,18 @@ kiln_stack_id_t kiln_stack_depot_put(kiln_stack_depot_t *depot, const uintptr_t 
  * stack's, whatever it is: reports ask with what they find in records. */
 unsigned kiln_stack_depot_get(const kiln_stack_depot_t *depot, kiln_stack_id_t id,
                               const uintptr_t **out_frames);
+
+/* kiln_stack_depot_record gives the record of a number that the depot gave, NULL of 0. Of another
+ * one, as _get does, it gives NULL or what may be anything. */
+static inline kiln_stack_record_t *kiln_stack_depot_record(const kiln_stack_depot_t *depot,
+                                                           kiln_stack_id_t id)
+{
+    if (id == 0 || id >= KILN_DEPOT_UNITS_MAX) return NULL;
+    uintptr_t chunk =
+        atomic_load_explicit(&depot->chunks[id / KILN_DEPOT_CHUNK_UNITS], memory_order_acquire);
+    size_t at = (size_t)(id % KILN_DEPOT_CHUNK_UNITS) * KILN_DEPOT_UNIT_BYTES;
+    return chunk == 0 ? NULL : (kiln_stack_record_t *)(chunk + at);
+}
 
 /* kiln_stack_depot_broken_rule walks everything; other threads may be inside. */
 const char *kiln_stack_depot_broken_rule(const kiln_stack_depot_t *depot);

@@ -1,6 +1,7 @@
 #!/bin/bash
 # How many instructions the common paths take, as callgrind counts them, against counts.txt: they are
 # the same on a busy machine and an idle one. Two runs of each shape differ by N operations alone.
+# And how often the pages of new blocks fault: once each, in every profile.
 set -uo pipefail
 program=tests/count/count_program
 library=$PWD/allocator/api/libkiln.so
@@ -8,10 +9,31 @@ table=${1:-tests/count/counts.txt}
 operations=20000
 allowed_percent=3
 
-# collected SHAPE N prints what callgrind counted in a run of N.
+keep_blocks=100000 # of 64 bytes, and 16 more where the heap is hardened: 1,563 or 1,954 pages
+
+# options PROFILE prints the KILN_OPTIONS of a profile: its random numbers are the same each time.
+options() {
+    echo "profile=$1:seed=1"
+}
+
+# collected PROFILE:SHAPE N prints what callgrind counted in a run of N.
 collected() {
-    LD_PRELOAD=$library valgrind --tool=callgrind --callgrind-out-file=/dev/null \
-        "$program" "$1" "$2" 2>&1 | sed -n 's/.*Collected : \([0-9]*\)$/\1/p'
+    KILN_OPTIONS=$(options "${1%:*}") LD_PRELOAD=$library \
+        valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+        "$program" "${1#*:}" "$2" 2>&1 | sed -n 's/.*Collected : \([0-9]*\)$/\1/p'
+}
+
+# judge_faults PROFILE LEAST MOST GOT: some pages beyond those of the blocks are records.
+judge_faults() {
+    local bad=
+    [[ $4 -ge $2 && $4 -le $3 ]] || bad='FAILED '
+    echo "$bad$1: $4 pages faulted for $keep_blocks blocks, $2 to $3 are right"
+    [[ -z $bad ]]
+}
+
+# faults PROFILE prints how many pages fault where blocks are made and stay.
+faults() {
+    KILN_OPTIONS=$(options "$1") LD_PRELOAD=$library "$program" keep_64 $keep_blocks
 }
 
 # judge NAME WANTED GOT: GOT is in hundredths.
@@ -20,7 +42,7 @@ judge() {
         got /= 100
         off = (got - wanted) / wanted * 100
         bad = off > allowed || off < -allowed
-        printf "%s%-14s %9.2f instructions, %.2f in the table (%+.1f %%)\n", bad ? "FAILED " : "", name, got, wanted, off
+        printf "%s%-20s %9.2f instructions, %.2f in the table (%+.1f %%)\n", bad ? "FAILED " : "", name, got, wanted, off
         exit bad
     }'
 }
@@ -39,7 +61,14 @@ if judge control 100 10310 >/dev/null || judge control 100 9690 >/dev/null || ! 
     exit 1
 fi
 
+if judge_faults control 1954 2500 $((2 * 1954)) >/dev/null || judge_faults control 1954 2500 1953 >/dev/null; then
+    echo "FAILED two faults a page pass, or fewer faults than pages" >&2
+    exit 1
+fi
+
 failed=0
+judge_faults fast 1563 2000 "$(faults fast)" || failed=$((failed + 1))
+judge_faults hardened 1954 2500 "$(faults hardened)" || failed=$((failed + 1))
 shapes=0
 while read -r name wanted; do
     once=$(collected "$name" $operations)

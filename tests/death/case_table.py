@@ -65,7 +65,7 @@ PROFILES = {row.name: row for row in (
     Profile("hardened", "profile=hardened:seed=20259:guard=none", True, frozenset(("free", "realloc", "check")),
             frozenset(("leave", "reuse", "check", "exit")), True, 32, 8192),
     Profile("fuzz", "profile=fuzz:guard=none", True, frozenset(("free", "realloc", "check", "exit")),
-            frozenset(("leave", "reuse", "check", "exit")), False, 1024, 262144),
+            frozenset(("leave", "reuse", "check", "exit")), False, 1024, 32768),
 )}
 
 # Which call of the program tells of it.
