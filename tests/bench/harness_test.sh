@@ -72,7 +72,7 @@ expect 0 'kiln 2 of 2' bench --heaps=kiln scale --only=any-1000 --only=touch-100
 grep -q '</svg>' "$scratch/scale.svg" || wrong "the picture of scale"
 
 # Every peer is found by its package, and serves.
-expect 0 'kiln 1 of 1, mimalloc 1 of 1, jemalloc 1 of 1, tcmalloc 1 of 1, scudo 1 of 1, dislocator 1 of 1, asan 1 of 1' \
+expect 0 'kiln 1 of 1, kiln-hardened 1 of 1, kiln-fuzz 1 of 1, mimalloc 1 of 1, jemalloc 1 of 1, tcmalloc 1 of 1, scudo 1 of 1, dislocator 1 of 1, asan 1 of 1' \
     bench work --only=threads
 
 # A heap that is wrong, each in its way; and its sound twin.

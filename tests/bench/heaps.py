@@ -23,7 +23,10 @@ PEERS = [
     ("dislocator", "afl++", r"/libdislocator\.so$"),
 ]
 ASAN = "asan"
-NAMES = [KILN] + [name for name, _, _ in PEERS] + [ASAN]
+# Kiln's other profiles, as heaps of their own.
+PROFILES = {KILN: {}, "kiln-hardened": {"KILN_OPTIONS": "profile=hardened"},
+            "kiln-fuzz": {"KILN_OPTIONS": "profile=fuzz"}}
+NAMES = list(PROFILES) + [name for name, _, _ in PEERS] + [ASAN]
 FUNCTIONS = ("malloc", "calloc", "realloc", "free")
 
 
@@ -103,10 +106,10 @@ def choose(wanted, own, kiln_library, asan_program):
     NAME=LIB.so."""
     chosen = [Heap(BASE)]
     for name in NAMES if wanted is None else wanted:
-        if name == KILN:
+        if name in PROFILES:
             if not kiln_library or not os.path.isfile(kiln_library):
                 raise Unknown(f"there is no libkiln.so at '{kiln_library}'; set KILN_LIB")
-            chosen.append(Heap(KILN, os.path.abspath(kiln_library)))
+            chosen.append(Heap(name, os.path.abspath(kiln_library), PROFILES[name]))
         elif name == ASAN:
             if not asan_program or not os.path.isfile(asan_program):
                 raise Unknown("the heap 'asan' wants a build of the workloads; set KILN_WORKLOAD_ASAN")

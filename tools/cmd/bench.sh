@@ -17,15 +17,16 @@ printed something else, took 20 times as long as glibc (and more than 10 s), or 
 has a word in its cell, and the heap's mean is over fewer. Installs what is missing and builds
 libkiln.so first. The machine should do nothing else meanwhile.
 
-Groups (work and real, if none is given; some 40 minutes):
+Groups (work and real, if none is given; about an hour):
   work     17 programs that do nothing but allocate, in shapes that real ones have
   real     11 real programs. Alone, it is the second form: the system's malloc and Kiln
   sizes    blocks of one size, 16 bytes to 64 KiB: last in first out, first in first out, random
   scale    cost of an operation at 10^3 to 10^7 live blocks, and on 1 to 64 threads
 
-Heaps: kiln, mimalloc, jemalloc, tcmalloc, scudo, dislocator (AFL++'s, for what finishes on it), asan
-(a build of the workloads with AddressSanitizer), and any NAME=LIB.so, which is preloaded, with the
-settings that follow it; real programs are given of these only KILN_OPTIONS.
+Heaps: kiln, kiln-hardened and kiln-fuzz (its other profiles), mimalloc, jemalloc, tcmalloc, scudo,
+dislocator (AFL++'s, for what finishes on it), asan (a build of the workloads with AddressSanitizer),
+and any NAME=LIB.so, which is preloaded, with the settings that follow it; real programs are given of
+these only KILN_OPTIONS.
 
   --heaps=NAME,...  only these, and glibc
   --only=NAME       only this workload or program; may be given more than once
