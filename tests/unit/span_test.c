@@ -92,6 +92,43 @@ static void test_slots_are_given_together(void)
     }
 }
 
+/* Puts a run of slots that are out, from any one on up or down, behind the `count` that are listed.
+ */
+static uint32_t list_run(kiln_span_t *span, kiln_rng_t *rng, bool *out, kiln_slot_t *slots,
+                         uint32_t count)
+{
+    uint32_t all = kiln_span_slots(span), at = (uint32_t)kiln_rng_below(rng, all);
+    uint32_t step = kiln_rng_below(rng, 2) ? 1 : UINT32_MAX;
+    uint32_t most = (uint32_t)kiln_rng_below(rng, 200);
+    for (; most > 0 && at < all && out[at]; most--, at += step) {
+        slots[count++] = slot_of(span, at);
+        out[at] = false;
+    }
+    return count;
+}
+
+static void test_runs_are_given_as_single_slots_are(void)
+{
+    uint64_t seed = 2;
+    printf("seed %llu\n", (unsigned long long)seed);
+    kiln_rng_t rng = {seed};
+    static kiln_slot_t slots[KILN_SPAN_SLOTS_MAX];
+    for (uint32_t class_idx = 1; class_idx <= 8; class_idx++)
+        for (unsigned round = 0; round < 100; round++) {
+            kiln_span_t *span = open_span(class_idx);
+            uint32_t all = kiln_span_slots(span), count = 0;
+            bool out[KILN_SPAN_SLOTS_MAX];
+            EXPECT_EQ(kiln_span_take(span, slots + all, all), all);
+            memset(out, true, sizeof out);
+            for (unsigned runs = 0; runs < 12; runs++)
+                count = list_run(span, &rng, out, slots, count);
+            if (count == 0) continue;
+            EXPECT_EQ(kiln_span_give(span, slots, count), count);
+            EXPECT_RULE(kiln_span_broken_rule(span));
+            for (uint32_t i = 0; i < all; i++) EXPECT_EQ(out[i], kiln_span_is_out(span, i));
+        }
+}
+
 static void test_random_takes_and_gives_agree_with_a_model(void)
 {
     uint64_t seed = 1;
@@ -198,6 +235,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_take_gives_every_slot_once_lowest_first),
         KILN_TEST(test_what_is_given_is_taken_again_lowest_first),
         KILN_TEST(test_slots_are_given_together),
+        KILN_TEST(test_runs_are_given_as_single_slots_are),
         KILN_TEST(test_random_takes_and_gives_agree_with_a_model),
         KILN_TEST(test_slot_at_finds_starts_and_nothing_else),
         KILN_TEST(test_slots_without_dirty_pages_are_fresh),
