@@ -110,8 +110,9 @@ static bool call_with_lie(kiln_os_world_t *world, kiln_os_lie_t lie)
 
 static void trace_step(const kiln_os_step_t *s)
 {
-    static const char *const names[KILN_OS_CALLS] = {"reserve", "commit",  "protect",  "direct",
-                                                     "guard",   "discard", "decommit", "release"};
+    static const char *const names[KILN_OS_CALLS] = {"reserve",  "commit",  "protect",
+                                                     "direct",   "guard",   "discard",
+                                                     "decommit", "release", "huge"};
     fprintf(stderr, "%s 0x%llx 0x%llx reserved=%d on=%d access=%d\n", names[s->call],
             (unsigned long long)s->addr, (unsigned long long)s->bytes, s->reserved, s->on,
             s->access);

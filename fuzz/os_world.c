@@ -86,6 +86,12 @@ static bool spy_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
     return kiln_os_guard(&world->bottom, addr, bytes, on);
 }
 
+static void spy_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    kiln_os_world_t *world = ctx;
+    kiln_os_huge(&world->bottom, addr, bytes);
+}
+
 static void spy_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     kiln_os_world_t *world = ctx;
@@ -105,6 +111,7 @@ static void spy_init(kiln_os_world_t *world)
     world->spy = (kiln_os_t){
         .ctx = world,
         .phys_bytes = world->bottom.phys_bytes,
+        .huge_bytes = world->bottom.huge_bytes,
         .addr_bits = world->bottom.addr_bits,
         .reserve = spy_reserve,
         .commit = spy_commit,
@@ -112,6 +119,7 @@ static void spy_init(kiln_os_world_t *world)
         .decommit = spy_decommit,
         .protect = spy_protect,
         .guard = spy_guard,
+        .huge = spy_huge,
         .release = spy_release,
         .direct = spy_direct,
         .parker = world->bottom.parker,

@@ -83,4 +83,6 @@ void kiln_limit_init(kiln_limit_t *limit, const kiln_os_t *inner, uint64_t bytes
     limit->os.guard = guard;
     limit->os.release = release;
     limit->os.direct = direct;
+    limit->os.huge_bytes = 0; /* growth by more than is needed would end sooner at the limit */
+    limit->os.huge = NULL;
 }

@@ -42,10 +42,11 @@ typedef struct kiln_options {
     bool alloc_dealloc_mismatch, has_alloc_dealloc_mismatch;
     bool has_seed, has_quarantine_blocks, has_quarantine_bytes, has_check_at_exit;
     char record[KILN_OPTIONS_PATH_MAX_BYTES]; /* NUL-terminated; empty: no recording */
-    uint64_t idle_bytes;                      /* see kiln_heap_config_t */
-    bool has_idle_bytes;                      /* else the default stays */
-    bool stats;                               /* print the heap's figures when the program ends */
-    bool help;                                /* list the options, then go on */
+    bool huge_pages, has_huge_pages;
+    uint64_t idle_bytes; /* see kiln_heap_config_t */
+    bool has_idle_bytes; /* else the default stays */
+    bool stats;          /* print the heap's figures when the program ends */
+    bool help;           /* list the options, then go on */
     bool has_exitcode, has_abort_on_error, has_handle_segv;
     uint64_t limit_bytes; /* of heap taken from the system, at most; 0: no limit */
     kiln_report_options_t report;

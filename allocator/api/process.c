@@ -22,6 +22,9 @@ kiln_harden_t *kiln_process_hardened;
 kiln_os_t kiln_process_os;
 _Thread_local kiln_thread_t kiln_thread __attribute__((tls_model("initial-exec")));
 
+/* A huge page is then a sixteenth of the heap. */
+enum { HUGE_AFTER_BYTES = 32 << 20 };
+
 /* The start lock spins: a thread waits for it only while another makes the heap. */
 static const kiln_parker_t spin = {NULL, NULL};
 
@@ -77,6 +80,7 @@ static bool make_heap(void)
         config.os = config.arena_os = &limit.os;
     }
     if (options.has_idle_bytes) config.idle_bytes_max = options.idle_bytes;
+    config.huge_after_bytes = options.has_huge_pages && !options.huge_pages ? 0 : HUGE_AFTER_BYTES;
     config.single_threaded = &__libc_single_threaded;
     kiln_recording_begin(options.record, &config);
     kiln_harden_config_t hardening;

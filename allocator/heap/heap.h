@@ -89,6 +89,8 @@ typedef struct kiln_heap_config {
     uint64_t idle_bytes_max;       /* more idle memory that was written to is discarded; and
                                       what is idle for long: page_heap.h */
 
+    uint64_t huge_after_bytes; /* 0: no huge pages; else see kiln_page_heap_use_huge */
+
     uint32_t note_bytes; /* not 0: a layer above keeps notes, see
                             kiln_page_heap_harden */
 

@@ -13,6 +13,8 @@ enum { LENT_PAGES = 8 };
 /* See page_heap.h, the idle policy. */
 enum { ROUNDS = 8, FEW = 16 };
 
+enum { HUGE_SHARE = 16 }; /* see grow_huge */
+
 /* Runs below 128 KiB are kept when the heap grows. */
 enum { GROWTH_RUN_PAGES = 16 };
 
@@ -320,30 +322,6 @@ static void look_at_idle(kiln_page_heap_t *heap)
 
 /* ---- growth ---- */
 
-/* add_region remembers [start, end), joined with its neighbours: a free run may lie across what the
- * arena gave at different times. */
-static void add_region(kiln_page_heap_t *heap, uintptr_t start, uintptr_t end)
-{
-    for (kiln_region_t **link = &heap->regions; *link;) {
-        kiln_region_t *region = *link;
-        if (region->end != start && region->start != end) {
-            link = &region->next;
-            continue;
-        }
-        if (region->end == start)
-            start = region->start;
-        else
-            end = region->end;
-        *link = region->next;
-        region->next = heap->spare_regions;
-        heap->spare_regions = region;
-    }
-    kiln_region_t *region = heap->spare_regions;
-    heap->spare_regions = region->next;
-    *region = (kiln_region_t){.next = heap->regions, .start = start, .end = end};
-    heap->regions = region;
-}
-
 /* grow_by adds a run of at least `pages` pages from the arena, joined with its neighbours. */
 static bool grow_by(kiln_page_heap_t *heap, uint64_t pages)
 {
@@ -363,7 +341,8 @@ static bool grow_by(kiln_page_heap_t *heap, uint64_t pages)
         return false;
     }
     uint32_t got_pages = (uint32_t)(bytes >> KILN_PAGE_SHIFT);
-    add_region(heap, (uintptr_t)got.addr, (uintptr_t)(got.addr + bytes));
+    kiln_region_add(&heap->regions, &heap->spare_regions, (uintptr_t)got.addr,
+                    (uintptr_t)(got.addr + bytes));
     heap->counts.taken += got_pages;
     run->kind = KILN_SPAN_READY;
     add_run(heap, run, (uintptr_t)got.addr, 0, got_pages, 0, 0);
@@ -392,6 +371,25 @@ static bool grow(kiln_page_heap_t *heap, uint64_t pages)
     if (last) last = to_ready(heap, last);
     if (last && grow_at(heap, kiln_span_base(last), pages)) return true;
     return grow_by(heap, pages);
+}
+
+/* A large heap grows for small blocks by a sixteenth, up to where a huge page ends, and asks for
+ * huge pages there: small blocks fill their pages. A large block may be touched here and there
+ * alone, and gets none but in what is left over. In smaller steps, growth for both in turns would
+ * cost as many mappings. False: the heap is not that large, or there is no room; then less may do.
+ */
+static bool grow_huge(kiln_page_heap_t *heap, uint64_t pages)
+{
+    uint64_t start = heap->arena->arena_alloc, huge_bytes = heap->os->huge_bytes;
+    uint64_t held = heap->counts.taken - heap->counts.discarded;
+    if (huge_bytes == 0 || heap->huge_after_pages == 0 || held < heap->huge_after_pages)
+        return false;
+    if (pages < held / HUGE_SHARE) pages = held / HUGE_SHARE;
+    uint64_t end = kiln_round_up(start + (pages << KILN_PAGE_SHIFT), huge_bytes);
+    if (end - start < huge_bytes / 2) end += huge_bytes;
+    if (end < start || !grow_by(heap, (end - start) >> KILN_PAGE_SHIFT)) return false;
+    if (heap->arena->arena_alloc == end) kiln_os_huge(heap->os, start, end - start);
+    return true;
 }
 
 /* A Ready run costs nothing; a discarded one a call, and a fault for every page that is touched. */
@@ -437,9 +435,10 @@ static bool lend_idle_pages(kiln_page_heap_t *heap)
     return true;
 }
 
-static kiln_span_t *find_run(kiln_page_heap_t *heap, uint64_t pages)
+static kiln_span_t *find_run(kiln_page_heap_t *heap, uint64_t pages, bool is_small)
 {
     kiln_span_t *run = best_fit(heap, pages);
+    if (!run && is_small && grow_huge(heap, pages)) run = best_fit(heap, pages);
     if (run) return run;
     return grow(heap, pages) ? best_fit(heap, pages) : join_everything(heap, pages);
 }
@@ -453,7 +452,7 @@ static kiln_span_t *take(kiln_page_heap_t *heap, uint32_t class_idx, uint64_t pa
     kiln_span_t *spare = slack > 0 ? take_record_at_the_limit(heap, KILN_CLASS_LARGE) : NULL;
     bool done = false;
     if (span && (spare || slack == 0)) {
-        kiln_span_t *run = find_run(heap, pages + slack);
+        kiln_span_t *run = find_run(heap, pages + slack, class_idx != KILN_CLASS_LARGE);
         if (run) run = make_divisible(heap, run);
         if (run) {
             uintptr_t base = kiln_span_base(run);

@@ -26,12 +26,7 @@
 #include "allocator/heap/free_tree.h"
 #include "allocator/heap/meta.h"
 #include "allocator/heap/page_map.h"
-
-/* Address space that came from the arena in one piece, or in pieces side by side. */
-typedef struct kiln_region {
-    struct kiln_region *next;
-    uintptr_t start, end;
-} kiln_region_t;
+#include "allocator/heap/region.h"
 
 /* All in pages. in_use + ready + discarded == taken. */
 typedef struct kiln_page_counts {
@@ -60,7 +55,8 @@ typedef struct kiln_page_heap {
     kiln_region_t *regions;                 /* joined where they touch */
     kiln_region_t *spare_regions;           /* records that wait, of regions that were joined */
     uint32_t note_bytes;                    /* a slot, in span records: see span.h */
-    bool opens_clean; /* the pages of a small span are all zero when it is opened */
+    bool opens_clean;          /* the pages of a small span are all zero when it is opened */
+    uint64_t huge_after_pages; /* see kiln_page_heap_use_huge; 0: never */
     uint64_t dirty_pages_max;
     uint64_t dirty_low;  /* fewest dirty pages since the idle policy last looked */
     uint64_t pages_back; /* how many pages came back since then */
@@ -80,6 +76,15 @@ static inline void kiln_page_heap_harden(kiln_page_heap_t *heap, uint32_t note_b
 {
     heap->note_bytes = note_bytes;
     heap->opens_clean = true;
+}
+
+/* kiln_page_heap_use_huge: once the heap holds `after_bytes` (not 0), growth for small blocks, by a
+ * sixteenth at a time, lies in huge pages where the OS has any (os.h) and the arena's memory lies
+ * at a multiple of 64 KiB. They cost up to one huge page of memory that is not used yet, and save a
+ * fault for every hardware page. */
+static inline void kiln_page_heap_use_huge(kiln_page_heap_t *heap, uint64_t after_bytes)
+{
+    heap->huge_after_pages = 1 + ((after_bytes - 1) >> KILN_PAGE_SHIFT);
 }
 
 /* kiln_page_heap_destroy gives the records back to the OS; the arena is the caller's. */

@@ -121,6 +121,13 @@ static bool check_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
     return true;
 }
 
+static void check_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    kiln_os_check_t *check = ctx;
+    judge(check, KILN_OS_CALL_HUGE, addr, bytes, true);
+    kiln_os_huge(check->inner, addr, bytes);
+}
+
 static void check_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     kiln_os_check_t *check = ctx;
@@ -147,6 +154,7 @@ void kiln_os_check_init(kiln_os_check_t *check, const kiln_os_t *inner, kiln_os_
             {
                 .ctx = check,
                 .phys_bytes = inner->phys_bytes,
+                .huge_bytes = inner->huge_bytes,
                 .addr_bits = inner->addr_bits,
                 .reserve = check_reserve,
                 .commit = check_commit,
@@ -154,6 +162,7 @@ void kiln_os_check_init(kiln_os_check_t *check, const kiln_os_t *inner, kiln_os_
                 .decommit = check_decommit,
                 .protect = check_protect,
                 .guard = check_guard,
+                .huge = check_huge,
                 .release = check_release,
                 .direct = check_direct,
                 .parker = inner->parker,

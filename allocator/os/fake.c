@@ -320,6 +320,14 @@ static bool fake_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
     return true;
 }
 
+/* What is behind its memory is nothing that a simulated machine has. */
+static void fake_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    kiln_os_fake_t *fake = ctx;
+    fake->stats.calls[KILN_OS_CALL_HUGE]++;
+    (void)judge(fake, KILN_OS_CALL_HUGE, addr, bytes, true);
+}
+
 static void fake_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     kiln_os_fake_t *fake = ctx;
@@ -360,6 +368,9 @@ const char *kiln_os_fake_config_broken_rule(const kiln_os_fake_config_t *config)
     uint64_t mask = kiln_width_mask(config->addr_bits);
     if (!kiln_is_power_of_two(config->phys_bytes)) return "os fake: phys_bytes is a power of two";
     if (config->phys_bytes - 1 > mask / PAGES_MIN) return "os fake: the space has at least 4 pages";
+    if (config->huge_bytes != 0 &&
+        (!kiln_is_power_of_two(config->huge_bytes) || config->huge_bytes < config->phys_bytes))
+        return "os fake: huge_bytes is 0 or a power of two, and not below phys_bytes";
     if (config->space_first == 0 || !kiln_is_aligned(config->space_first, config->phys_bytes) ||
         !kiln_is_aligned(config->space_last + 1, config->phys_bytes))
         return "os fake: space_first and space_last are page bounds, and not page 0";
@@ -386,6 +397,7 @@ void kiln_os_fake_init(kiln_os_fake_t *fake, const kiln_os_fake_config_t *config
     fake->os = (kiln_os_t){
         .ctx = fake,
         .phys_bytes = config->phys_bytes,
+        .huge_bytes = config->huge_bytes,
         .addr_bits = config->addr_bits,
         .reserve = fake_reserve,
         .commit = fake_commit,
@@ -393,6 +405,7 @@ void kiln_os_fake_init(kiln_os_fake_t *fake, const kiln_os_fake_config_t *config
         .decommit = fake_decommit,
         .protect = fake_protect,
         .guard = fake_guard,
+        .huge = fake_huge,
         .release = fake_release,
         .direct = fake_direct,
     };

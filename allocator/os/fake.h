@@ -77,6 +77,7 @@ typedef struct kiln_os_fake_memory {
 typedef struct kiln_os_fake_config {
     unsigned addr_bits;      /* 4 to 64 */
     uint64_t phys_bytes;     /* a power of two; the space has at least 4 pages */
+    uint64_t huge_bytes;     /* 0: it has no huge pages */
     kiln_addr_t space_first; /* every answer lies in [space_first, space_last]; aligned, */
     kiln_addr_t space_last;  /* and not in page 0, which stands for "no address" */
     const kiln_os_fake_memory_t *memory; /* NULL: numbers only */

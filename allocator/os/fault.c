@@ -57,6 +57,11 @@ static bool fault_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
     return kiln_os_guard(fault->inner, addr, bytes, on);
 }
 
+static void fault_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    kiln_os_huge(((const kiln_os_fault_t *)ctx)->inner, addr, bytes);
+}
+
 static void fault_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     kiln_os_fault_t *fault = ctx;
@@ -78,6 +83,7 @@ void kiln_os_fault_init(kiln_os_fault_t *fault, const kiln_os_t *inner, uint64_t
             {
                 .ctx = fault,
                 .phys_bytes = inner->phys_bytes,
+                .huge_bytes = inner->huge_bytes,
                 .addr_bits = inner->addr_bits,
                 .reserve = fault_reserve,
                 .commit = fault_commit,
@@ -85,6 +91,7 @@ void kiln_os_fault_init(kiln_os_fault_t *fault, const kiln_os_t *inner, uint64_t
                 .decommit = fault_decommit,
                 .protect = fault_protect,
                 .guard = fault_guard,
+                .huge = fault_huge,
                 .release = fault_release,
                 .direct = fault_direct,
                 .parker = inner->parker,

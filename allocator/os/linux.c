@@ -10,6 +10,7 @@ enum {
     MAP_OURS = MAP_PRIVATE | MAP_ANONYMOUS,
     PROT_READ_WRITE = PROT_READ | PROT_WRITE,
     X86_PHYS_BYTES = 4096,
+    X86_HUGE_BYTES = 2 << 20,
 };
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -165,6 +166,14 @@ static bool linux_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
 
 /* munmap is refused when it would cut one mapping in two at the limit of mappings. Then the memory
  * goes and the address space is lost: nobody remembers it. */
+/* Without huge pages in the kernel it is refused, which changes nothing. */
+static void linux_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    (void)ctx;
+    if (!is_native(addr, bytes)) return;
+    (void)kiln_linux_call(__NR_madvise, (uintptr_t)addr, (uintptr_t)bytes, MADV_HUGEPAGE, 0, 0);
+}
+
 static void linux_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     if (!is_native(addr, bytes)) return;
@@ -197,6 +206,7 @@ void kiln_os_linux_init(kiln_os_t *os, uint64_t phys_bytes)
 {
     *os = (kiln_os_t){
         .phys_bytes = phys_bytes != 0 ? phys_bytes : X86_PHYS_BYTES,
+        .huge_bytes = phys_bytes == 0 || phys_bytes == X86_PHYS_BYTES ? X86_HUGE_BYTES : 0,
         .addr_bits = sizeof(uintptr_t) * 8,
         .reserve = linux_reserve,
         .commit = linux_commit,
@@ -204,6 +214,7 @@ void kiln_os_linux_init(kiln_os_t *os, uint64_t phys_bytes)
         .decommit = linux_decommit,
         .protect = linux_protect,
         .guard = linux_guard,
+        .huge = linux_huge,
         .release = linux_release,
         .direct = linux_direct,
         .parker = {.wait = linux_wait, .wake = linux_wake},

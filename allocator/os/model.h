@@ -21,6 +21,7 @@ typedef enum kiln_os_call {
     KILN_OS_CALL_DISCARD,
     KILN_OS_CALL_DECOMMIT,
     KILN_OS_CALL_RELEASE,
+    KILN_OS_CALL_HUGE,
     KILN_OS_CALLS, /* how many */
 } kiln_os_call_t;
 
@@ -37,6 +38,7 @@ enum { KILN_OS_CALLS_REFUSABLE = (1u << (KILN_OS_CALL_GUARD + 1)) - 1 }; /* as a
 #define KILN_OS_RULE_DECOMMIT "os: decommit takes Ready, Prepared or Guarded memory"
 #define KILN_OS_RULE_PROTECT "os: protect takes Ready memory"
 #define KILN_OS_RULE_GUARD "os: guard takes memory that is Guarded, or Ready and writable"
+#define KILN_OS_RULE_HUGE "os: huge takes Ready memory"
 #define KILN_OS_RULE_RELEASE "os: release takes what reserve or direct gave"
 #define KILN_OS_RULE_FULL "os model: the array of ranges is large enough"
 

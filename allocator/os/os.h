@@ -58,6 +58,7 @@ typedef enum kiln_os_access {
 typedef struct kiln_os {
     void *ctx;           /* the backend's own; first argument of every call */
     uint64_t phys_bytes; /* hardware page, a power of two */
+    uint64_t huge_bytes; /* huge page, the same; 0: there are none, and `huge` may be NULL */
     unsigned addr_bits;  /* width of an address: 32 or 64; fakes go down to a few bits */
 
     /* reserve takes `bytes` of address space: at `hint` if that is free and the backend is willing,
@@ -81,6 +82,11 @@ typedef struct kiln_os {
      * bytes may be gone. The pointer is NULL where a backend never has any: call kiln_os_guard. */
     bool (*guard)(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on);
 
+    /* huge asks for huge pages behind Ready memory, wherever one fits whole: advice, of any size,
+     * that changes no byte and no state and that a kernel may not follow. A fault may then bring
+     * huge_bytes at once. Call kiln_os_huge. */
+    void (*huge)(void *ctx, kiln_addr_t addr, uint64_t bytes);
+
     /* release gives any part of what reserve or direct gave back, whatever its state. It cannot
      * fail. Where reserve answered "unreserved" nothing is held and nothing happens. */
     void (*release)(void *ctx, kiln_addr_t addr, uint64_t bytes);
@@ -96,6 +102,11 @@ typedef struct kiln_os {
 static inline bool kiln_os_guard(const kiln_os_t *os, kiln_addr_t addr, uint64_t bytes, bool on)
 {
     return os->guard && os->guard(os->ctx, addr, bytes, on);
+}
+
+static inline void kiln_os_huge(const kiln_os_t *os, kiln_addr_t addr, uint64_t bytes)
+{
+    if (os->huge) os->huge(os->ctx, addr, bytes);
 }
 
 #endif

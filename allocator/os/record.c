@@ -82,6 +82,11 @@ static bool record_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
     return kiln_os_guard(((kiln_os_record_t *)ctx)->inner, addr, bytes, on);
 }
 
+static void record_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    kiln_os_huge(((const kiln_os_record_t *)ctx)->inner, addr, bytes);
+}
+
 static void record_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     const kiln_os_t *inner = ((kiln_os_record_t *)ctx)->inner;
@@ -94,6 +99,7 @@ void kiln_os_record_init(kiln_os_record_t *record, const kiln_os_t *inner,
     record->os = (kiln_os_t){
         .ctx = record,
         .phys_bytes = inner->phys_bytes,
+        .huge_bytes = inner->huge_bytes,
         .addr_bits = inner->addr_bits,
         .reserve = record_reserve,
         .commit = record_commit,
@@ -101,6 +107,7 @@ void kiln_os_record_init(kiln_os_record_t *record, const kiln_os_t *inner,
         .decommit = record_decommit,
         .protect = record_protect,
         .guard = record_guard,
+        .huge = record_huge,
         .release = record_release,
         .direct = record_direct,
         .parker = inner->parker,

@@ -50,6 +50,11 @@ static bool within_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
     return kiln_os_guard(((const kiln_os_within_t *)ctx)->inner, addr, bytes, on);
 }
 
+static void within_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    kiln_os_huge(((const kiln_os_within_t *)ctx)->inner, addr, bytes);
+}
+
 static void within_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     const kiln_os_t *inner = ((const kiln_os_within_t *)ctx)->inner;
@@ -74,6 +79,7 @@ void kiln_os_within_init(kiln_os_within_t *within, const kiln_os_t *inner, kiln_
             {
                 .ctx = within,
                 .phys_bytes = inner->phys_bytes,
+                .huge_bytes = inner->huge_bytes,
                 .addr_bits = inner->addr_bits,
                 .reserve = within_reserve,
                 .commit = within_commit,
@@ -81,6 +87,7 @@ void kiln_os_within_init(kiln_os_within_t *within, const kiln_os_t *inner, kiln_
                 .decommit = within_decommit,
                 .protect = within_protect,
                 .guard = within_guard,
+                .huge = within_huge,
                 .release = within_release,
                 .direct = within_direct,
                 .parker = inner->parker,

@@ -240,9 +240,10 @@ static void test_helps_defaults_are_true(void)
         EXPECT(same_reports(&options.report, &normal.report));
         EXPECT(options.help == normal.help && options.stats == normal.stats);
         EXPECT(options.profile == normal.profile);
+        EXPECT(!options.has_huge_pages || options.huge_pages); /* as where nobody sets it */
         compared++;
     }
-    EXPECT_EQ(compared, 13);
+    EXPECT_EQ(compared, 14);
 }
 
 int main(int argc, char **argv)

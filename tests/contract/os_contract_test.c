@@ -156,6 +156,22 @@ static void case_protected_memory_keeps_its_bytes(void)
     release(base, 3);
 }
 
+static void case_huge_pages_change_no_byte(void)
+{
+    EXPECT(os->huge_bytes == 0 ||
+           (kiln_is_power_of_two(os->huge_bytes) && os->huge_bytes >= os->phys_bytes));
+    kiln_addr_t base = reserve(4);
+    commit(base, 3);
+    fill_page(page(base, 1), 0x5a);
+    kiln_os_huge(os, page(base, 1), pages(1));
+    kiln_os_huge(os, base, pages(3));
+    expect_page(page(base, 1), 0x5a);
+    expect_touch(base, true, true);
+    expect_touch(page(base, 2), true, true);
+    expect_touch(page(base, 3), false, false);
+    release(base, 4);
+}
+
 static void case_protected_memory_that_was_given_up_is_writable_again(void)
 {
     kiln_addr_t base = reserve(2);
@@ -380,6 +396,7 @@ static const struct {
     CASE(discarded_memory_is_zero_again),
     CASE(decommitted_memory_is_reserved_and_zero_again),
     CASE(protected_memory_keeps_its_bytes),
+    CASE(huge_pages_change_no_byte),
     CASE(protected_memory_that_was_given_up_is_writable_again),
     CASE(guarded_memory_faults_and_is_zero_again),
     CASE(a_refused_guard_leaves_memory_ready),

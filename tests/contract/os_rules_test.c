@@ -33,6 +33,9 @@ static void call(kiln_os_call_t which, unsigned first, unsigned count)
     case KILN_OS_CALL_GUARD:
         (void)kiln_os_guard(os, addr, bytes, true); /* an older Linux has none */
         return;
+    case KILN_OS_CALL_HUGE:
+        kiln_os_huge(os, addr, bytes);
+        return;
     default:
         os->release(os->ctx, addr, bytes);
         return;
@@ -62,6 +65,9 @@ static const struct {
     {KILN_OS_RULE_GUARD, KILN_OS_CALL_GUARD, 3, 1, KILN_OS_CALL_GUARD, 4, 1},
     {KILN_OS_RULE_GUARD, KILN_OS_CALL_GUARD, 5, 2, KILN_OS_CALL_GUARD, 4, 2},
     {KILN_OS_RULE_GUARD, KILN_OS_CALL_GUARD, 7, 1, KILN_OS_CALL_GUARD, 5, 1},
+    {KILN_OS_RULE_HUGE, KILN_OS_CALL_HUGE, 3, 1, KILN_OS_CALL_HUGE, 4, 1},
+    {KILN_OS_RULE_HUGE, KILN_OS_CALL_HUGE, 5, 2, KILN_OS_CALL_HUGE, 4, 2},
+    {KILN_OS_RULE_HUGE, KILN_OS_CALL_HUGE, 7, 1, KILN_OS_CALL_HUGE, 5, 1},
     {KILN_OS_RULE_RELEASE, KILN_OS_CALL_RELEASE, 7, 1, KILN_OS_CALL_RELEASE, 6, 1},
     {KILN_OS_RULE_RELEASE, KILN_OS_CALL_RELEASE, 0, 8, KILN_OS_CALL_RELEASE, 0, 7},
     {KILN_OS_RULE_EMPTY, KILN_OS_CALL_COMMIT, 0, 0, KILN_OS_CALL_COMMIT, 0, 1},

@@ -22,6 +22,7 @@ static void clear(const kiln_span_t *span, size_t bytes);
 #define kiln_span_clear clear
 #include "allocator/heap/page_heap.c"
 #undef kiln_span_clear
+#include "allocator/heap/region.c"
 #include "allocator/heap/span.c"
 
 enum { GIVE, CUT, DISCARD, TO_READY, JOIN_ALL, GROW, RESIZE, EXTEND, SHRINK, TAKE };
@@ -35,6 +36,9 @@ enum { SEE_MIDDLE = 1 << MIDDLE, SEE_RIGHT = 1 << RIGHT, SEE_BOTH = SEE_MIDDLE |
 #endif
 #ifndef WAITING
 #define WAITING (OP == CUT ? 2 : -1)
+#endif
+#ifndef HUGE
+#define HUGE 0 /* of GROW: the heap is large enough for huge pages */
 #endif
 #define ARENA (OP == GROW) /* it may be asked, else it was in vain */
 
@@ -220,6 +224,7 @@ kiln_arena_result_t kiln_arena_grow(kiln_arena_t *asked, uint64_t pages, uint64_
     refused = grown.start == grown.end;
     if (refused) return (kiln_arena_result_t){.addr = 0};
     PROOF_ASSUME(grown.end - grown.start >= bytes_of((uint32_t)pages));
+    if (HUGE && nondet_bool()) asked->arena_alloc = grown.end; /* else from elsewhere */
     *out_bytes = grown.end - grown.start;
     return (kiln_arena_result_t){.addr = grown.start};
 }
@@ -272,7 +277,25 @@ static void os_discard(void *ctx, kiln_addr_t addr, uint64_t bytes)
     }
 }
 
-static const kiln_os_t os = {.phys_bytes = PHYS, .commit = os_commit, .discard = os_discard};
+enum { HUGE_BYTES = 1 << 21 };
+
+/* What is said to be for huge pages is new, and ends where one does. */
+static void advise(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    (void)ctx;
+    PROOF_ASSERT(bytes > 0 && addr >= grown.start && addr + bytes == grown.end &&
+                     kiln_is_aligned(addr + bytes, HUGE_BYTES),
+                 "huge pages are asked for where the heap grew");
+#if HUGE
+    PROOF_REACHED(!refused, "huge pages are asked for");
+#endif
+}
+
+static const kiln_os_t os = {.phys_bytes = PHYS,
+                             .huge_bytes = HUGE ? HUGE_BYTES : 0,
+                             .commit = os_commit,
+                             .discard = os_discard,
+                             .huge = advise};
 
 /* ---- any world ---- */
 
@@ -328,6 +351,7 @@ static void any_growth(uintptr_t start, uintptr_t end)
 static void any_world(void)
 {
     heap.os = &os;
+    heap.huge_after_pages = HUGE;
     heap.arena = &arena;
     arena.arena_alloc = nondet_uint64();
     heap.dirty_pages_max = UINT64_MAX; /* DISCARD is what the idle policy does, run by run */
@@ -465,6 +489,21 @@ static bool join_all(void)
     return run != NULL;
 }
 
+/* By a sixteenth of the heap or more, as far as a huge page's end that is half of one away at
+ * least. */
+static bool grow_to_huge(void)
+{
+    uint64_t start = arena.arena_alloc, pages = nondet_below(PAGES_MAX / 4) + 1;
+    PROOF_ASSUME(start < UINT64_MAX / 2 && kiln_is_aligned(start, KILN_PAGE_BYTES));
+    uint64_t share = (heap.counts.taken - heap.counts.discarded) / 16;
+    uint64_t least = pages < share ? share : pages;
+    uint64_t end = kiln_round_up(start + bytes_of((uint32_t)least), HUGE_BYTES);
+    if (end - start < HUGE_BYTES / 2) end += HUGE_BYTES;
+    grown_for = (end - start) >> KILN_PAGE_SHIFT;
+    PROOF_ASSUME(grown_for <= PAGES_MAX);
+    return grow_huge(&heap, pages);
+}
+
 static bool grow_any(void)
 {
     static kiln_region_t region;
@@ -472,7 +511,7 @@ static bool grow_any(void)
     grown_for = nondet_below(PAGES_MAX) + 1;
     heap.spare_regions = nondet_bool() ? &region : NULL;
     bool can = heap.spare_regions && heap.spares[0];
-    bool done = grow_by(&heap, grown_for);
+    bool done = HUGE ? grow_to_huge() : grow_by(&heap, grown_for);
     PROOF_ASSERT(done == (can && !refused), "false says that there was no memory");
     uint64_t more = done ? (grown.end - grown.start) >> KILN_PAGE_SHIFT : 0;
     PROOF_ASSERT(heap.counts.taken == taken + more, "taken counts what the arena gave");

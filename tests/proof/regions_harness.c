@@ -1,17 +1,14 @@
 /* What the arena gave, as the page heap remembers it: for any three regions that neither overlap
- * nor touch, in any order, and one more, anywhere apart from them, add_region keeps every byte that
- * they held, adds those of the new one and no other, and leaves no two that touch. One byte, any,
- * is watched. */
-#include "tests/proof/span.h"
-
-#include "allocator/heap/page_heap.c"
-#include "allocator/heap/span.c"
+ * nor touch, in any order, and one more, anywhere apart from them, kiln_region_add keeps every byte
+ * that they held, adds those of the new one and no other, and leaves no two that touch. One byte,
+ * any, is watched. */
+#include "allocator/heap/region.c"
 #include "tests/proof/proof.h"
 
 enum { REGIONS = 3 };
 
 static kiln_region_t regions[REGIONS], spare;
-static kiln_page_heap_t heap;
+static kiln_region_t *list, *spares_list;
 static uintptr_t g;
 
 static bool has_g(uintptr_t start, uintptr_t end)
@@ -39,8 +36,8 @@ static unsigned any_regions(void)
         PROOF_ASSUME(regions[i].start < regions[i].end);
         for (unsigned j = 0; j < i; j++) PROOF_ASSUME(!touch(&regions[i], &regions[j]));
     }
-    heap.regions = count ? &regions[0] : NULL;
-    heap.spare_regions = &spare;
+    list = count ? &regions[0] : NULL;
+    spares_list = &spare;
     return count;
 }
 
@@ -56,8 +53,8 @@ void harness(void)
         held |= has_g(regions[i].start, regions[i].end);
     }
 
-    add_region(&heap, start, end);
-    for (const kiln_region_t *region = heap.regions; region; region = region->next, after++) {
+    kiln_region_add(&list, &spares_list, start, end);
+    for (const kiln_region_t *region = list; region; region = region->next, after++) {
         holders += has_g(region->start, region->end);
         PROOF_ASSERT(region->start < region->end, "a region holds bytes");
         for (const kiln_region_t *other = region->next; other; other = other->next)
@@ -65,7 +62,7 @@ void harness(void)
     }
     PROOF_ASSERT(holders == held, "a byte is in one region, or was in none");
     PROOF_ASSERT(after > 0 && after <= count + 1, "there is one region more at most");
-    for (const kiln_region_t *waits = heap.spare_regions; waits; waits = waits->next) spares++;
+    for (const kiln_region_t *waits = spares_list; waits; waits = waits->next) spares++;
     PROOF_ASSERT(after + spares == count + 1, "no record is lost");
     PROOF_REACHED(after < count, "two regions are joined by a third");
 }

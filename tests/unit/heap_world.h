@@ -29,6 +29,7 @@ typedef struct world_config {
     world_kind_t kind;
     kiln_follow_t follow;
     uint64_t phys_bytes; /* of the fake; Linux has its own */
+    uint64_t huge_bytes; /* of the fake */
     uint64_t fail_call;  /* 0: none */
     bool fail_ever_after;
     const char *single_threaded;
@@ -65,6 +66,7 @@ static inline const kiln_os_t *world_open_fake(const world_config_t *config)
     kiln_os_fake_config_t fake = kiln_os_fake_config_default(sizeof(void *) * 8, config->phys_bytes,
                                                              world.ranges, WORLD_RANGES_MAX);
     kiln_os_fake_config_use_memory(&fake, &world.window.memory);
+    fake.huge_bytes = config->huge_bytes;
     if (config->kind == WORLD_BLOCKS) {
         fake.policy = KILN_PLACE_RANDOM;
         fake.seed = 1;

@@ -99,6 +99,48 @@ static unsigned resident_pages(kiln_addr_t addr, unsigned pages)
     return count;
 }
 
+/* How much of [addr, addr+bytes) lies in huge pages. */
+static uint64_t huge_bytes_in(kiln_addr_t addr, uint64_t bytes)
+{
+    uint64_t sum = 0;
+    bool inside = false;
+    char line[512];
+    FILE *smaps = fopen("/proc/self/smaps", "r");
+    EXPECT(smaps != NULL);
+    while (fgets(line, sizeof line, smaps)) {
+        unsigned long first = 0, end = 0, kib = 0;
+        if (sscanf(line, "%lx-%lx ", &first, &end) == 2)
+            inside = first < addr + bytes && end > addr;
+        else if (inside && sscanf(line, "AnonHugePages: %lu kB", &kib) == 1)
+            sum += KILN_KIB(kib);
+    }
+    fclose(smaps);
+    return sum;
+}
+
+/* A kernel that gives a mapping of the test's own huge pages gives the heap's memory some, too. */
+static void test_huge_pages_are_what_the_kernel_gives(void)
+{
+    enum { BYTES = 8 << 20 };
+    start();
+    void *own = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(own != MAP_FAILED);
+    (void)madvise(own, BYTES, MADV_HUGEPAGE);
+    memset(own, 1, BYTES);
+    uint64_t kernel_gives = huge_bytes_in((uintptr_t)own, BYTES);
+    (void)munmap(own, BYTES);
+    kiln_addr_t base = reserve(BYTES);
+    EXPECT(commit(base, BYTES));
+    kiln_os_huge(&os, base, BYTES);
+    memset(bytes_of(base), 1, BYTES);
+    uint64_t got = huge_bytes_in(base, BYTES);
+    printf("huge pages: %llu KiB, a mapping of the test's own %llu KiB\n",
+           (unsigned long long)got / 1024, (unsigned long long)kernel_gives / 1024);
+    EXPECT_EQ(got > 0, kernel_gives > 0);
+    EXPECT_EQ(os.huge_bytes, page_bytes == 4096 ? KILN_MIB(2) : 0);
+    os.release(os.ctx, base, BYTES);
+}
+
 static void test_memory_given_up_goes_back(void)
 {
     enum { PAGES = 32 };
@@ -519,6 +561,7 @@ int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
         KILN_TEST(test_neighbours_are_one_mapping),
+        KILN_TEST(test_huge_pages_are_what_the_kernel_gives),
         KILN_TEST(test_memory_given_up_goes_back),
         KILN_TEST(test_a_free_hint_is_obeyed),
         KILN_TEST(test_protected_memory_is_not_written),

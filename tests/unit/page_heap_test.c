@@ -60,6 +60,61 @@ static void test_a_ready_run_is_taken_before_a_discarded_one(void)
     world_close();
 }
 
+/* Small blocks, until the heap has `bytes` from the arena. */
+static void grow_small(kiln_heap_t *heap, uint64_t bytes)
+{
+    while (kiln_page_heap_counts(&heap->pages).taken << KILN_PAGE_SHIFT < bytes)
+        EXPECT(kiln_heap_malloc(heap, NULL, 512) != NULL);
+}
+
+static uint64_t huge_calls(void)
+{
+    return world.fake.stats.calls[KILN_OS_CALL_HUGE];
+}
+
+static void test_a_large_heap_asks_for_huge_pages_for_small_blocks(void)
+{
+    world_config_t config = {.kind = WORLD_FAKE, .follow = KILN_FOLLOW_KILN};
+    config.phys_bytes = KILN_KIB(64); /* so that the arena starts at a multiple of its units */
+    config.huge_bytes = KILN_MIB(2);
+    kiln_heap_t *heap = world_open(config);
+    kiln_page_heap_use_huge(&heap->pages, KILN_MIB(4));
+    grow_small(heap, KILN_MIB(4));
+    EXPECT_EQ(huge_calls(), 0);
+    grow_small(heap, KILN_MIB(20));
+    EXPECT_EQ(heap->arena.arena_alloc % KILN_MIB(2), 0);
+    uint64_t before = huge_calls();
+    EXPECT(before >= 7 && before <= 9); /* for nearly all of the 16 MiB, one by one */
+    EXPECT(kiln_heap_malloc(heap, NULL, KILN_MIB(8)) != NULL);
+    EXPECT_EQ(huge_calls(), before);
+    EXPECT_RULE(kiln_heap_broken_rule(heap));
+    world_close();
+}
+
+/* To the last page, with huge pages as without, whatever blocks the arena grows by. */
+static void test_huge_pages_do_not_shorten_a_heap(void)
+{
+    for (world_kind_t kind = WORLD_FAKE; kind <= WORLD_BLOCKS; kind++) {
+        uint64_t blocks[2] = {0, 0};
+        for (unsigned huge = 0; huge < 2; huge++) {
+            world_config_t config = {.kind = kind, .follow = KILN_FOLLOW_KILN};
+            config.phys_bytes = KILN_KIB(64);
+            config.huge_bytes = huge ? KILN_MIB(2) : 0;
+            kiln_heap_t *heap = world_open(config);
+            kiln_page_heap_use_huge(&heap->pages, KILN_MIB(4));
+            while (kiln_heap_malloc(heap, NULL, 65536)) blocks[huge]++;
+            EXPECT(huge_calls() > 0 || !huge || kind == WORLD_BLOCKS);
+            EXPECT(huge_calls() == 0 || huge);
+            EXPECT_RULE(kiln_heap_broken_rule(heap));
+            world_close();
+        }
+        printf("%s: %llu blocks, with huge pages %llu\n", world_kind_name(kind),
+               (unsigned long long)blocks[0], (unsigned long long)blocks[1]);
+        EXPECT(blocks[0] >= 100 && blocks[1] >= 100);
+        EXPECT(kind == WORLD_BLOCKS || blocks[0] == blocks[1]); /* else they lie elsewhere */
+    }
+}
+
 static void test_neighbours_are_joined_whatever_the_order(void)
 {
     static const unsigned orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
@@ -388,6 +443,8 @@ int main(int argc, char **argv)
     static const kiln_test_t tests[] = {
         KILN_TEST(test_the_lowest_of_the_best_fits_is_taken),
         KILN_TEST(test_a_ready_run_is_taken_before_a_discarded_one),
+        KILN_TEST(test_a_large_heap_asks_for_huge_pages_for_small_blocks),
+        KILN_TEST(test_huge_pages_do_not_shorten_a_heap),
         KILN_TEST(test_neighbours_are_joined_whatever_the_order),
         KILN_TEST(test_fresh_and_discarded_pages_are_known_to_be_zero),
         KILN_TEST(test_the_last_resort_is_to_join_everything),

@@ -1,0 +1,23 @@
+#include "allocator/heap/region.h"
+
+void kiln_region_add(kiln_region_t **list, kiln_region_t **spares, uintptr_t start, uintptr_t end)
+{
+    for (kiln_region_t **link = list; *link;) {
+        kiln_region_t *region = *link;
+        if (region->end != start && region->start != end) {
+            link = &region->next;
+            continue;
+        }
+        if (region->end == start)
+            start = region->start;
+        else
+            end = region->end;
+        *link = region->next;
+        region->next = *spares;
+        *spares = region;
+    }
+    kiln_region_t *region = *spares;
+    *spares = region->next;
+    *region = (kiln_region_t){.next = *list, .start = start, .end = end};
+    *list = region;
+}
