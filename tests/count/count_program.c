@@ -40,13 +40,16 @@ static void lifo(size_t bytes, unsigned long count)
     }
 }
 
-/* Blocks that stay. */
+/* Blocks that stay, each with the address of the one before. */
+static void **kept;
+
 static void keep(size_t bytes, unsigned long count)
 {
     for (unsigned long i = 0; i < count; i++) {
-        char *block = malloc(bytes);
+        void **block = malloc(bytes);
         if (!block) break;
-        block[0] = 1;
+        *block = kept;
+        kept = block;
     }
 }
 
