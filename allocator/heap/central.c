@@ -34,23 +34,60 @@ static void list_remove(kiln_central_t *central, kiln_span_t *span)
         central->partial = span->right;
 }
 
-static kiln_span_t *span_with_room(kiln_central_t *central)
+/* Spans that are looked at for one of a taker's own. */
+enum { LOOKS = 8 };
+
+/* One of the first spans that is the taker's, or nobody's. */
+static kiln_span_t *span_of(const kiln_central_t *central, kiln_taker_t taker)
 {
-    if (!central->partial) {
-        kiln_span_t *span = kiln_page_heap_small(central->pages, central->class_idx);
-        if (!span) return NULL;
-        list_add(central, span);
-        central->spans++;
-    }
-    return central->partial;
+    kiln_span_t *span = central->partial;
+    for (unsigned looks = 0; span && looks < LOOKS; looks++, span = span->right)
+        if (span->taker == taker.number || span->taker == 0) return span;
+    return NULL;
+}
+
+/* May the taker have a span more than the class needs? */
+static bool may_open(const kiln_central_t *central, kiln_taker_t taker, uint32_t slots_max)
+{
+    uint64_t slots = kiln_size_classes[central->class_idx].slots;
+    uint64_t unused = central->spans * slots - central->slots_out;
+    return taker.takers > 1 && slots_max >= KILN_TAKER_SLOTS_MIN &&
+           unused < 2 * taker.takers * slots;
+}
+
+static kiln_span_t *open_span(kiln_central_t *central)
+{
+    kiln_span_t *span = kiln_page_heap_small(central->pages, central->class_idx);
+    if (!span) return NULL;
+    list_add(central, span);
+    central->spans++;
+    return span;
+}
+
+/* A taker without a number takes from any span. */
+static kiln_span_t *span_with_room(kiln_central_t *central, kiln_taker_t taker, uint32_t slots_max)
+{
+    kiln_span_t *span = central->partial;
+    if (span && taker.number != 0) span = span_of(central, taker);
+    if (!span && (!central->partial || may_open(central, taker, slots_max)))
+        span = open_span(central);
+    if (!span) span = central->partial;
+    if (span) span->taker = taker.number;
+    return span;
 }
 
 uint32_t kiln_central_take(kiln_central_t *central, kiln_slot_t *out, uint32_t slots_max)
 {
+    return kiln_central_take_for(central, out, slots_max, (kiln_taker_t){0, 0});
+}
+
+uint32_t kiln_central_take_for(kiln_central_t *central, kiln_slot_t *out, uint32_t slots_max,
+                               kiln_taker_t taker)
+{
     uint32_t left = slots_max;
     kiln_central_lock(central);
     while (left > 0) {
-        kiln_span_t *span = span_with_room(central);
+        kiln_span_t *span = span_with_room(central, taker, slots_max);
         if (!span) break;
         left -= kiln_span_take(span, out + left, left);
         if (span->used == kiln_span_slots(span)) list_remove(central, span);

@@ -21,9 +21,22 @@ typedef struct kiln_central {
 
 void kiln_central_init(kiln_central_t *central, kiln_page_heap_t *pages, uint32_t class_idx);
 
+/* For whom slots are. Threads whose slots lie in one span write to the same cache lines of slot
+ * states, which costs each of them more than all else that malloc and free do. So spans are taken
+ * from by one taker each, as far as that needs no more than two spans for each taker. */
+typedef struct kiln_taker {
+    uint16_t number; /* not 0 */
+    uint32_t takers; /* that there are */
+} kiln_taker_t;
+
+enum { KILN_TAKER_SLOTS_MIN = 16 }; /* who asks for fewer takes them from any span */
+
 /* kiln_central_take writes up to `slots_max` slots to `out`, and gives how many: fewer than asked
- * for when there is no memory. The first one taken is the last one written: see kiln_span_take. */
+ * for when there is no memory. The first one taken is the last one written: see kiln_span_take.
+ * kiln_central_take_for is the same for a taker. */
 uint32_t kiln_central_take(kiln_central_t *central, kiln_slot_t *out, uint32_t slots_max);
+uint32_t kiln_central_take_for(kiln_central_t *central, kiln_slot_t *out, uint32_t slots_max,
+                               kiln_taker_t taker);
 
 /* kiln_central_give takes slots of this class, FREE and out, back. */
 void kiln_central_give(kiln_central_t *central, const kiln_slot_t *slots, uint32_t count);

@@ -65,13 +65,15 @@ struct kiln_span {
                                         it leaves the page heap, is all zero */
     uint16_t used;                   /* slots that are out: live or cached */
     uint16_t first_word;             /* no free slot in words of free bits below */
-    /* read without a lock, too: with the first states one cache line at 64 bits */
+    /* read without a lock, too. At 64 bits a cache line ends where the states begin: who changes
+     * those of some slots does not take the rest from who reads the record for others */
     uint64_t inverse; /* constant for ever: see kiln_slot_index; 0 for large blocks and free runs */
     _Atomic uintptr_t base;
     _Atomic size_t slots_bytes; /* of all slots together; 0 unless in use */
     _Atomic uint32_t slots;     /* 0 unless small and in use */
     uint8_t kind;               /* kiln_span_kind_t */
     uint8_t class_idx;          /* constant for ever; 0 serves large blocks and free runs */
+    uint16_t taker;             /* who took slots last: central.h. Not read without a lock */
     _Atomic uint8_t states[];   /* kiln_slot_state_t, one a slot; then the free bits; then notes */
 };
 

@@ -47,6 +47,7 @@ kiln_thread_cache_t *kiln_thread_cache_new(kiln_thread_cache_list_t *list)
     } else {
         cache = kiln_page_heap_record(list->pages, sizeof *cache);
         if (cache) lay_out(cache);
+        if (cache) cache->number = (uint16_t)(list->made++ % UINT16_MAX + 1);
     }
     if (cache) {
         memset(cache->fill, 0, sizeof cache->fill);
@@ -103,8 +104,9 @@ bool kiln_thread_cache_refill(kiln_thread_cache_list_t *list, kiln_thread_cache_
     if (wanted == 0) wanted = KILN_CACHE_FIRST;
     if (wanted > half) wanted = half;
     cache->fill[class_idx] = (uint8_t)(2 * wanted);
-    uint32_t taken = kiln_central_take(&list->central[class_idx],
-                                       kiln_cache_bin_first(cache, class_idx), wanted);
+    kiln_taker_t taker = {cache->number, atomic_load_explicit(&list->count, memory_order_relaxed)};
+    uint32_t taken = kiln_central_take_for(&list->central[class_idx],
+                                           kiln_cache_bin_first(cache, class_idx), wanted, taker);
     set_count(cache, class_idx, taken);
     return taken > 0;
 }

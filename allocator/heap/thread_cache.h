@@ -27,6 +27,7 @@ struct kiln_thread_cache {
     kiln_slot_t *_Atomic tops[KILN_SIZE_CLASSES]; /* first free places; the owner alone writes */
     kiln_slot_t *ends[KILN_SIZE_CLASSES]; /* no place for large blocks: they are never cached */
     kiln_thread_cache_t *prev, *next;     /* of the list; a spare one: next */
+    uint16_t number;                      /* not 0; of more than 65,535 caches some have the same */
     uint8_t fill[KILN_SIZE_CLASSES];      /* what the next refill asks for; 0 counts as the first */
     kiln_slot_t slots[KILN_CACHE_ENTRIES_SUM + KILN_SIZE_CLASSES];
 };
@@ -36,8 +37,9 @@ typedef struct kiln_thread_cache_list {
     kiln_page_heap_t *pages;
     kiln_central_t *central; /* of every class */
     kiln_thread_cache_t *first, *spares;
-    uint32_t count;
-    bool may_lose_slots; /* a fork may have lost some: set in its child */
+    _Atomic uint32_t count; /* changed under the lock */
+    uint32_t made;          /* spare ones, too */
+    bool may_lose_slots;    /* a fork may have lost some: set in its child */
 } kiln_thread_cache_list_t;
 
 void kiln_thread_cache_list_init(kiln_thread_cache_list_t *list, kiln_page_heap_t *pages,

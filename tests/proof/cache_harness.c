@@ -58,8 +58,11 @@ void kiln_central_give(kiln_central_t *to, const kiln_slot_t *slots, uint32_t co
     }
 }
 
-uint32_t kiln_central_take(kiln_central_t *from, kiln_slot_t *out, uint32_t slots_max)
+uint32_t kiln_central_take_for(kiln_central_t *from, kiln_slot_t *out, uint32_t slots_max,
+                               kiln_taker_t taker)
 {
+    PROOF_ASSERT(taker.number == cache.number && taker.takers == list.count,
+                 "they are for the cache");
     PROOF_ASSERT(from == &central[CLASS], "slots come from their class");
     PROOF_ASSERT(slots_max > 0 && slots_max <= KEPT_MAX / 2, "at most a half is asked for");
     if (to_give > slots_max) to_give = slots_max;

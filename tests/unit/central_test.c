@@ -87,6 +87,97 @@ static void test_no_memory_gives_fewer_slots(void)
     world_close();
 }
 
+/* ---- spans of their own ---- */
+
+enum { SMALL = 4, HOT = KILN_TAKER_SLOTS_MIN, SMALL_SLOTS = 2 * KILN_PAGE_BYTES / 64 };
+
+static kiln_central_t *open_small(void)
+{
+    world_config_t config = {.kind = WORLD_FAKE, .follow = KILN_FOLLOW_KILN};
+    EXPECT_EQ(kiln_size_classes[SMALL].slots, SMALL_SLOTS);
+    return &world_open(config)->central[SMALL];
+}
+
+static kiln_span_t *span_of_slot(const kiln_central_t *central, kiln_slot_t slot)
+{
+    return kiln_page_map_find(&central->pages->map, (uintptr_t)slot.block);
+}
+
+static kiln_span_t *taken_from(kiln_central_t *central, kiln_slot_t *out, uint32_t count,
+                               kiln_taker_t taker)
+{
+    EXPECT_EQ(kiln_central_take_for(central, out, count, taker), count);
+    kiln_span_t *span = span_of_slot(central, out[0]);
+    for (uint32_t i = 1; i < count; i++) EXPECT(span_of_slot(central, out[i]) == span);
+    return span;
+}
+
+static void test_takers_have_spans_of_their_own(void)
+{
+    static const kiln_taker_t one = {1, 2}, two = {2, 2};
+    kiln_central_t *central = open_small();
+    kiln_slot_t *next = slots;
+    kiln_span_t *first = taken_from(central, next, HOT, one), *second;
+    second = taken_from(central, next += HOT, HOT, two);
+    EXPECT(first != second);
+    for (unsigned i = 0; i < 6; i++) { /* in turns, whichever comes first in the list */
+        EXPECT(taken_from(central, next += HOT, HOT, one) == first);
+        EXPECT(taken_from(central, next += HOT, HOT, two) == second);
+    }
+    EXPECT_EQ(central->spans, 2);
+    EXPECT_RULE(kiln_central_broken_rule(central));
+    kiln_central_give(central, slots, 14 * HOT);
+    world_close();
+}
+
+static void test_who_takes_few_or_is_alone_shares(void)
+{
+    static const kiln_taker_t one = {1, 2}, two = {2, 2}, alone = {3, 1};
+    kiln_central_t *central = open_small();
+    kiln_span_t *first = taken_from(central, slots, HOT, one);
+    EXPECT(taken_from(central, slots + HOT, HOT - 1, two) == first); /* its, from now on */
+    EXPECT(taken_from(central, slots + 2 * HOT - 1, HOT, two) == first);
+    EXPECT(taken_from(central, slots + 3 * HOT - 1, HOT, alone) == first);
+    EXPECT_EQ(kiln_central_take(central, slots + 4 * HOT - 1, 1), 1);
+    EXPECT(span_of_slot(central, slots[4 * HOT - 1]) == first);
+    EXPECT(taken_from(central, slots + 4 * HOT, HOT, one) == first); /* it is nobody's now */
+    EXPECT_EQ(central->spans, 1);
+    kiln_central_give(central, slots, 5 * HOT);
+    world_close();
+}
+
+/* A taker whose slots another one gives back, as where one thread makes blocks and another ends
+ * them, finds them again. */
+static void test_a_takers_spans_come_back_to_it(void)
+{
+    static const kiln_taker_t maker = {1, 2}, ender = {2, 2};
+    kiln_central_t *central = open_small();
+    kiln_slot_t own[HOT];
+    (void)taken_from(central, own, HOT, ender);
+    for (unsigned round = 0; round < 1000; round++) {
+        EXPECT_EQ(kiln_central_take_for(central, slots, SMALL_SLOTS, maker), SMALL_SLOTS);
+        kiln_central_give(central, slots, SMALL_SLOTS);
+        EXPECT(central->spans <= 4);
+    }
+    kiln_central_give(central, own, HOT);
+    world_close();
+}
+
+/* Spans of takers that are no more are not left unused, however many those were. */
+static void test_at_most_two_spans_a_taker_are_unused(void)
+{
+    kiln_central_t *central = open_small();
+    kiln_slot_t *next = slots;
+    for (uint16_t number = 1; number <= 30; number++, next += HOT)
+        EXPECT_EQ(kiln_central_take_for(central, next, HOT, (kiln_taker_t){number, 3}), HOT);
+    uint64_t unused = central->spans * SMALL_SLOTS - central->slots_out;
+    EXPECT(unused < (2 * 3 + 1) * SMALL_SLOTS);
+    EXPECT(central->spans > 1);
+    EXPECT_RULE(kiln_central_broken_rule(central));
+    kiln_central_give(central, slots, 30 * HOT);
+    world_close();
+}
+
 int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
@@ -94,6 +185,10 @@ int main(int argc, char **argv)
         KILN_TEST(test_one_empty_span_is_kept),
         KILN_TEST(test_a_torn_entry_is_not_believed),
         KILN_TEST(test_no_memory_gives_fewer_slots),
+        KILN_TEST(test_takers_have_spans_of_their_own),
+        KILN_TEST(test_who_takes_few_or_is_alone_shares),
+        KILN_TEST(test_a_takers_spans_come_back_to_it),
+        KILN_TEST(test_at_most_two_spans_a_taker_are_unused),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

@@ -1,6 +1,7 @@
 #include "allocator/heap/span.h"
 
 #include "allocator/base/rng.h"
+#include "allocator/heap/meta.h"
 #include "tests/kiln_test.h"
 
 enum { BASE = 1 << 20 };
@@ -197,11 +198,18 @@ static void test_slots_without_dirty_pages_are_fresh(void)
 /* A record lies in whole cache lines, so states of two spans share none. */
 static void test_records_are_small(void)
 {
-    EXPECT(kiln_span_record_bytes(KILN_CLASS_LARGE, 0) <= 64);
+    EXPECT(kiln_span_record_bytes(KILN_CLASS_LARGE, 0) <= 128); /* two cache lines, states apart */
     for (uint32_t i = 1; i < KILN_SIZE_CLASSES; i++) {
         size_t span_bytes = (size_t)kiln_size_classes[i].span_pages * KILN_PAGE_BYTES;
         EXPECT(kiln_span_record_bytes(i, 0) < 64 + span_bytes / 13);
     }
+}
+
+/* What a free of any slot reads lies apart from what a free of another one writes. */
+static void test_states_begin_a_cache_line(void)
+{
+    EXPECT_EQ(KILN_META_ALIGN, 64);
+    if (sizeof(void *) == 8) EXPECT_EQ(offsetof(kiln_span_t, states) % KILN_META_ALIGN, 0);
 }
 
 static void test_broken_rules_are_named(void)
@@ -240,6 +248,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_slot_at_finds_starts_and_nothing_else),
         KILN_TEST(test_slots_without_dirty_pages_are_fresh),
         KILN_TEST(test_records_are_small),
+        KILN_TEST(test_states_begin_a_cache_line),
         KILN_TEST(test_broken_rules_are_named),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
