@@ -22,8 +22,8 @@ kiln_harden_t *kiln_process_hardened;
 kiln_os_t kiln_process_os;
 _Thread_local kiln_thread_t kiln_thread __attribute__((tls_model("initial-exec")));
 
-/* A huge page is then a sixteenth of the heap. */
-enum { HUGE_AFTER_BYTES = 32 << 20 };
+/* A huge page is then 3 % of the heap. */
+enum { HUGE_AFTER_BYTES = 64 << 20 };
 
 /* The start lock spins: a thread waits for it only while another makes the heap. */
 static const kiln_parker_t spin = {NULL, NULL};

@@ -9,7 +9,7 @@ import statistics
 
 import measure
 from heaps import BASE
-from workloads import SERVER
+from workloads import DAYS
 
 
 class Results:
@@ -98,22 +98,24 @@ def ratio_table(results, title, what, unit, factor):
         measure.table(rows)
 
 
-def fragmentation(results, heap):
-    """Peak memory of the server's day without what is not the heap's, over the live bytes' peak."""
+def fragmentation(results, name, heap):
+    """Peak memory of a server's day without what is not the heap's, over the live bytes' peak."""
     shares = [(one.peak_kib - one.more["start_kib"] - one.more["array_kib"])
-              / max(one.more["live_kib"], 1) for one in results.of(SERVER, heap)]
+              / max(one.more["live_kib"], 1) for one in results.of(name, heap)]
     return statistics.median(shares) if shares else None
 
 
 def fragmentation_table(results):
-    base = results.of(SERVER, BASE)
-    if not base:
+    days = [name for name in DAYS if results.of(name, BASE)]
+    if not days:
         return
-    live_mib = base[0].more["live_kib"] / 1024
-    print(f"\nMemory that '{SERVER}' took at its peak, over the {live_mib:.1f} MiB of its blocks then")
-    values = [fragmentation(results, heap) for heap in results.heaps]
-    measure.table([[""] + results.heaps,
-                   [SERVER] + ["-" if value is None else f"{value:.2f}" for value in values]])
+    print("\nMemory that the days of a server took at their peak, over that of their blocks then")
+    rows = [["", "blocks MiB"] + results.heaps]
+    for name in days:
+        values = [fragmentation(results, name, heap) for heap in results.heaps]
+        rows.append([name, f"{results.of(name, BASE)[0].more['live_kib'] / 1024:.1f}"]
+                    + ["-" if value is None else f"{value:.2f}" for value in values])
+    measure.table(rows)
 
 
 def cost_ns(results, workload, heap):

@@ -36,7 +36,7 @@ def main():
     expect("the cell", results.ratio_cell(found, "server", "own", "cpu_s"), "1.00 ±0.38")
     mean, count = found.mean(names, "own", "wall_s")
     expect("the mean of 2 and 4.5", (round(mean, 9), count), (3, 2))
-    expect("memory over live bytes", results.fragmentation(found, "own"), 1.5)
+    expect("memory over live bytes", results.fragmentation(found, "server", "own"), 1.5)
     expect("an operation's cost", results.cost_ns(found, found.workloads[0], "own"), 2.5)
     # A heap that failed in a later round is in no figure.
     found.failures["mix", "own"] = Failure("crash", "planted")

@@ -76,8 +76,11 @@ static uint64_t run_large(kiln_load_t *load)
     return sum;
 }
 
-/* A server's day. `live` sessions live long, requests shortly; every hour, of ten, half of the
- * sessions go at once, and other sizes become common. What stays lies between what goes. */
+/* A server's day. `live` sessions live long, requests shortly. On a restless one half of the
+ * sessions go at once every hour, of ten, and other sizes become common: what stays lies between
+ * what goes. On a steady one every hour is as the others: sessions of 32 to 1,055 bytes, small ones
+ * more often.
+ */
 enum { REQUESTS = 256, HOURS = 10 };
 
 static uint8_t counted_replace(kiln_load_t *load, kiln_held_t *held, size_t bytes, uint8_t mark)
@@ -93,7 +96,13 @@ static uint64_t counted_drop(kiln_load_t *load, kiln_held_t *held)
     return workload_drop(held, 1);
 }
 
-static uint64_t run_server(kiln_load_t *load)
+static uint64_t session_bytes(uint64_t random, uint64_t hour, bool restless)
+{
+    if (restless) return 32 + (random % 64 + hour * 24) * (1 + hour % 4);
+    return 32 + random % (UINT64_C(32) << (random >> 20) % 6);
+}
+
+static uint64_t run_day(kiln_load_t *load, bool restless)
 {
     kiln_held_t *sessions = workload_array(load, load->live, sizeof *sessions);
     kiln_held_t *requests = workload_array(load, REQUESTS, sizeof *requests);
@@ -104,24 +113,36 @@ static uint64_t run_server(kiln_load_t *load)
         uint64_t random = kiln_rng_next(&rng), hour = i / hour_ops;
         if (random % 8 == 0) {
             kiln_held_t *held =
-                &sessions[(random >> 8) % (load->live - hour % 3 * (load->live / 4))];
-            uint64_t bytes = 32 + ((random >> 32) % 64 + hour * 24) * (1 + hour % 4);
+                &sessions[(random >> 8) %
+                          (load->live - (restless ? hour % 3 * (load->live / 4) : 0))];
+            uint64_t bytes = session_bytes(random >> 32, hour, restless);
             sum += counted_replace(load, held, (size_t)bytes, (uint8_t)i);
         } else {
             kiln_held_t *held = &requests[(random >> 8) % REQUESTS];
             sum += counted_replace(load, held, workload_size(&rng), (uint8_t)i);
         }
-        if (i % hour_ops == 0)
+        if (restless && i % hour_ops == 0)
             for (size_t k = 0; k < load->live / 2; k++)
                 sum += counted_drop(load, &sessions[kiln_rng_below(&rng, load->live)]);
     }
     return sum + workload_drop(sessions, load->live) + workload_drop(requests, REQUESTS);
 }
 
+static uint64_t run_server(kiln_load_t *load)
+{
+    return run_day(load, true);
+}
+
+static uint64_t run_steady(kiln_load_t *load)
+{
+    return run_day(load, false);
+}
+
 const kiln_shape_t kiln_shapes_large[] = {
     {"realloc", "arrays that grow by half up to BYTES", run_realloc, 3000, 16 << 20, 8, 0},
     {"calloc", "zeroed blocks of 256 bytes to 1 MiB", run_calloc, 50000, 0, 64, 0},
     {"large", "blocks of 5 to 25 MiB that come and go", run_large, 20000, 0, 20, 0},
-    {"server", "requests, sessions and a cache over a day", run_server, 10000000, 0, 200000, 0},
+    {"server", "requests and sessions over a restless day", run_server, 10000000, 0, 200000, 0},
+    {"steady", "the same, every hour as the others", run_steady, 10000000, 0, 200000, 0},
     {NULL, NULL, NULL, 0, 0, 0, 0},
 };

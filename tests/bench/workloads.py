@@ -17,7 +17,7 @@ from heaps import BASE
 from measure import Failure, Sample
 
 GROUPS = {
-    "work": "17 programs that do nothing but allocate, in shapes that real ones have",
+    "work": "18 programs that do nothing but allocate, in shapes that real ones have",
     "real": "11 real programs, those of kiln bench real",
     "sizes": "blocks of one size: 16 bytes to 64 KiB, in three orders",
     "scale": "cost per operation at 10^3 to 10^7 live blocks, and on 1 to 64 threads",
@@ -28,7 +28,7 @@ DEFAULT_GROUPS = ["work", "real"]
 WORK_OPS = {
     "single": 30_000_000, "lifo": 20_000_000, "fifo": 30_000_000, "random": 20_000_000,
     "mix": 8_000_000, "tree": 15_000_000, "text": 15_000_000, "realloc": 2_500, "calloc": 50_000,
-    "large": 20_000, "server": 10_000_000, "apart": 10_000_000, "queue": 6_000_000,
+    "large": 20_000, "server": 10_000_000, "steady": 10_000_000, "apart": 10_000_000, "queue": 6_000_000,
     "hand": 10_000_000, "share": 6_000_000, "scratch": 8_000_000, "threads": 2_000_000,
 }
 SIZES = {16: 20_000_000, 64: 20_000_000, 256: 15_000_000,
@@ -37,7 +37,7 @@ SCALE_LIVE = [10 ** n for n in range(3, 8)]
 SCALE_THREADS = [1, 2, 4, 8, 16, 32, 64]
 SCALE_LIVE_OPS, SCALE_THREADS_OPS, SCALE_BYTES = 8_000_000, 8_000_000, 32
 SCALE_THREADS_LIVE = 20000  # of all threads: more threads do not mean more memory
-SERVER = "server"  # the shape that tells its live bytes
+DAYS = ["server", "steady"]  # the shapes that tell their live bytes
 
 
 class Workload:

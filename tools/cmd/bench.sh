@@ -18,7 +18,7 @@ has a word in its cell, and the heap's mean is over fewer. Installs what is miss
 libkiln.so first. The machine should do nothing else meanwhile.
 
 Groups (work and real, if none is given; about an hour):
-  work     17 programs that do nothing but allocate, in shapes that real ones have
+  work     18 programs that do nothing but allocate, in shapes that real ones have
   real     11 real programs. Alone, it is the second form: the system's malloc and Kiln
   sizes    blocks of one size, 16 bytes to 64 KiB: last in first out, first in first out, random
   scale    cost of an operation at 10^3 to 10^7 live blocks, and on 1 to 64 threads
