@@ -3,6 +3,7 @@
 #include "allocator/api/kiln.h"
 #include "allocator/api/process.h"
 #include "allocator/api/report.h"
+#include "allocator/api/stack.h"
 #include "allocator/base/units.h"
 
 #include <errno.h>
@@ -55,6 +56,7 @@ static inline void *or_no_memory(void *block, kiln_site_t site, size_t bytes)
 
 static __attribute__((noinline)) void *malloc_slowest(size_t bytes, kiln_site_t site)
 {
+    kiln_stack_enter();
     return or_no_memory(kiln_process_malloc_slowest(bytes, site), site, bytes);
 }
 
@@ -79,6 +81,7 @@ KILN_EXPORT void free(void *block)
 
 static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, kiln_site_t site)
 {
+    kiln_stack_enter();
     void *block = kiln_process_calloc(count, bytes, site);
     size_t all_bytes;
     if (__builtin_expect(block != NULL, 1)) return block;

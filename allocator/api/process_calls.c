@@ -2,6 +2,7 @@
 #include "allocator/api/process.h"
 
 #include "allocator/api/report.h"
+#include "allocator/api/stack.h"
 
 /* A thread that has attached to a hardened heap is where it wants to be. */
 static inline kiln_harden_thread_t *mine(void)
@@ -99,6 +100,7 @@ size_t kiln_process_usable(const void *block, kiln_site_t site)
 /* All but the common path of a hardened heap. */
 static __attribute__((noinline)) void free_elsewhere(void *block, kiln_site_t site)
 {
+    kiln_stack_enter();
     kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
     if (kiln_thread.cache) {
         misuse = kiln_heap_free_slow(&kiln_process_heap, kiln_thread.cache, block);

@@ -19,6 +19,8 @@ static _Thread_local struct {
     uint32_t number;      /* of the thread, plus 1; 0: none yet */
 } here __attribute__((tls_model("initial-exec")));
 
+_Thread_local uintptr_t kiln_stack_entry;
+
 static _Atomic uint32_t threads;
 
 /* Set by ld.so, or by a static program's own start, before anything else runs. */
@@ -97,7 +99,8 @@ static inline uintptr_t find_caller(uintptr_t frame, uintptr_t last, uintptr_t c
     return 0;
 }
 
-static kiln_stack_id_t keep(uintptr_t frame, uintptr_t last, uintptr_t caller, unsigned frames_max)
+static __attribute__((noinline)) kiln_stack_id_t keep(uintptr_t frame, uintptr_t last,
+                                                      uintptr_t caller, unsigned frames_max)
 {
     uintptr_t pcs[KILN_STACK_FRAMES_MAX];
     unsigned count = 0;
@@ -132,7 +135,12 @@ __attribute__((noinline)) kiln_stack_id_t kiln_stack_capture(uintptr_t caller, u
     uintptr_t last = here.end - 2 * sizeof(uintptr_t);
     if (frame - here.start >= here.end - here.start) frame = 0; /* another stack, or not known */
     if (frames_max > KILN_STACK_FRAMES_MAX) frames_max = KILN_STACK_FRAMES_MAX;
-    frame = find_caller(frame, last, caller);
+    uintptr_t entry = kiln_stack_entry;
+    if (frame != 0 && entry - frame <= last - frame && entry % sizeof(uintptr_t) == 0 &&
+        returns_to(entry) == caller)
+        frame = entry;
+    else
+        frame = find_caller(frame, last, caller);
     _Atomic kiln_stack_id_t *place =
         &seen[(caller ^ frame >> 4 ^ caller >> 12 ^ frame >> 16) % SEEN_PLACES];
     kiln_stack_id_t id = atomic_load_explicit(place, memory_order_relaxed);
