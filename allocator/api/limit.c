@@ -1,5 +1,7 @@
 #include "allocator/api/limit.h"
 
+#include <stddef.h>
+
 static kiln_addr_t reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool *out_reserved)
 {
     kiln_limit_t *limit = ctx;
