@@ -53,15 +53,54 @@ static void keep(size_t bytes, unsigned long count)
     }
 }
 
+/* Zeroed blocks that stay and are not touched. */
+static void keep_zeroed(size_t bytes, unsigned long count)
+{
+    for (unsigned long i = 0; i < count; i++) {
+        blocks[i % LIVE] = calloc(1, bytes);
+        if (!blocks[i % LIVE]) break;
+    }
+}
+
+/* Large blocks that come and go, where `runs` free runs of pages of other sizes lie between blocks.
+ */
+static size_t large_bytes(unsigned long i)
+{
+    return (size_t)(9 + i * 7 % 32) << 13;
+}
+
+static void among(size_t runs, unsigned long count)
+{
+    for (size_t i = 0; i < runs; i++) {
+        blocks[i] = malloc(large_bytes(i));
+        if (!malloc(1 << 17)) return;
+    }
+    for (size_t i = 0; i < runs; i++) free(blocks[i]);
+    for (unsigned long i = 0; i < count; i++) free(malloc(large_bytes(i)));
+}
+
 static const struct {
     const char *name;
     void (*run)(size_t bytes, unsigned long count);
     size_t bytes;
 } shapes[] = {
-    {"pair_16", pair, 16},     {"pair_64", pair, 64},         {"pair_256", pair, 256},
-    {"pair_4096", pair, 4096}, {"pair_32768", pair, 32768},   {"pair_1048576", pair, 1048576},
-    {"calloc_64", zeroed, 64}, {"calloc_1024", zeroed, 1024}, {"realloc_64", same_size, 64},
-    {"lifo_64", lifo, 64},     {"lifo_256", lifo, 256},       {"keep_64", keep, 64},
+    {"pair_16", pair, 16},
+    {"pair_64", pair, 64},
+    {"pair_256", pair, 256},
+    {"pair_4096", pair, 4096},
+    {"pair_32768", pair, 32768},
+    {"pair_1048576", pair, 1048576},
+    {"calloc_64", zeroed, 64},
+    {"calloc_1024", zeroed, 1024},
+    {"realloc_64", same_size, 64},
+    {"lifo_64", lifo, 64},
+    {"lifo_256", lifo, 256},
+    {"keep_64", keep, 64},
+    {"zeroed_64m", keep_zeroed, 64 << 20},
+    {"among_10", among, 10},
+    {"among_100", among, 100},
+    {"among_1000", among, 1000},
+    {"among_10000", among, 10000},
 };
 
 static long faults(void)
