@@ -52,7 +52,7 @@ static bool may_open(const kiln_central_t *central, kiln_taker_t taker, uint32_t
     uint64_t slots = kiln_size_classes[central->class_idx].slots;
     uint64_t unused = central->spans * slots - central->slots_out;
     return taker.takers > 1 && slots_max >= KILN_TAKER_SLOTS_MIN &&
-           unused < 2 * taker.takers * slots;
+           unused < UINT64_C(2) * taker.takers * slots;
 }
 
 static kiln_span_t *open_span(kiln_central_t *central)

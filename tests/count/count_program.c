@@ -73,7 +73,7 @@ static void among(size_t runs, unsigned long count)
 {
     for (size_t i = 0; i < runs; i++) {
         blocks[i] = malloc(large_bytes(i));
-        if (!malloc(1 << 17)) return;
+        keep(1 << 17, 1);
     }
     for (size_t i = 0; i < runs; i++) free(blocks[i]);
     for (unsigned long i = 0; i < count; i++) free(malloc(large_bytes(i)));
