@@ -389,7 +389,7 @@ static void do_fill(const kiln_fuzz_record_t *r)
         kiln_os_page_t *page = kiln_os_pages_at(&run.pages, plot->addr + at);
         if (page->state != KILN_OS_READY || page->access != KILN_OS_READ_WRITE) continue;
         page->value = r->how;
-        if (r->how % 2 != 0) kiln_os_huge(run.world.os, page->addr, run.phys); /* changes nothing */
+        kiln_os_huge(run.world.os, page->addr, run.phys, r->how % 2 != 0); /* changes nothing */
         memset((void *)(uintptr_t)page->addr, r->how, (size_t)run.phys);
     }
 }

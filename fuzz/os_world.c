@@ -86,10 +86,10 @@ static bool spy_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
     return kiln_os_guard(&world->bottom, addr, bytes, on);
 }
 
-static void spy_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+static void spy_huge(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
 {
     kiln_os_world_t *world = ctx;
-    kiln_os_huge(&world->bottom, addr, bytes);
+    kiln_os_huge(&world->bottom, addr, bytes, on);
 }
 
 static void spy_release(void *ctx, kiln_addr_t addr, uint64_t bytes)

@@ -143,10 +143,10 @@ __attribute__((noinline)) kiln_stack_id_t kiln_stack_capture(uintptr_t caller, u
         frame = find_caller(frame, last, caller);
     _Atomic kiln_stack_id_t *place =
         &seen[(caller ^ frame >> 4 ^ caller >> 12 ^ frame >> 16) % SEEN_PLACES];
-    kiln_stack_id_t id = atomic_load_explicit(place, memory_order_relaxed);
+    kiln_stack_id_t id = atomic_load_explicit(place, memory_order_acquire);
     if (frame != 0 && id != 0 && is_stack(id, frame, last, frames_max)) return id;
     id = keep(frame, last, caller, frames_max);
-    atomic_store_explicit(place, id, memory_order_relaxed);
+    atomic_store_explicit(place, id, memory_order_release);
     return id;
 }
 

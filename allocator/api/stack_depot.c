@@ -13,12 +13,14 @@ static uint32_t mark_of(const record_t *record, kiln_stack_id_t id)
     return (uint32_t)kiln_mix((uint64_t)record->hash << 32 ^ id) ^ record->count;
 }
 
-/* A sum, so that no frame's product waits for that of another; the place makes them differ. */
+/* A sum, so that no frame's product waits for that of another. The factors differ (all are odd), as
+ * the same frames come in many orders where functions call each other. */
 static uint32_t hash_of(const uintptr_t *frames, unsigned count)
 {
     uint64_t sum = count;
-    for (unsigned i = 0; i < count; i++) {
-        uint64_t product = (frames[i] ^ (uint64_t)i << 48) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
+    for (unsigned i = 0; i < count; i++, factor += UINT64_C(0xd1342543de82ef94)) {
+        uint64_t product = frames[i] * factor;
         sum += product ^ product >> 32;
     }
     return (uint32_t)kiln_mix(sum);

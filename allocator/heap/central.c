@@ -51,13 +51,16 @@ static bool may_open(const kiln_central_t *central, kiln_taker_t taker, uint32_t
 {
     uint64_t slots = kiln_size_classes[central->class_idx].slots;
     uint64_t unused = central->spans * slots - central->slots_out;
-    return taker.takers > 1 && slots_max >= KILN_TAKER_SLOTS_MIN &&
-           unused < UINT64_C(2) * taker.takers * slots;
+    uint64_t spans_max = central->spans / KILN_TAKER_SHARE + KILN_TAKER_SPANS;
+    if (spans_max > UINT64_C(2) * taker.takers) spans_max = UINT64_C(2) * taker.takers;
+    return taker.takers > 1 && slots_max >= KILN_TAKER_SLOTS_MIN && !central->was_refused &&
+           unused < spans_max * slots;
 }
 
 static kiln_span_t *open_span(kiln_central_t *central)
 {
     kiln_span_t *span = kiln_page_heap_small(central->pages, central->class_idx);
+    central->was_refused = !span;
     if (!span) return NULL;
     list_add(central, span);
     central->spans++;
@@ -102,6 +105,7 @@ static void release_span(kiln_central_t *central, kiln_span_t *span)
 {
     list_remove(central, span);
     central->spans--;
+    central->was_refused = false;
     kiln_page_heap_give(central->pages, span);
 }
 

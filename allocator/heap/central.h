@@ -14,6 +14,7 @@ typedef struct kiln_central {
     _Alignas(64) kiln_lock_t lock; /* a cache line a class: threads work on different classes */
     uint32_t class_idx;
     kiln_page_heap_t *pages;
+    bool was_refused;     /* the last span that was asked for; none came back since */
     kiln_span_t *partial; /* spans with a free slot, linked by left and right */
     uint64_t spans;       /* full ones too */
     uint64_t slots_out;   /* of their spans: live or cached */
@@ -23,13 +24,18 @@ void kiln_central_init(kiln_central_t *central, kiln_page_heap_t *pages, uint32_
 
 /* For whom slots are. Threads whose slots lie in one span write to the same cache lines of slot
  * states, which costs each of them more than all else that malloc and free do. So spans are taken
- * from by one taker each, as far as that needs no more than two spans for each taker. */
+ * from by one taker each, as far as no more slots of the class are unused than an eighth of its
+ * spans has, and two more, nor than two spans for each taker. */
 typedef struct kiln_taker {
     uint16_t number; /* not 0 */
     uint32_t takers; /* that there are */
 } kiln_taker_t;
 
-enum { KILN_TAKER_SLOTS_MIN = 16 }; /* who asks for fewer takes them from any span */
+enum {
+    KILN_TAKER_SLOTS_MIN = 16, /* who asks for fewer takes them from any span */
+    KILN_TAKER_SHARE = 8,
+    KILN_TAKER_SPANS = 2,
+};
 
 /* kiln_central_take writes up to `slots_max` slots to `out`, and gives how many: fewer than asked
  * for when there is no memory. The first one taken is the last one written: see kiln_span_take.

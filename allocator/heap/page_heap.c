@@ -1,6 +1,7 @@
 #include "allocator/heap/page_heap.h"
 
 #include "allocator/base/check.h"
+#include "allocator/heap/huge.h"
 
 #include <string.h>
 
@@ -12,8 +13,6 @@ enum { LENT_PAGES = 8 };
 
 /* See page_heap.h, the idle policy. */
 enum { ROUNDS = 8, FEW = 16 };
-
-enum { HUGE_SHARE = 16 }; /* see grow_huge */
 
 /* Runs below 128 KiB are kept when the heap grows. */
 enum { GROWTH_RUN_PAGES = 16 };
@@ -265,6 +264,7 @@ static bool discard(kiln_page_heap_t *heap, kiln_span_t *run)
     uint32_t pages = run->pages - head_pages - tail_pages;
     uint32_t dirty_start = run->dirty_start, dirty_end = run->dirty_end;
     remove_run(heap, run);
+    kiln_huge_take_back(heap);
     heap->os->discard(heap->os->ctx, low, high - low);
     run->kind = KILN_SPAN_DISCARDED;
     add_run(heap, run, low, 0, pages, 0, 0);
@@ -373,22 +373,13 @@ static bool grow(kiln_page_heap_t *heap, uint64_t pages)
     return grow_by(heap, pages);
 }
 
-/* A large heap grows for small blocks by a sixteenth, up to where a huge page ends, and asks for
- * huge pages there: small blocks fill their pages. A large block may be touched here and there
- * alone, and gets none but in what is left over. In smaller steps, growth for both in turns would
- * cost as many mappings. False: the heap is not that large, or there is no room; then less may do.
- */
+/* grow_huge is grow_by for small blocks, where huge.h says so. False: it says no, or there is no
+ * room; then less may do. */
 static bool grow_huge(kiln_page_heap_t *heap, uint64_t pages)
 {
-    uint64_t start = heap->arena->arena_alloc, huge_bytes = heap->os->huge_bytes;
-    uint64_t held = heap->counts.taken - heap->counts.discarded;
-    if (huge_bytes == 0 || heap->huge_after_pages == 0 || held < heap->huge_after_pages)
-        return false;
-    if (pages < held / HUGE_SHARE) pages = held / HUGE_SHARE;
-    uint64_t end = kiln_round_up(start + (pages << KILN_PAGE_SHIFT), huge_bytes);
-    if (end - start < huge_bytes / 2) end += huge_bytes;
-    if (end < start || !grow_by(heap, (end - start) >> KILN_PAGE_SHIFT)) return false;
-    if (heap->arena->arena_alloc == end) kiln_os_huge(heap->os, start, end - start);
+    uint64_t start = heap->arena->arena_alloc, end = kiln_huge_end(heap, pages);
+    if (end == 0 || !grow_by(heap, (end - start) >> KILN_PAGE_SHIFT)) return false;
+    if (heap->arena->arena_alloc == end) kiln_huge_ask(heap, start, end);
     return true;
 }
 

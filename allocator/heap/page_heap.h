@@ -57,6 +57,7 @@ typedef struct kiln_page_heap {
     uint32_t note_bytes;                    /* a slot, in span records: see span.h */
     bool opens_clean;          /* the pages of a small span are all zero when it is opened */
     uint64_t huge_after_pages; /* see kiln_page_heap_use_huge; 0: never */
+    bool asked_huge;           /* in some region, since it was last taken back */
     uint64_t dirty_pages_max;
     uint64_t dirty_low;  /* fewest dirty pages since the idle policy last looked */
     uint64_t pages_back; /* how many pages came back since then */
@@ -78,10 +79,10 @@ static inline void kiln_page_heap_harden(kiln_page_heap_t *heap, uint32_t note_b
     heap->opens_clean = true;
 }
 
-/* kiln_page_heap_use_huge: once the heap holds `after_bytes` (not 0), growth for small blocks, by a
- * sixteenth at a time, lies in huge pages where the OS has any (os.h) and the arena's memory lies
- * at a multiple of 64 KiB. They cost up to one huge page of memory that is not used yet, and save a
- * fault for every hardware page. */
+/* kiln_page_heap_use_huge: once the heap holds `after_bytes` (not 0), growth for small blocks lies
+ * in huge pages (huge.h) where the OS has any and the arena's memory lies at a multiple of 64 KiB.
+ * It saves a fault for every hardware page; up to a sixteenth of the heap is committed ahead, of
+ * which a huge page at a time gets memory as it is touched. */
 static inline void kiln_page_heap_use_huge(kiln_page_heap_t *heap, uint64_t after_bytes)
 {
     heap->huge_after_pages = 1 + ((after_bytes - 1) >> KILN_PAGE_SHIFT);

@@ -2,6 +2,7 @@
 
 void kiln_region_add(kiln_region_t **list, kiln_region_t **spares, uintptr_t start, uintptr_t end)
 {
+    bool is_huge = false;
     for (kiln_region_t **link = list; *link;) {
         kiln_region_t *region = *link;
         if (region->end != start && region->start != end) {
@@ -12,12 +13,13 @@ void kiln_region_add(kiln_region_t **list, kiln_region_t **spares, uintptr_t sta
             start = region->start;
         else
             end = region->end;
+        is_huge |= region->is_huge;
         *link = region->next;
         region->next = *spares;
         *spares = region;
     }
     kiln_region_t *region = *spares;
     *spares = region->next;
-    *region = (kiln_region_t){.next = *list, .start = start, .end = end};
+    *region = (kiln_region_t){*list, start, end, is_huge};
     *list = region;
 }

@@ -8,11 +8,13 @@
 #ifndef KILN_ALLOCATOR_HEAP_REGION_H
 #define KILN_ALLOCATOR_HEAP_REGION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct kiln_region {
     struct kiln_region *next;
     uintptr_t start, end;
+    bool is_huge; /* huge pages were asked for, in a part of it: huge.h */
 } kiln_region_t;
 
 /* kiln_region_add adds [start, end), which no region of the list overlaps, joined with those that

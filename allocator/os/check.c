@@ -121,11 +121,11 @@ static bool check_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
     return true;
 }
 
-static void check_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+static void check_huge(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
 {
     kiln_os_check_t *check = ctx;
-    judge(check, KILN_OS_CALL_HUGE, addr, bytes, true);
-    kiln_os_huge(check->inner, addr, bytes);
+    judge(check, KILN_OS_CALL_HUGE, addr, bytes, on);
+    kiln_os_huge(check->inner, addr, bytes, on);
 }
 
 static void check_release(void *ctx, kiln_addr_t addr, uint64_t bytes)

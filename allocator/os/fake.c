@@ -321,11 +321,11 @@ static bool fake_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
 }
 
 /* What is behind its memory is nothing that a simulated machine has. */
-static void fake_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+static void fake_huge(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
 {
     kiln_os_fake_t *fake = ctx;
     fake->stats.calls[KILN_OS_CALL_HUGE]++;
-    (void)judge(fake, KILN_OS_CALL_HUGE, addr, bytes, true);
+    (void)judge(fake, KILN_OS_CALL_HUGE, addr, bytes, on);
 }
 
 static void fake_release(void *ctx, kiln_addr_t addr, uint64_t bytes)

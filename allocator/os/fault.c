@@ -57,9 +57,9 @@ static bool fault_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
     return kiln_os_guard(fault->inner, addr, bytes, on);
 }
 
-static void fault_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+static void fault_huge(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
 {
-    kiln_os_huge(((const kiln_os_fault_t *)ctx)->inner, addr, bytes);
+    kiln_os_huge(((const kiln_os_fault_t *)ctx)->inner, addr, bytes, on);
 }
 
 static void fault_release(void *ctx, kiln_addr_t addr, uint64_t bytes)

@@ -164,16 +164,17 @@ static bool linux_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
     return true;
 }
 
-/* munmap is refused when it would cut one mapping in two at the limit of mappings. Then the memory
- * goes and the address space is lost: nobody remembers it. */
 /* Without huge pages in the kernel it is refused, which changes nothing. */
-static void linux_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+static void linux_huge(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
 {
+    uintptr_t advice = on ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
     (void)ctx;
     if (!is_native(addr, bytes)) return;
-    (void)kiln_linux_call(__NR_madvise, (uintptr_t)addr, (uintptr_t)bytes, MADV_HUGEPAGE, 0, 0);
+    (void)kiln_linux_call(__NR_madvise, (uintptr_t)addr, (uintptr_t)bytes, advice, 0, 0);
 }
 
+/* munmap is refused when it would cut one mapping in two at the limit of mappings. Then the memory
+ * goes and the address space is lost: nobody remembers it. */
 static void linux_release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     if (!is_native(addr, bytes)) return;

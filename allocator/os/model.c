@@ -86,7 +86,8 @@ const char *kiln_os_model_rule(const kiln_os_model_t *model, kiln_os_call_t call
     case KILN_OS_CALL_PROTECT:
         return states & ~(ready | EXTRA) ? KILN_OS_RULE_PROTECT : NULL;
     case KILN_OS_CALL_HUGE:
-        return states & ~(ready | EXTRA) ? KILN_OS_RULE_HUGE : NULL;
+        if (reserved) return states & ~(ready | EXTRA) ? KILN_OS_RULE_HUGE : NULL;
+        return states & (1u << KILN_OS_NONE | 1u << KILN_OS_FOREIGN) ? KILN_OS_RULE_HUGE : NULL;
     case KILN_OS_CALL_DISCARD:
         return states & ~(ready | EXTRA) ? KILN_OS_RULE_DISCARD : NULL;
     case KILN_OS_CALL_DECOMMIT:

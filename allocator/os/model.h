@@ -38,7 +38,7 @@ enum { KILN_OS_CALLS_REFUSABLE = (1u << (KILN_OS_CALL_GUARD + 1)) - 1 }; /* as a
 #define KILN_OS_RULE_DECOMMIT "os: decommit takes Ready, Prepared or Guarded memory"
 #define KILN_OS_RULE_PROTECT "os: protect takes Ready memory"
 #define KILN_OS_RULE_GUARD "os: guard takes memory that is Guarded, or Ready and writable"
-#define KILN_OS_RULE_HUGE "os: huge takes Ready memory"
+#define KILN_OS_RULE_HUGE "os: huge takes Ready memory; what takes it back, memory that is ours"
 #define KILN_OS_RULE_RELEASE "os: release takes what reserve or direct gave"
 #define KILN_OS_RULE_FULL "os model: the array of ranges is large enough"
 
@@ -53,7 +53,8 @@ void kiln_os_model_init(kiln_os_model_t *model, kiln_os_range_t *items, unsigned
                         uint64_t phys_bytes, unsigned addr_bits);
 
 /* kiln_os_model_rule names the rule that a call on [addr, addr+bytes) breaks, or returns NULL.
- * `reserved` is commit's argument. Not for reserve and direct, which name no range. */
+ * `reserved` is commit's argument, or what huge calls `on`. Not for reserve and direct, which name
+ * no range. */
 const char *kiln_os_model_rule(const kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t addr,
                                uint64_t bytes, bool reserved);
 

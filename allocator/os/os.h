@@ -82,10 +82,11 @@ typedef struct kiln_os {
      * bytes may be gone. The pointer is NULL where a backend never has any: call kiln_os_guard. */
     bool (*guard)(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on);
 
-    /* huge asks for huge pages behind Ready memory, wherever one fits whole: advice, of any size,
-     * that changes no byte and no state and that a kernel may not follow. A fault may then bring
-     * huge_bytes at once. Call kiln_os_huge. */
-    void (*huge)(void *ctx, kiln_addr_t addr, uint64_t bytes);
+    /* huge asks for huge pages behind Ready memory, wherever one fits whole (`on`), or takes that
+     * back for any memory of ours: advice that changes no byte and no state, and that a kernel may
+     * not follow. While it lasts a fault may bring huge_bytes at once, and a kernel may do so
+     * later: what is discarded meanwhile may be given memory again. Call kiln_os_huge. */
+    void (*huge)(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on);
 
     /* release gives any part of what reserve or direct gave back, whatever its state. It cannot
      * fail. Where reserve answered "unreserved" nothing is held and nothing happens. */
@@ -104,9 +105,9 @@ static inline bool kiln_os_guard(const kiln_os_t *os, kiln_addr_t addr, uint64_t
     return os->guard && os->guard(os->ctx, addr, bytes, on);
 }
 
-static inline void kiln_os_huge(const kiln_os_t *os, kiln_addr_t addr, uint64_t bytes)
+static inline void kiln_os_huge(const kiln_os_t *os, kiln_addr_t addr, uint64_t bytes, bool on)
 {
-    if (os->huge) os->huge(os->ctx, addr, bytes);
+    if (os->huge) os->huge(os->ctx, addr, bytes, on);
 }
 
 #endif

@@ -82,9 +82,9 @@ static bool record_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
     return kiln_os_guard(((kiln_os_record_t *)ctx)->inner, addr, bytes, on);
 }
 
-static void record_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+static void record_huge(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
 {
-    kiln_os_huge(((const kiln_os_record_t *)ctx)->inner, addr, bytes);
+    kiln_os_huge(((const kiln_os_record_t *)ctx)->inner, addr, bytes, on);
 }
 
 static void record_release(void *ctx, kiln_addr_t addr, uint64_t bytes)

@@ -50,9 +50,9 @@ static bool within_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
     return kiln_os_guard(((const kiln_os_within_t *)ctx)->inner, addr, bytes, on);
 }
 
-static void within_huge(void *ctx, kiln_addr_t addr, uint64_t bytes)
+static void within_huge(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
 {
-    kiln_os_huge(((const kiln_os_within_t *)ctx)->inner, addr, bytes);
+    kiln_os_huge(((const kiln_os_within_t *)ctx)->inner, addr, bytes, on);
 }
 
 static void within_release(void *ctx, kiln_addr_t addr, uint64_t bytes)

@@ -45,8 +45,9 @@ class Heap:
 
     def environment(self):
         env = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", **self.settings}
-        if "KILN_OPTIONS" in os.environ:
-            env.setdefault("KILN_OPTIONS", os.environ["KILN_OPTIONS"])
+        if os.environ.get("KILN_OPTIONS"):  # a heap's own settings come last, and win
+            env["KILN_OPTIONS"] = ":".join(filter(None, (os.environ["KILN_OPTIONS"],
+                                                         self.settings.get("KILN_OPTIONS"))))
         if self.library:
             env["LD_PRELOAD"] = self.library
         return env

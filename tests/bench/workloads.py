@@ -107,9 +107,11 @@ class RealProgram:
 
     def run(self, heap, first, limit_s):
         on = heap.library or "system"
+        options = heap.environment().get("KILN_OPTIONS")
+        more = {"KILN_OPTIONS": options} if options else {}
         if first:  # with the dynamic linker's record of it: too slow to be measured
-            self.program.run(on, bool(heap.library), limit_s, heap.settings)
-        return self.program.run(on, False, limit_s, heap.settings)
+            self.program.run(on, bool(heap.library), limit_s, more)
+        return self.program.run(on, False, limit_s, more)
 
 
 def scale_workloads(program, folder, some):

@@ -163,8 +163,9 @@ static void case_huge_pages_change_no_byte(void)
     kiln_addr_t base = reserve(4);
     commit(base, 3);
     fill_page(page(base, 1), 0x5a);
-    kiln_os_huge(os, page(base, 1), pages(1));
-    kiln_os_huge(os, base, pages(3));
+    kiln_os_huge(os, page(base, 1), pages(1), true);
+    kiln_os_huge(os, base, pages(3), true);
+    kiln_os_huge(os, base, pages(4), false);
     expect_page(page(base, 1), 0x5a);
     expect_touch(base, true, true);
     expect_touch(page(base, 2), true, true);

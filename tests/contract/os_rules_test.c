@@ -34,7 +34,7 @@ static void call(kiln_os_call_t which, unsigned first, unsigned count)
         (void)kiln_os_guard(os, addr, bytes, true); /* an older Linux has none */
         return;
     case KILN_OS_CALL_HUGE:
-        kiln_os_huge(os, addr, bytes);
+        kiln_os_huge(os, addr, bytes, true);
         return;
     default:
         os->release(os->ctx, addr, bytes);

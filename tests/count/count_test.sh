@@ -1,7 +1,7 @@
 #!/bin/bash
 # How many instructions the common paths take, as callgrind counts them, against counts.txt: they are
 # the same on a busy machine and an idle one. Two runs of each shape differ by N operations alone.
-# And how often the pages of new blocks fault: once each, in every profile, and not at all where
+# And how often the pages of new blocks fault: once each, fast and hardened, and not at all where
 # calloc's are not touched.
 set -uo pipefail
 program=tests/count/count_program

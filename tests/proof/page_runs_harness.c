@@ -22,6 +22,7 @@ static void clear(const kiln_span_t *span, size_t bytes);
 #define kiln_span_clear clear
 #include "allocator/heap/page_heap.c"
 #undef kiln_span_clear
+#include "allocator/heap/huge.c"
 #include "allocator/heap/region.c"
 #include "allocator/heap/span.c"
 
@@ -279,11 +280,19 @@ static void os_discard(void *ctx, kiln_addr_t addr, uint64_t bytes)
 
 enum { HUGE_BYTES = 1 << 21 };
 
-/* What is said to be for huge pages is new, and ends where one does. */
-static void advise(void *ctx, kiln_addr_t addr, uint64_t bytes)
+/* What is said to be for huge pages is new, and ends where one does; what is taken back is a region
+ * of which it was said. */
+static kiln_region_t advised;
+
+static void advise(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
 {
     (void)ctx;
-    PROOF_ASSERT(bytes > 0 && addr >= grown.start && addr + bytes == grown.end &&
+    if (OP == DISCARD) {
+        PROOF_ASSERT(!on && addr == advised.start && bytes == advised.end - advised.start,
+                     "what was asked for is taken back");
+        return;
+    }
+    PROOF_ASSERT(on && bytes > 0 && addr >= grown.start && addr + bytes == grown.end &&
                      kiln_is_aligned(addr + bytes, HUGE_BYTES),
                  "huge pages are asked for where the heap grew");
 #if HUGE
@@ -352,6 +361,13 @@ static void any_world(void)
 {
     heap.os = &os;
     heap.huge_after_pages = HUGE;
+    if (OP == DISCARD) {
+        advised.start = (uintptr_t)any_multiple(KILN_PAGE_BYTES);
+        advised.end = (uintptr_t)any_multiple(KILN_PAGE_BYTES);
+        advised.is_huge = nondet_bool();
+        heap.regions = &advised;
+        heap.asked_huge = nondet_bool();
+    }
     heap.arena = &arena;
     arena.arena_alloc = nondet_uint64();
     heap.dirty_pages_max = UINT64_MAX; /* DISCARD is what the idle policy does, run by run */
@@ -495,7 +511,7 @@ static bool grow_to_huge(void)
 {
     uint64_t start = arena.arena_alloc, pages = nondet_below(PAGES_MAX / 4) + 1;
     PROOF_ASSUME(start < UINT64_MAX / 2 && kiln_is_aligned(start, KILN_PAGE_BYTES));
-    uint64_t share = (heap.counts.taken - heap.counts.discarded) / 16;
+    uint64_t share = (heap.counts.taken - heap.discarded.pages) / 16;
     uint64_t least = pages < share ? share : pages;
     uint64_t end = kiln_round_up(start + bytes_of((uint32_t)least), HUGE_BYTES);
     if (end - start < HUGE_BYTES / 2) end += HUGE_BYTES;
@@ -580,6 +596,8 @@ void harness(void)
     if (OP == GIVE) kiln_page_heap_give(&heap, records[MIDDLE]);
     if (OP == CUT) done = (taken = cut_middle()) != NULL;
     if (OP == DISCARD) done = discard(&heap, records[MIDDLE]);
+    if (OP == DISCARD)
+        PROOF_ASSERT(!done || !heap.asked_huge, "where memory goes back, so does the wish");
     if (OP == TO_READY) done = ready_middle();
     if (OP == JOIN_ALL) done = join_all();
     if (OP == GROW) done = grow_any();

@@ -131,7 +131,7 @@ static void test_huge_pages_are_what_the_kernel_gives(void)
     (void)munmap(own, BYTES);
     kiln_addr_t base = reserve(BYTES);
     EXPECT(commit(base, BYTES));
-    kiln_os_huge(&os, base, BYTES);
+    kiln_os_huge(&os, base, BYTES, true);
     memset(bytes_of(base), 1, BYTES);
     uint64_t got = huge_bytes_in(base, BYTES);
     printf("huge pages: %llu KiB, a mapping of the test's own %llu KiB\n",

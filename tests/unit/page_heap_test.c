@@ -85,8 +85,17 @@ static void test_a_large_heap_asks_for_huge_pages_for_small_blocks(void)
     EXPECT_EQ(heap->arena.arena_alloc % KILN_MIB(2), 0);
     uint64_t before = huge_calls();
     EXPECT(before >= 7 && before <= 9); /* for nearly all of the 16 MiB, one by one */
-    EXPECT(kiln_heap_malloc(heap, NULL, KILN_MIB(8)) != NULL);
+    void *large = kiln_heap_malloc(heap, NULL, KILN_MIB(8));
+    EXPECT(large != NULL);
     EXPECT_EQ(huge_calls(), before);
+    /* Where memory goes back, what was asked for is taken back, once; then it is asked for anew. */
+    memset(large, 1, KILN_MIB(8));
+    EXPECT_EQ(kiln_heap_free(heap, NULL, large), KILN_MISUSE_NONE);
+    EXPECT(heap->pages.discarded.pages > 0); /* more than may be idle */
+    EXPECT_EQ(huge_calls(), before + 1);
+    EXPECT(!heap->pages.asked_huge);
+    grow_small(heap, KILN_MIB(36));
+    EXPECT(huge_calls() > before + 1);
     EXPECT_RULE(kiln_heap_broken_rule(heap));
     world_close();
 }
