@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -385,6 +387,40 @@ static void test_malloc_trim_gives_memory_back(void)
     EXPECT_EQ(malloc_trim(0), 1);
 }
 
+/* How many mappings the kernel was asked to give huge pages. */
+static unsigned asked_huge(void)
+{
+    char line[512];
+    unsigned count = 0;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    EXPECT(file != NULL);
+    while (fgets(line, sizeof line, file))
+        count += strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " hg ") != NULL;
+    fclose(file);
+    return count;
+}
+
+/* A large heap of small blocks asks for huge pages; where memory goes back, no longer, or a kernel
+ * makes whole ones again of those that are still in use in part. */
+static void test_what_goes_back_is_asked_huge_no_more(void)
+{
+    enum { BLOCKS = 120000, BYTES = 1000, EVERY = 100, OWN_BYTES = 4 << 20 };
+    static void *blocks[BLOCKS];
+    void *own = mmap(NULL, OWN_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(own != MAP_FAILED);
+    bool can = sizeof(void *) == 8 && madvise(own, OWN_BYTES, MADV_HUGEPAGE) == 0;
+    (void)munmap(own, OWN_BYTES);
+    EXPECT_EQ(asked_huge(), 0);
+    for (size_t i = 0; i < BLOCKS; i++) blocks[i] = malloc_(BYTES);
+    EXPECT_EQ(asked_huge() > 0, can);
+    for (size_t i = 0; i < BLOCKS; i++)
+        if (i % EVERY != 0) free_(blocks[i]);
+    malloc_trim(0);
+    EXPECT_EQ(asked_huge(), 0);
+    for (size_t i = 0; i < BLOCKS; i += EVERY) free_(blocks[i]);
+    malloc_trim(0);
+}
+
 static void test_mallopt_knows_its_parameters(void)
 {
     EXPECT_EQ(mallopt(M_MMAP_THRESHOLD, 1 << 20), 1);
@@ -430,6 +466,7 @@ static void test_a_wrapper_by_the_librarys_names_stays_on_kiln(void)
 int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
+        KILN_TEST(test_what_goes_back_is_asked_huge_no_more), /* first: then the heap grows */
         KILN_TEST(test_this_is_kiln),
         KILN_TEST(test_malloc_aligns_to_16_and_gives_what_was_asked),
         KILN_TEST(test_size_zero_gives_different_blocks),
