@@ -35,9 +35,9 @@ static uint64_t resident_bytes(uintptr_t addr, uint64_t bytes)
     uint64_t pages = 0;
     while (bytes > 0) {
         uint64_t step = bytes < sizeof in * (uint64_t)PHYS_BYTES ? bytes : sizeof in * PHYS_BYTES;
-        EXPECT(mincore((void *)addr, step, in) == 0);
+        EXPECT(mincore((void *)addr, (size_t)step, in) == 0);
         for (uint64_t i = 0; i < step / PHYS_BYTES; i++) pages += in[i] & 1;
-        addr += step;
+        addr += (uintptr_t)step;
         bytes -= step;
     }
     return pages * PHYS_BYTES;
