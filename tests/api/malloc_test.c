@@ -408,11 +408,12 @@ static void test_what_goes_back_is_asked_huge_no_more(void)
     static void *blocks[BLOCKS];
     void *own = mmap(NULL, OWN_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     EXPECT(own != MAP_FAILED);
-    bool can = sizeof(void *) == 8 && madvise(own, OWN_BYTES, MADV_HUGEPAGE) == 0;
+    bool can = madvise(own, OWN_BYTES, MADV_HUGEPAGE) == 0;
     (void)munmap(own, OWN_BYTES);
     EXPECT_EQ(asked_huge(), 0);
     for (size_t i = 0; i < BLOCKS; i++) blocks[i] = malloc_(BYTES);
-    EXPECT_EQ(asked_huge() > 0, can);
+    EXPECT(can || asked_huge() == 0);
+    EXPECT(!can || asked_huge() > 0 || sizeof(void *) < 8); /* there blocks lie anywhere */
     for (size_t i = 0; i < BLOCKS; i++)
         if (i % EVERY != 0) free_(blocks[i]);
     malloc_trim(0);
