@@ -59,15 +59,15 @@ static bool is_small_share(uint64_t bytes, uint64_t arena_bytes, uint64_t fixed_
 /* Negative control: pages that are touched are seen, and a share that is too large. */
 static void test_the_measure_sees_what_is_touched(void)
 {
-    enum { PAGES = 256 };
-    char *pages = mmap(NULL, PAGES * PHYS_BYTES, PROT_READ | PROT_WRITE,
+    enum { PAGES = 256, BYTES = PAGES * PHYS_BYTES };
+    char *pages = mmap(NULL, BYTES, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     EXPECT(pages != MAP_FAILED);
-    (void)madvise(pages, PAGES * PHYS_BYTES, MADV_NOHUGEPAGE);
-    EXPECT_EQ(resident_bytes((uintptr_t)pages, PAGES * PHYS_BYTES), 0);
+    (void)madvise(pages, BYTES, MADV_NOHUGEPAGE);
+    EXPECT_EQ(resident_bytes((uintptr_t)pages, BYTES), 0);
     for (size_t i = 0; i < PAGES; i += 2) pages[i * PHYS_BYTES] = 1;
-    EXPECT_EQ(resident_bytes((uintptr_t)pages, PAGES * PHYS_BYTES), PAGES / 2 * PHYS_BYTES);
-    (void)munmap(pages, PAGES * PHYS_BYTES);
+    EXPECT_EQ(resident_bytes((uintptr_t)pages, BYTES), BYTES / 2);
+    (void)munmap(pages, BYTES);
     EXPECT(is_small_share(17000, 1000000, 0) && !is_small_share(17001, 1000000, 0));
     EXPECT(is_small_share(17001, 1000000, 1));
 }
