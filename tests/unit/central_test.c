@@ -136,11 +136,12 @@ static void test_who_takes_few_or_is_alone_shares(void)
     kiln_central_t *central = open_small();
     kiln_span_t *first = taken_from(central, slots, HOT, one);
     EXPECT(taken_from(central, &slots[HOT], HOT - 1, two) == first); /* its, from now on */
-    EXPECT(taken_from(central, &slots[2 * HOT - 1], HOT, two) == first);
-    EXPECT(taken_from(central, &slots[3 * HOT - 1], HOT, alone) == first);
-    EXPECT_EQ(kiln_central_take(central, &slots[4 * HOT - 1], 1), 1);
+    EXPECT(taken_from(central, &slots[(size_t)2 * HOT - 1], HOT, two) == first);
+    EXPECT(taken_from(central, &slots[(size_t)3 * HOT - 1], HOT, alone) == first);
+    EXPECT_EQ(kiln_central_take(central, &slots[(size_t)4 * HOT - 1], 1), 1);
     EXPECT(span_of_slot(central, slots[4 * HOT - 1]) == first);
-    EXPECT(taken_from(central, &slots[4 * HOT], HOT, one) == first); /* it is nobody's now */
+    EXPECT(taken_from(central, &slots[(size_t)4 * HOT], HOT, one) ==
+           first); /* it is nobody's now */
     EXPECT_EQ(central->spans, 1);
     kiln_central_give(central, slots, 5 * HOT);
     world_close();
@@ -194,8 +195,8 @@ static void test_a_refused_span_is_not_asked_for_again(void)
     EXPECT(taken_from(central, &slots[HOT], HOT, two) == first);
     EXPECT(central->was_refused);
     uint64_t calls = world.fault.calls_seen;
-    EXPECT(taken_from(central, &slots[2 * HOT], HOT, one) == first);
-    EXPECT(taken_from(central, &slots[3 * HOT], HOT, two) == first);
+    EXPECT(taken_from(central, &slots[(size_t)2 * HOT], HOT, one) == first);
+    EXPECT(taken_from(central, &slots[(size_t)3 * HOT], HOT, two) == first);
     EXPECT_EQ(world.fault.calls_seen, calls);
     EXPECT(calls >= before);
     kiln_central_give(central, slots, 4 * HOT);
