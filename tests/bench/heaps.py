@@ -23,7 +23,7 @@ PEERS = [
     ("dislocator", "afl++", r"/libdislocator\.so$"),
 ]
 ASAN = "asan"
-# Kiln's other profiles, as heaps of their own.
+# Kiln's profiles, as heaps of their own.
 PROFILES = {KILN: {}, "kiln-hardened": {"KILN_OPTIONS": "profile=hardened"},
             "kiln-fuzz": {"KILN_OPTIONS": "profile=fuzz"}}
 NAMES = list(PROFILES) + [name for name, _, _ in PEERS] + [ASAN]

@@ -86,6 +86,26 @@ static void test_stacks_that_begin_alike_differ(void)
 }
 
 /* Reports ask with what they find in records that the program may have written over. */
+/* The same frames in every order and number, as recursion from two places makes them: hashes differ
+ * as those of anything would. */
+static void test_orders_of_frames_have_hashes_of_their_own(void)
+{
+    enum { DEPTH = 12, PATHS = 1 << DEPTH };
+    static uint32_t hashes[PATHS];
+    kiln_stack_depot_t *depot = fresh(&linux_os);
+    unsigned same = 0;
+    for (unsigned path = 0; path < PATHS; path++) {
+        uintptr_t frames[DEPTH];
+        for (unsigned i = 0; i < DEPTH; i++) frames[i] = 0x401234 + (path >> i & 1) * 0x17;
+        kiln_stack_id_t id = kiln_stack_depot_put(depot, frames, DEPTH);
+        EXPECT(id != 0);
+        hashes[path] = kiln_stack_depot_record(depot, id)->hash;
+        for (unsigned i = 0; i < path; i++) same += hashes[i] == hashes[path];
+    }
+    printf("%u pairs of %u hashes are the same\n", same, PATHS);
+    EXPECT(same <= 2); /* 0.002 are expected of random numbers */
+}
+
 static void test_any_number_may_be_asked_for(void)
 {
     uintptr_t frames[KILN_STACK_FRAMES_MAX];
@@ -200,6 +220,7 @@ int main(int argc, char **argv)
     static const kiln_test_t tests[] = {
         KILN_TEST(test_a_stack_is_kept_once),
         KILN_TEST(test_stacks_that_begin_alike_differ),
+        KILN_TEST(test_orders_of_frames_have_hashes_of_their_own),
         KILN_TEST(test_any_number_may_be_asked_for),
         KILN_TEST(test_what_finds_no_room_is_counted),
         KILN_TEST(test_it_is_bounded),
