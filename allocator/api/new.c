@@ -149,11 +149,13 @@ void *new_array_aligned_nothrow(size_t bytes, size_t align, const void *nothrow)
                             KILN_SITE("operator new[]"));
 }
 
-/* Nothing tells the alignment that was asked for, but it was one of the block's. */
+/* Nothing tells the alignment that was asked for, but it was one of the block's. What has another
+ * one is not freed: a sized free tells whether it is a block at all, one of this family, or what is
+ * wrong is its alignment. */
 static void free_aligned(void *block, size_t align, kiln_site_t site)
 {
     if (__builtin_expect(!kiln_is_aligned((uintptr_t)block, align), 0))
-        kiln_report_misuse(KILN_MISUSE_ALIGNMENT, site.call, site.caller, block, align, 0);
+        kiln_process_free_sized(block, align, 0, site);
     else
         kiln_process_free(block, site);
 }

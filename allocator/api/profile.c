@@ -141,13 +141,27 @@ static void configure_guard(const kiln_options_t *options, const kiln_os_t *os,
     out->guard_rotates = fuzz;
 }
 
-/* Freed large blocks fault while they wait. */
-static bool explain_freed(kiln_report_t *report)
+/* Behind a live large block pages fault. They are in front of the next one, if that is nearer. */
+static kiln_report_kind_t side_of(uintptr_t address, kiln_harden_about_t *io_about)
+{
+    uintptr_t next = io_about->block + io_about->slot_bytes;
+    kiln_harden_about_t behind = kiln_harden_about(kiln_process_hardened, next);
+    bool is_block = behind.known && behind.live && behind.block == next;
+    if (!is_block || next - address > address - (io_about->block + io_about->asked))
+        return KILN_REPORT_OVERFLOW;
+    *io_about = behind;
+    return KILN_REPORT_UNDERFLOW;
+}
+
+/* Large blocks fault while they wait, and so do pages behind live ones. */
+static bool explain_large(kiln_report_t *report)
 {
     kiln_harden_about_t about = {.known = false};
     if (kiln_process_hardened) about = kiln_harden_about(kiln_process_hardened, report->address);
-    if (!about.known || about.live) return false;
-    report->kind = KILN_REPORT_USE_AFTER_FREE;
+    if (!about.known) return false;
+    bool inside = report->address - about.block < about.asked;
+    if (about.live && inside) return false; /* the program's own doing: it protected its block */
+    report->kind = about.live ? side_of(report->address, &about) : KILN_REPORT_USE_AFTER_FREE;
     report->has_seed = true;
     report->seed = kiln_process_hardened->config.seed;
     fill_block(&about, &report->block);
@@ -159,7 +173,7 @@ bool kiln_profile_explain(kiln_report_t *report)
     kiln_guard_about_t about = {.known = false};
     kiln_guard_t *guard = kiln_process_hardened ? kiln_process_hardened->config.guard : NULL;
     const void *address = (const void *)report->address;
-    if (!guard || !kiln_guard_owns(guard, address)) return explain_freed(report);
+    if (!guard || !kiln_guard_owns(guard, address)) return explain_large(report);
     report->kind = KILN_REPORT_WILD_ACCESS;
     report->has_seed = true;
     report->seed = kiln_process_hardened->config.seed;

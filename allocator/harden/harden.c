@@ -362,12 +362,13 @@ static bool fits_here(kiln_harden_t *harden, const kiln_heap_found_t *found, cha
     return true;
 }
 
-/* Room for what is to replace a block; with a quarter to spare where a large one grows. */
+/* Room for what is to replace a block; with a half to spare where a large one grows: the next time
+ * it need not move. What is spare has no memory behind it, as freed large blocks leave none. */
 static void *take_to_move(kiln_harden_t *harden, kiln_harden_thread_t *mine, bool grows_large,
                           size_t bytes, kiln_site_t site)
 {
     if (grows_large && bytes < PTRDIFF_MAX / 2) {
-        size_t room_bytes = bytes + bytes / KILN_LARGE_SLACK;
+        size_t room_bytes = bytes + bytes / 2;
         void *fresh = kiln_harden_large_malloc(harden, 1, bytes, room_bytes, true, site);
         if (fresh) return fresh;
     }

@@ -11,7 +11,10 @@ enum { LOOKS = 8, LOOKS_MAX = 1000 };
 
 uintptr_t kiln_harden_canary_end(const kiln_span_t *span, size_t asked)
 {
-    uintptr_t last = kiln_span_base(span) + kiln_span_slots_bytes(span);
+    size_t open_bytes =
+        atomic_load_explicit(&kiln_note_large(span)->open_bytes, memory_order_relaxed);
+    if (open_bytes == 0) open_bytes = kiln_span_slots_bytes(span);
+    uintptr_t last = kiln_span_base(span) + open_bytes;
     uintptr_t end = (uintptr_t)kiln_round_up(kiln_span_base(span) + asked, KILN_FILL_UNIT);
     return last - end > CANARY_LARGE_BYTES ? end + CANARY_LARGE_BYTES : last;
 }

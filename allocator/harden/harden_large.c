@@ -1,5 +1,12 @@
 /* Large blocks of a hardened heap.
  *
+ *   |<- asked ->| canary | faults |  room to grow  |
+ *   base                 base + open_bytes          the span's end
+ *
+ * Behind a live one, and so in front of the next, pages fault, where the OS has such pages that
+ * cost no mapping (os.h: Guarded), from the first whole hardware page behind the block on. The
+ * canary has what is left of the page before.
+ *
  * One that is freed gives its bytes back to the OS at once and waits among the last few that were,
  * Reserved, so that its pages fault: whoever still uses it is seen at the access. Its pages are
  * zero when they are used again. (Guard pages in their place cost as much as the block is long;
@@ -7,10 +14,63 @@
  * its pages are cleared when they are used again. */
 #include "allocator/harden/harden.h"
 
+/* The pages that fault, at most: also where an index is off by a page. */
+enum { GUARDED_BYTES_MAX = 2 * KILN_PAGE_BYTES };
+
+/* What a large block must have room for behind its last byte. */
+static size_t tail_bytes(const kiln_harden_t *harden)
+{
+    const kiln_os_t *os = harden->heap->config.os;
+    bool guards = os->guard && os->phys_bytes <= KILN_PAGE_BYTES;
+    return 1 + (guards ? (size_t)os->phys_bytes : 0);
+}
+
+/* How much of a span faults, or may, from `open_bytes` on. */
+static uint64_t guarded_bytes(const kiln_span_t *span, uint64_t open_bytes)
+{
+    uint64_t slot_bytes = kiln_span_slot_bytes(span);
+    if (open_bytes >= slot_bytes) return 0;
+    uint64_t bytes = slot_bytes - open_bytes;
+    return bytes < GUARDED_BYTES_MAX ? bytes : GUARDED_BYTES_MAX;
+}
+
+static bool set_tail(kiln_harden_t *harden, const kiln_span_t *span, uint64_t open_bytes, bool on)
+{
+    kiln_page_heap_t *pages = &harden->heap->pages;
+    kiln_page_heap_lock(pages);
+    bool done = kiln_os_guard(pages->os, kiln_span_base(span) + open_bytes,
+                              guarded_bytes(span, open_bytes), on);
+    kiln_page_heap_unlock(pages);
+    return done;
+}
+
+/* close_tail makes pages behind the block fault, open_tail takes that back: nothing else may have a
+ * span that has such pages, nor may its size be changed. An open that is refused (no memory for
+ * page tables) is tried again where the pages are used next. */
+static void close_tail(kiln_harden_t *harden, kiln_span_t *span, size_t asked)
+{
+    uint64_t phys_bytes = harden->heap->config.os->phys_bytes;
+    uint64_t open_bytes = kiln_round_up((uint64_t)asked + 1, phys_bytes);
+    bool fits = phys_bytes <= KILN_PAGE_BYTES && guarded_bytes(span, open_bytes) > 0;
+    if (!fits || !set_tail(harden, span, open_bytes, true)) open_bytes = 0;
+    atomic_store_explicit(&kiln_note_large(span)->open_bytes, (size_t)open_bytes,
+                          memory_order_relaxed);
+}
+
+static bool open_tail(kiln_harden_t *harden, kiln_span_t *span)
+{
+    _Atomic size_t *open_bytes = &kiln_note_large(span)->open_bytes;
+    size_t was = atomic_load_explicit(open_bytes, memory_order_relaxed);
+    if (was != 0 && !set_tail(harden, span, was, false)) return false;
+    atomic_store_explicit(open_bytes, 0, memory_order_relaxed);
+    return true;
+}
+
 /* The caller has the span for itself: its block is LIVE, but nobody else knows of it. */
 static void *begin(kiln_harden_t *harden, kiln_span_t *span, size_t bytes, bool zero,
                    kiln_site_t site)
 {
+    close_tail(harden, span, bytes);
     uintptr_t block = kiln_span_base(span), end = kiln_harden_canary_end(span, bytes);
     kiln_harden_begin_fresh(harden, (void *)block, bytes, zero);
     atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
@@ -81,10 +141,11 @@ bool kiln_harden_large_flush(kiln_harden_t *harden)
 void *kiln_harden_large_malloc(kiln_harden_t *harden, size_t align, size_t bytes, size_t room_bytes,
                                bool zero, kiln_site_t site)
 {
-    if (room_bytes >= PTRDIFF_MAX) return NULL;
-    kiln_span_t *span = kiln_large_new(&harden->heap->pages, room_bytes + 1, align);
+    if (room_bytes > PTRDIFF_MAX - tail_bytes(harden)) return NULL;
+    room_bytes += tail_bytes(harden);
+    kiln_span_t *span = kiln_large_new(&harden->heap->pages, room_bytes, align);
     if (!span && kiln_harden_large_flush(harden))
-        span = kiln_large_new(&harden->heap->pages, room_bytes + 1, align);
+        span = kiln_large_new(&harden->heap->pages, room_bytes, align);
     if (!span) return NULL;
     kiln_span_clear(span, SIZE_MAX);
     return begin(harden, span, bytes, zero, site);
@@ -105,12 +166,17 @@ void kiln_harden_large_retire(kiln_harden_t *harden, kiln_span_t *span, kiln_sit
 bool kiln_harden_large_resize(kiln_harden_t *harden, kiln_span_t *span, size_t asked, size_t bytes)
 {
     uintptr_t block = kiln_span_base(span), old_end = kiln_harden_canary_end(span, asked);
-    if (!kiln_large_resize(&harden->heap->pages, span, bytes + 1)) return false;
-    uintptr_t end = kiln_harden_canary_end(span, bytes);
+    if (!open_tail(harden, span)) return false;
+    if (!kiln_large_resize(&harden->heap->pages, span, bytes + tail_bytes(harden))) {
+        close_tail(harden, span, asked);
+        return false;
+    }
     /* What the canary was in is the program's, or is nobody's: zero, as the rest. */
     uintptr_t last = block + kiln_span_slot_bytes(span);
     if (old_end > last) old_end = last;
     if (old_end > block + asked) memset((void *)(block + asked), 0, old_end - block - asked);
+    close_tail(harden, span, bytes);
+    uintptr_t end = kiln_harden_canary_end(span, bytes);
     atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
     kiln_canary_write(&harden->canary, (char *)end, end - block - bytes);
     return true;

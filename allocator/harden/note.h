@@ -34,7 +34,8 @@ enum { KILN_NOTE_FAMILY_SHIFT = 14, KILN_NOTE_THREAD_MAX = (1 << KILN_NOTE_FAMIL
 
 typedef struct kiln_note_large {
     _Atomic size_t asked;
-    _Atomic bool ready; /* the block is live, and its canary is in place */
+    _Atomic size_t open_bytes; /* from its start on; what is behind faults. 0: nothing does */
+    _Atomic bool ready;        /* the block is live, and its canary is in place */
     kiln_note_stacks_t stacks;
 } kiln_note_large_t;
 

@@ -80,6 +80,11 @@ static bool slot_target(kiln_reach_t *reach, const kiln_span_t *span, uint32_t s
     out->marks = &reach->blocks;
     out->bytes = kiln_span_slot_bytes(span);
     out->block = kiln_span_base(span) + slot_idx * out->bytes;
+    if (reach->harden && span->class_idx == KILN_CLASS_LARGE) {
+        size_t open_bytes =
+            atomic_load_explicit(&kiln_note_large(span)->open_bytes, memory_order_relaxed);
+        if (open_bytes != 0) out->bytes = open_bytes;
+    }
     return slot_is_there(reach, span, slot_idx, &out->is_live);
 }
 

@@ -11,9 +11,8 @@ Freed blocks are known as long as their part of the address space is not used ag
 import dataclasses
 
 import case_table as table
-from case_table import CALLS, FREED_WRITE, LARGE, MEDIUM, NEVER, OVERFLOW, SMALL, UNDERFLOW, Case, Profile
+from case_table import CALLS, FREED_WRITE, LARGE, MEDIUM, NEVER, OVERFLOW, PHYS, SMALL, UNDERFLOW, Case, Profile
 
-PHYS = 4096  # bytes of a page of the machine
 CHUNK_PAGES, CHUNK_SLOTS_MAX = 512, 256
 SEEDS = 10   # of the fuzz profile: under one of them a block is guarded
 SEEN = frozenset(("free", "realloc", "check", "exit"))

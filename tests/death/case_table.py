@@ -11,6 +11,8 @@ set of right kinds: one where the bytes tell, else both. (AddressSanitizer says 
 for all of these.)"""
 
 import dataclasses
+import os
+import re
 from dataclasses import dataclass, field
 
 OVERFLOW, UNDERFLOW, FREED_WRITE = "heap-buffer-overflow", "heap-buffer-underflow", "heap-use-after-free"
@@ -29,6 +31,7 @@ ALIGNS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536
 
 PAGE = 8192        # of the page heap
 SMALL_MAX = 65536  # more is a large block: whole pages
+PHYS = 4096        # bytes of a page of the machine
 CLASSES = [16 * i for i in range(1, 17)] + [base // 8 * (8 + i) for base in (1 << n for n in range(8, 16))
                                             for i in range(1, 9)]
 
@@ -59,6 +62,8 @@ class Profile:
         return self.places(slot) + (kept + 1 if self.waits_in_cache else 0)
 
 
+# Linux 6.13 has pages that fault and are no mapping of their own: they lie behind hard large blocks.
+GUARDS_LARGE = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) >= (6, 13)
 NEVER = frozenset()
 PROFILES = {row.name: row for row in (
     Profile("fast", "profile=fast", False, NEVER, NEVER, False),
@@ -87,6 +92,7 @@ class Case:
     expect: tuple = ()    # of an access to a guarded block: from its start, what, bytes
     seeds: int = 0        # promised under one of so many seeds of the heap; else silent
     tries: int = 1        # of which chance may hide the blocks from all but one
+    edge: int = 0         # of a write behind a large block: where in its slot it first faults; 0: nowhere
     owed: str = ""        # why what is promised may not be seen yet: a debt, which is counted
 
     def line(self, right=False):
@@ -105,7 +111,10 @@ def size_class(need, align):
 
 
 def slot_of(profile, size, align=16):
-    return size_class(max(size + profile.hard, 1), align)
+    slot, large = size_class(max(size + profile.hard, 1), align)
+    if large and profile.hard and GUARDS_LARGE:
+        slot = -(-(size + 1 + PHYS) // PAGE) * PAGE
+    return slot, large
 
 
 def neighbour_with(profile, size, align, at):
@@ -158,7 +167,23 @@ def slack_case(profile, underflow, size, align, distance, when, slack, width=1, 
     promised = lands and when in profile.slack
     if not profile.hard:
         kinds = set()
-    return Case(f"{group} into {'slack' if lands else 'live bytes'}", profile, args, frozenset(kinds), promised, CALLS[when])
+    case = Case(f"{group} into {'slack' if lands else 'live bytes'}", profile, args, frozenset(kinds), promised, CALLS[when])
+    if large and profile.hard and GUARDS_LARGE:
+        return at_the_edge(case, asked, first, end)
+    return case
+
+
+def at_the_edge(case, asked, first, end):
+    """The same where bytes [first, end) of a large block's slot are written: from the first whole page
+    behind the block on they fault. Of the blocks on both sides the nearer one is told of."""
+    open_bytes, slot = -(-(asked + 1) // PHYS) * PHYS, case.args["slot"]
+    if end <= open_bytes:
+        return case
+    edge = max(first, open_bytes)
+    nearer = {UNDERFLOW} if slot - edge <= edge - asked else {OVERFLOW}
+    kinds = nearer | {OVERFLOW} if case.args["place"] == "last" else nearer  # or there is none behind
+    return dataclasses.replace(case, group="out of a large block", kinds=frozenset(kinds), promised=True, edge=edge,
+                               calls=CALLS["access"])
 
 
 def slack_cases(profile):
@@ -327,6 +352,9 @@ def wrong_frees(profile):
         if call != "usable":
             yield at_call("interior free", INTERIOR, profile, taken(
                 {"deed": "interior-free", "bytes": 100, "distance": 16, "call": call}, 16))
+    for call in ("delete_aligned", "delete_array_aligned"):
+        yield at_call("interior free", INTERIOR, profile, taken(
+            {"deed": "interior-free", "bytes": 100, "distance": 8, "call": call}, 16))
     foreign = {"deed": "foreign-free", "bytes": 100}
     for how in ("stack", "global", "code", "foreign", "unmapped"):
         for distance in (0, 1, 16, 48):
@@ -334,6 +362,8 @@ def wrong_frees(profile):
         for call in BAD_CALLS:
             if call != "usable":
                 yield at_call("foreign free", FOREIGN, profile, taken({**foreign, "how": how, "distance": 32, "call": call}, 16))
+        for call in ("delete_aligned", "delete_array_aligned"):  # that its alignment is wrong, too, matters less
+            yield at_call("foreign free", FOREIGN, profile, taken({**foreign, "how": how, "distance": 33, "call": call}, 16))
     for number in (1, 16, 4096, 8192, 0xfffffff0, 0x7fff0000):
         for call in ("free", "realloc", "delete"):
             yield at_call("foreign free", FOREIGN, profile, {**foreign, "how": "number", "distance": number, "call": call})

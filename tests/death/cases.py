@@ -118,6 +118,15 @@ def check_write(case, said, kind):
     want("the region", (start, region_bytes, where), (*(block or (0, 0)), side))
 
 
+def check_edge(case, said, kind):
+    """A write behind a large block, where it faults."""
+    address, where, region_bytes, start = region_of(said)
+    want("the address", address, said.facts["front"][0] + case.edge)
+    check_access(said, "WRITE", 1, address)
+    block, side = (said.facts["front"], "after") if kind == table.OVERFLOW else (said.facts.get("behind"), "before")
+    want("the region", (start, region_bytes, where), (*(block or (0, 0)), side))
+
+
 def check_freed(case, said, of):
     first, count = said.facts[accessed(case)]
     address, where, region_bytes, start = region_of(said)
@@ -210,6 +219,8 @@ def check_report(case, said):
         check_guarded(case, said, kinds[0])
     elif case.args.get("place") == "freed":
         check_freed(case, said, "front")
+    elif case.edge:
+        check_edge(case, said, kinds[0])
     elif deed in ("overflow-write", "underflow-write"):
         check_write(case, said, kinds[0])
     elif deed in ("freed-write", "freed-read"):

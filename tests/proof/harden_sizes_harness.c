@@ -12,7 +12,7 @@
 
 __extension__ typedef unsigned __int128 wide_t;
 
-static const kiln_os_t os;
+static kiln_os_t os;
 static kiln_heap_t heap;
 static kiln_harden_t harden = {.heap = &heap};
 static const kiln_site_t site = {"proof", 0};
@@ -50,27 +50,40 @@ uint32_t kiln_central_take(kiln_central_t *central, kiln_slot_t *out, uint32_t s
 
 enum { MALLOC, CALLOC, ALIGNED, MOVE };
 
+/* What lies behind a large block: a byte for the canary, and a page that faults, where there are.
+ */
+static bool no_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
+{
+    (void)ctx, (void)addr, (void)bytes, (void)on; /* never called: there are no blocks */
+    return false;
+}
+
+static size_t tail(void)
+{
+    return 1 + (os.guard ? (size_t)os.phys_bytes : 0);
+}
+
 /* `bytes` are wanted, with an alignment of 1 or a power of two. */
 static void expect(wide_t bytes, size_t align)
 {
-    if (bytes >= PTRDIFF_MAX) {
+    bool is_large = bytes >= KILN_SMALL_MAX || align > KILN_PAGE_BYTES;
+    if (bytes + (is_large ? tail() : 1) > PTRDIFF_MAX) {
         PROOF_ASSERT(asked == 0, "what cannot be is not asked for");
         return;
     }
     PROOF_ASSERT(asked == 1, "what can be is asked for, once");
     PROOF_ASSERT(asked_bytes > bytes, "there is room for a canary");
-    if (bytes >= KILN_SMALL_MAX || align > KILN_PAGE_BYTES)
-        PROOF_ASSERT(asked_bytes == bytes + 1 && asked_align == align,
-                     "a large block is a byte more than was asked for");
+    if (is_large)
+        PROOF_ASSERT(asked_bytes == bytes + tail() && asked_align == align,
+                     "a large block is a byte more than was asked for, and a page that faults");
     else
         PROOF_ASSERT(kiln_is_aligned(asked_bytes, align), "a slot is a multiple of the alignment");
 }
 
-/* A block of fewer than PTRDIFF_MAX bytes is to be replaced: it may get more room, or just enough.
- */
+/* A block that there can be is to be replaced: it may get more room, or just enough. */
 static void prove_move(size_t bytes)
 {
-    PROOF_ASSUME(bytes < PTRDIFF_MAX);
+    PROOF_ASSUME(bytes <= PTRDIFF_MAX - tail());
     bool grows_large = nondet_bool();
     PROOF_ASSERT(!take_to_move(&harden, NULL, grows_large, bytes, site),
                  "nothing comes of nothing");
@@ -81,6 +94,8 @@ void harness(void)
 {
     size_t bytes = (size_t)nondet_uint64();
     heap.config.os = &os;
+    os.phys_bytes = KILN_KIB(4);
+    if (nondet_bool()) os.guard = no_guard;
     if (OP == MALLOC) {
         PROOF_ASSERT(!kiln_harden_malloc(&harden, NULL, bytes, nondet_bool(), site),
                      "nothing comes of nothing");
