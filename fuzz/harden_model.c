@@ -151,6 +151,18 @@ static void check_guarded(const kiln_harden_model_t *model, uintptr_t at, size_t
                       bytes == 0 || end - (at + bytes) < page);
 }
 
+/* Where the OS never refused to. */
+static void check_large(const kiln_harden_model_t *model, const kiln_harden_block_t *block)
+{
+    const kiln_os_fake_t *fake = model->fake;
+    uintptr_t page = (uintptr_t)fake->config.phys_bytes;
+    uintptr_t edge = (uintptr_t)kiln_round_up(block->at + block->bytes + 1, page);
+    if (page > KILN_PAGE_BYTES || fake->config.no_guard) return;
+    if (fake->stats.refused[KILN_OS_CALL_GUARD] > 0) return;
+    KILN_FUZZ_LAW("L8: behind a large block is what faults",
+                  edge + page <= block->at + block->room && !any_ready(model, edge, edge + page));
+}
+
 kiln_harden_block_t kiln_harden_model_look(const kiln_harden_model_t *model, uintptr_t at,
                                            size_t bytes)
 {
@@ -173,6 +185,7 @@ kiln_harden_block_t kiln_harden_model_look(const kiln_harden_model_t *model, uin
     KILN_FUZZ_LAW("L1: a byte behind a block is watched", about.slot_bytes > bytes);
     const kiln_span_t *span = kiln_page_map_find(&model->subject->heap.map, at);
     block.large = span && span->class_idx == KILN_CLASS_LARGE;
+    if (block.large) check_large(model, &block);
     return block;
 }
 

@@ -5,7 +5,7 @@
  *   L5  what a program did to bytes that are not its own is told when it must be, once, to the
  *       byte, with its kind and its block; nothing else is ever told
  *   L8  a freed block is not handed out before the quarantine lets it go; a freed large block, and
- *       what lies beside a guarded one, faults
+ *       what lies behind a live one and beside a guarded one, faults
  *
  * Damage is planted: bytes are changed behind the heap's back, and remembered, so that whatever the
  * heap tells is compared with a list. What stays planted must be told by the call that frees or

@@ -65,6 +65,17 @@ static void plant_beside_guarded(kiln_harden_model_t *model, const kiln_harden_b
     plant(model, damage, stays, arg);
 }
 
+/* How many bytes behind a block can be written to. */
+static size_t room_behind(const kiln_harden_model_t *model, const kiln_harden_block_t *block)
+{
+    uintptr_t page = (uintptr_t)model->fake->config.phys_bytes, behind = block->at + block->bytes;
+    uintptr_t edge = (uintptr_t)kiln_round_up(behind + 1, page);
+    size_t room = block->room - block->bytes;
+    if (edge - behind < room && kiln_os_fake_state(model->fake, edge) == KILN_OS_GUARDED)
+        room = edge - behind;
+    return room < SURE_SLACK_BYTES ? room : SURE_SLACK_BYTES;
+}
+
 void kiln_harden_model_plant_beside(kiln_harden_model_t *model, const kiln_harden_block_t *block,
                                     bool behind_live, bool stays, uint32_t arg)
 {
@@ -72,8 +83,7 @@ void kiln_harden_model_plant_beside(kiln_harden_model_t *model, const kiln_harde
         plant_beside_guarded(model, block, stays, arg);
         return;
     }
-    size_t room = block->room - block->bytes;
-    if (room > SURE_SLACK_BYTES) room = SURE_SLACK_BYTES;
+    size_t room = room_behind(model, block);
     kiln_harden_planted_t damage = {.live = true, .block = *block, .kind = KILN_DAMAGE_OVERFLOW};
     size_t from = place_in(room, arg, &damage.wrote_bytes);
     damage.wrote = damage.first = block->at + block->bytes + from;

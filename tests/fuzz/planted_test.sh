@@ -151,6 +151,8 @@ heap quarantine_of_one L8: a freed block waits
 heap large_does_not_wait L8: as many large blocks wait as there are places
 heap large_stays_open L8: a freed large block faults
 heap large_waits_for_one L8: as many large blocks wait as there are places
+heap large_not_guarded L8: behind a large block is what faults
+heap large_tail_left_behind (.*os: |L8: behind a large block|L1: )
 heap guard_stays_open L8: a freed guarded block faults
 heap fresh_not_filled L1: a fresh block holds what it should
 heap freed_not_filled (L1: a freed block holds nothing of its owner|L5: only what was done is told)
