@@ -426,10 +426,18 @@ static bool lend_idle_pages(kiln_page_heap_t *heap)
     return true;
 }
 
-static kiln_span_t *find_run(kiln_page_heap_t *heap, uint64_t pages, bool is_small)
+/* Of blocks that are no larger than a common hardware page every page is touched. */
+static bool is_dense(uint32_t class_idx)
+{
+    enum { DENSE_BYTES_MAX = 4096 };
+    return class_idx != KILN_CLASS_LARGE &&
+           kiln_size_classes[class_idx].slot_bytes <= DENSE_BYTES_MAX;
+}
+
+static kiln_span_t *find_run(kiln_page_heap_t *heap, uint64_t pages, bool wants_huge)
 {
     kiln_span_t *run = best_fit(heap, pages);
-    if (!run && is_small && grow_huge(heap, pages)) run = best_fit(heap, pages);
+    if (!run && wants_huge && grow_huge(heap, pages)) run = best_fit(heap, pages);
     if (run) return run;
     return grow(heap, pages) ? best_fit(heap, pages) : join_everything(heap, pages);
 }
@@ -443,7 +451,7 @@ static kiln_span_t *take(kiln_page_heap_t *heap, uint32_t class_idx, uint64_t pa
     kiln_span_t *spare = slack > 0 ? take_record_at_the_limit(heap, KILN_CLASS_LARGE) : NULL;
     bool done = false;
     if (span && (spare || slack == 0)) {
-        kiln_span_t *run = find_run(heap, pages + slack, class_idx != KILN_CLASS_LARGE);
+        kiln_span_t *run = find_run(heap, pages + slack, is_dense(class_idx));
         if (run) run = make_divisible(heap, run);
         if (run) {
             uintptr_t base = kiln_span_base(run);
