@@ -94,7 +94,7 @@ static const struct option {
      "the same for SIGBUS"},
     {"help", OPTION_SWITCH, AT(help), 0, 1, NULL, "0|1", "0", "lists the options"},
     {"huge_pages", OPTION_SWITCH, AT(huge_pages), AT(has_huge_pages), 1, NULL, "0|1", "1",
-     "once it holds 64 MiB, the heap asks for huge pages where small blocks lie"},
+     "once it holds 64 MiB, the heap asks for huge pages for blocks of up to 4 KiB"},
     {"idle_bytes", OPTION_NUMBER, AT(idle_bytes), AT(has_idle_bytes), UINT64_MAX, NULL, "N",
      "as the machine has",
      "lets at most N bytes of free memory wait to be used again; more go "

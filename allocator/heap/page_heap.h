@@ -79,10 +79,10 @@ static inline void kiln_page_heap_harden(kiln_page_heap_t *heap, uint32_t note_b
     heap->opens_clean = true;
 }
 
-/* kiln_page_heap_use_huge: once the heap holds `after_bytes` (not 0), growth for blocks of up to 4 KiB lies
- * in huge pages (huge.h) where the OS has any and the arena's memory lies at a multiple of 64 KiB.
- * It saves a fault for every hardware page; up to a sixteenth of the heap is committed ahead, of
- * which a huge page at a time gets memory as it is touched. */
+/* kiln_page_heap_use_huge: once the heap holds `after_bytes` (not 0), growth for blocks of up to 4
+ * KiB lies in huge pages (huge.h) where the OS has any and the arena's memory lies at a multiple of
+ * 64 KiB. It saves a fault for every hardware page; up to a sixteenth of the heap is committed
+ * ahead, of which a huge page at a time gets memory as it is touched. */
 static inline void kiln_page_heap_use_huge(kiln_page_heap_t *heap, uint64_t after_bytes)
 {
     heap->huge_after_pages = 1 + ((after_bytes - 1) >> KILN_PAGE_SHIFT);
