@@ -61,7 +61,7 @@ def chosen_heaps(parser, args):
     wanted = None if args.heaps is None else [name for name in args.heaps.split(",") if name]
     try:
         return heaps.choose(wanted, args.own, os.environ.get("KILN_LIB"),
-                            os.environ.get("KILN_WORKLOAD_ASAN"))
+                            os.environ.get("KILN_WORKLOAD_ASAN"), os.environ.get("KILN_FLOOR"))
     except heaps.Unknown as why:
         parser.wrong(str(why))
 
@@ -128,6 +128,10 @@ def main():
     candidates = chosen_heaps(parser, args)
     with tempfile.TemporaryDirectory(prefix="kiln-bench-", dir="/tmp") as folder:
         chosen = chosen_workloads(parser, args, folder)
+        useless = [heap for heap in candidates if not any(one.runs_on(heap) for one in chosen)]
+        if args.heaps and useless:
+            parser.wrong(f"the heap '{useless[0].name}' serves none of these workloads")
+        candidates = [heap for heap in candidates if heap not in useless]
         for heap in candidates:
             if heap.library:
                 print(f"{heap.name}: {measure.library_id(heap.library)}")

@@ -23,10 +23,13 @@ PEERS = [
     ("dislocator", "afl++", r"/libdislocator\.so$"),
 ]
 ASAN = "asan"
+# A heap that does nothing that can be left out (floor_heap.c): a bound for all others, for blocks of
+# one size on one thread.
+FLOOR, FLOOR_GROUPS = "floor", ("sizes",)
 # Kiln's profiles, as heaps of their own.
 PROFILES = {KILN: {}, "kiln-hardened": {"KILN_OPTIONS": "profile=hardened"},
             "kiln-fuzz": {"KILN_OPTIONS": "profile=fuzz"}}
-NAMES = list(PROFILES) + [name for name, _, _ in PEERS] + [ASAN]
+NAMES = list(PROFILES) + [name for name, _, _ in PEERS] + [ASAN, FLOOR]
 FUNCTIONS = ("malloc", "calloc", "realloc", "free")
 
 
@@ -35,9 +38,13 @@ class Unknown(Exception):
 
 
 class Heap:
-    def __init__(self, name, library=None, settings=None, program=None):
+    def __init__(self, name, library=None, settings=None, program=None, groups=None):
         self.name, self.library, self.settings = name, library, settings or {}
         self.program = program  # the build of the workloads that has this heap in it
+        self.groups = groups    # of workloads that it can serve; None: all
+
+    def serves(self, group):
+        return self.groups is None or group in self.groups
 
     def runs_programs(self):
         """Whether programs that are already built can be put on it."""
@@ -102,7 +109,7 @@ def parse_own(text):
     return Heap(name, path, dict(setting.split("=", 1) for setting in settings))
 
 
-def choose(wanted, own, kiln_library, asan_program):
+def choose(wanted, own, kiln_library, asan_program, floor_library):
     """The heaps to compare, the base first. `wanted` names known ones, None: all; `own` is a list of
     NAME=LIB.so."""
     chosen = [Heap(BASE)]
@@ -115,6 +122,10 @@ def choose(wanted, own, kiln_library, asan_program):
             if not asan_program or not os.path.isfile(asan_program):
                 raise Unknown("the heap 'asan' wants a build of the workloads; set KILN_WORKLOAD_ASAN")
             chosen.append(Heap(ASAN, None, {"ASAN_OPTIONS": "detect_leaks=0"}, asan_program))
+        elif name == FLOOR:
+            if not floor_library or not os.path.isfile(floor_library):
+                raise Unknown("the heap 'floor' wants its library; set KILN_FLOOR")
+            chosen.append(Heap(FLOOR, os.path.abspath(floor_library), groups=FLOOR_GROUPS))
         elif name != BASE:
             chosen.append(find_peer(name))
     chosen += [parse_own(text) for text in own]

@@ -59,7 +59,7 @@ class Workload:
         pass
 
     def runs_on(self, heap):
-        return heap.name == BASE or not self.only_base
+        return heap.serves(self.group) and (heap.name == BASE or not self.only_base)
 
     def run(self, heap, first, limit_s):
         del first  # every run says which heap served it
@@ -103,7 +103,7 @@ class RealProgram:
         subprocess.run(["rm", "-rf", self.program.folder], check=False)
 
     def runs_on(self, heap):
-        return heap.runs_programs()
+        return heap.runs_programs() and heap.serves(self.group)
 
     def run(self, heap, first, limit_s):
         on = heap.library or "system"

@@ -25,6 +25,7 @@ Groups (work and real, if none is given; about an hour):
 
 Heaps: kiln, kiln-hardened and kiln-fuzz (its other profiles), mimalloc, jemalloc, tcmalloc, scudo,
 dislocator (AFL++'s, for what finishes on it), asan (a build of the workloads with AddressSanitizer),
+floor (of sizes: a heap that does nothing, so what is left is the workloads' own),
 and any NAME=LIB.so, which is preloaded, with the settings that follow it; real programs are given of
 these only KILN_OPTIONS.
 
@@ -149,5 +150,7 @@ kiln_program //tests/bench:workload tests/bench allocator/base
 export KILN_WORKLOAD=$KILN_PROGRAM
 kiln_program //tests/bench:workload_asan tests/bench allocator/base
 export KILN_WORKLOAD_ASAN=$KILN_PROGRAM
+kiln_program //tests/bench:floor_heap.so tests/bench
+export KILN_FLOOR=$KILN_PROGRAM
 unset KILN_ROOT KILN_OUT
 exec /usr/bin/python3 "$tests/bench/compare.py" "$@"
