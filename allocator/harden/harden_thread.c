@@ -116,8 +116,10 @@ kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
         mine->harden = harden;
         mine->few_classes = is_plain(harden) ? KILN_FEW_CLASSES : 0;
         mine->few_bytes = is_plain(harden) ? KILN_FEW_BYTES : 0;
-        for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++)
+        for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) {
             mine->bins[i].first = kiln_cache_bin_first(cache, i);
+            kiln_cache_bin_open(cache, i); /* which slot is given out is drawn, or has waited */
+        }
         mine->random = kiln_mix(harden->config.seed + ++harden->threads) | 1;
         mine->blocks = 0;
         mine->until_guard = first_guarded(harden);
