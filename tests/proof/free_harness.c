@@ -202,7 +202,7 @@ void kiln_thread_cache_put(kiln_thread_cache_list_t *list, kiln_thread_cache_t *
     (void)list;
     PROOF_ASSERT(span == &record, "a slot is put with its span");
     PROOF_ASSERT(kiln_cache_bin_is_full(to, CLASS, kiln_cache_bin_top(to, CLASS)),
-                 "only a full bin is flushed");
+                 "only a full bin, or one at its mark, is looked at");
     atomic_store_explicit(&to->tops[CLASS], places + 2, memory_order_relaxed);
     kiln_cache_bin_push(to, CLASS, slot);
 }
@@ -210,8 +210,10 @@ void kiln_thread_cache_put(kiln_thread_cache_list_t *list, kiln_thread_cache_t *
 void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t *flushed,
                              uint32_t class_idx)
 {
-    (void)list, (void)flushed, (void)class_idx;
-    PROOF_ASSERT(false, "a free of a plain heap leaves that to the cache");
+    (void)list;
+    PROOF_ASSERT(kiln_cache_bin_is_full(flushed, class_idx, kiln_cache_bin_top(flushed, class_idx)),
+                 "only a full bin is flushed");
+    atomic_store_explicit(&flushed->tops[class_idx], places + 2, memory_order_relaxed);
 }
 
 void kiln_page_map_widen(kiln_page_map_t *map)
