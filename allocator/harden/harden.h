@@ -143,7 +143,7 @@ struct kiln_harden {
     kiln_harden_config_t config;
     kiln_lock_t lock; /* covers what follows */
     kiln_harden_thread_t *first, *spares;
-    uint64_t threads;                            /* that ever came: each has another seed */
+    uint64_t threads;      /* that ever came: each has another seed */
     uint64_t ended_blocks; /* given by threads that have ended; where guarded ones rotate */
     kiln_slot_t large[KILN_HARDEN_LARGE_PLACES]; /* freed large blocks, whose pages fault */
     uint32_t large_next;                         /* of them, the one that has waited longest */
