@@ -125,7 +125,9 @@ struct kiln_harden_thread {
     uint64_t until_guard; /* the block that makes it 0 is guarded */
     uint32_t few_bytes;   /* the common paths below are for fewer bytes, */
     uint32_t few_classes; /* and for slots up to this class; 0: for none */
-    uint64_t blocks;      /* given up to the last guarded one */
+    uint64_t blocks; /* up to the next guarded one; where they rotate, with those of threads that
+                        had ended when this one came, */
+    uint64_t blocks_before; /* which are so many */
     kiln_harden_t *harden;
     kiln_harden_thread_t *prev, *next; /* of the list; a spare one: next */
     kiln_harden_bin_t bins[KILN_SIZE_CLASSES];
@@ -141,7 +143,8 @@ struct kiln_harden {
     kiln_harden_config_t config;
     kiln_lock_t lock; /* covers what follows */
     kiln_harden_thread_t *first, *spares;
-    uint64_t threads;                            /* that ever came: each has another seed */
+    uint64_t threads;      /* that ever came: each has another seed */
+    uint64_t ended_blocks; /* given by threads that have ended; where guarded ones rotate */
     kiln_slot_t large[KILN_HARDEN_LARGE_PLACES]; /* freed large blocks, whose pages fault */
     uint32_t large_next;                         /* of them, the one that has waited longest */
 };
@@ -245,7 +248,9 @@ uintptr_t kiln_harden_canary_end(const kiln_span_t *span, size_t asked);
 /* kiln_harden_next_guarded draws how many blocks later the next one is guarded: 1 to twice
  * guard_every. Where guard_rotates: exactly guard_every while a thread has had few blocks, so that
  * guard_every seeds one after another guard each of them; from then on as many as a fiftieth of the
- * blocks so far on average, so that the guard costs a program little, whatever it allocates. */
+ * blocks so far on average, so that the guard costs a program little, whatever it allocates. So far
+ * are the thread's, and those of threads that had ended before it came: else one whose threads live
+ * shortly would pay for every tenth block for ever. */
 uint64_t kiln_harden_next_guarded(const kiln_harden_t *harden, kiln_harden_thread_t *mine);
 
 /* The blocks of the guard; see harden.c for what calls them. */

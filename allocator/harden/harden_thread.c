@@ -89,20 +89,26 @@ uint64_t kiln_harden_next_guarded(const kiln_harden_t *harden, kiln_harden_threa
     if (!harden->config.guard || every == 0) return UINT64_MAX;
     if (every == 1) return 1;
     mine->blocks += every;
-    if (harden->config.guard_rotates && mine->blocks < every * EXACT_ROUNDS) return every;
+    if (harden->config.guard_rotates && mine->blocks <= every * EXACT_ROUNDS) return every;
     if (harden->config.guard_rotates) every = mine->blocks / EXACT_ROUNDS;
     uint64_t later = 1 + kiln_mix(mine->random ^ mine->blocks) % (2 * every);
     mine->blocks += later;
     return later;
 }
 
-/* Which of a thread's first blocks: where they go round, another one under the next seed. */
-static uint64_t first_guarded(const kiln_harden_t *harden)
+/* Which of a thread's first blocks: where they go round, another one under the next seed, unless
+ * threads that have ended had many. Holds the lock; the thread's generator is seeded. */
+static uint64_t first_guarded(const kiln_harden_t *harden, kiln_harden_thread_t *mine)
 {
     const kiln_harden_config_t *config = &harden->config;
+    mine->blocks = mine->blocks_before = harden->ended_blocks;
     if (!config->guard || config->guard_every == 0) return UINT64_MAX;
-    return 1 +
-           (config->guard_rotates ? config->seed : kiln_mix(config->seed)) % config->guard_every;
+    if (!config->guard_rotates) return 1 + kiln_mix(config->seed) % config->guard_every;
+    uint64_t every = mine->blocks / EXACT_ROUNDS, first = 1 + config->seed % config->guard_every;
+    if (every >= config->guard_every && config->guard_every > 1)
+        first = 1 + kiln_mix(mine->random ^ mine->blocks) % every;
+    mine->blocks += first;
+    return first;
 }
 
 kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
@@ -116,11 +122,12 @@ kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
         mine->harden = harden;
         mine->few_classes = is_plain(harden) ? KILN_FEW_CLASSES : 0;
         mine->few_bytes = is_plain(harden) ? KILN_FEW_BYTES : 0;
-        for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++)
+        for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) {
             mine->bins[i].first = kiln_cache_bin_first(cache, i);
+            kiln_cache_bin_open(cache, i); /* which slot is given out is drawn, or has waited */
+        }
         mine->random = kiln_mix(harden->config.seed + ++harden->threads) | 1;
-        mine->blocks = 0;
-        mine->until_guard = first_guarded(harden);
+        mine->until_guard = first_guarded(harden, mine);
         mine->prev = NULL;
         mine->next = harden->first;
         if (mine->next) mine->next->prev = mine;
@@ -161,6 +168,8 @@ static void end(kiln_harden_t *harden, kiln_harden_thread_t *mine)
         mine->prev->next = mine->next;
     else
         harden->first = mine->next;
+    if (harden->config.guard && harden->config.guard_rotates)
+        harden->ended_blocks += mine->blocks - mine->until_guard - mine->blocks_before;
     mine->cache = NULL;
     mine->next = harden->spares;
     harden->spares = mine;

@@ -37,12 +37,17 @@ static void list_remove(kiln_central_t *central, kiln_span_t *span)
 /* Spans that are looked at for one of a taker's own. */
 enum { LOOKS = 8 };
 
+static uint16_t taker_of(const kiln_span_t *span)
+{
+    return atomic_load_explicit(&span->taker, memory_order_relaxed);
+}
+
 /* One of the first spans that is the taker's, or nobody's. */
 static kiln_span_t *span_of(const kiln_central_t *central, kiln_taker_t taker)
 {
     kiln_span_t *span = central->partial;
     for (unsigned looks = 0; span && looks < LOOKS; looks++, span = span->right)
-        if (span->taker == taker.number || span->taker == 0) return span;
+        if (taker_of(span) == taker.number || taker_of(span) == 0) return span;
     return NULL;
 }
 
@@ -75,13 +80,24 @@ static kiln_span_t *span_with_room(kiln_central_t *central, kiln_taker_t taker, 
     if (!span && (!central->partial || may_open(central, taker, slots_max)))
         span = open_span(central);
     if (!span) span = central->partial;
-    if (span) span->taker = taker.number;
     return span;
 }
 
 uint32_t kiln_central_take(kiln_central_t *central, kiln_slot_t *out, uint32_t slots_max)
 {
     return kiln_central_take_for(central, out, slots_max, (kiln_taker_t){0, 0});
+}
+
+/* Who takes few shares a span, but not the cache lines of its states with the one that took last.
+ */
+static uint32_t take_from(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max,
+                          kiln_taker_t taker)
+{
+    bool shares =
+        taker.takers > 1 && slots_max < KILN_TAKER_SLOTS_MIN && taker_of(span) != taker.number;
+    atomic_store_explicit(&span->taker, taker.number, memory_order_relaxed);
+    return shares ? kiln_span_take_apart(span, out_end, slots_max)
+                  : kiln_span_take(span, out_end, slots_max);
 }
 
 uint32_t kiln_central_take_for(kiln_central_t *central, kiln_slot_t *out, uint32_t slots_max,
@@ -92,7 +108,7 @@ uint32_t kiln_central_take_for(kiln_central_t *central, kiln_slot_t *out, uint32
     while (left > 0) {
         kiln_span_t *span = span_with_room(central, taker, slots_max);
         if (!span) break;
-        left -= kiln_span_take(span, out + left, left);
+        left -= take_from(span, out + left, left, taker);
         if (span->used == kiln_span_slots(span)) list_remove(central, span);
     }
     central->slots_out += slots_max - left;

@@ -163,9 +163,13 @@ static void put_away(kiln_heap_t *heap, kiln_thread_cache_t *cache, kiln_span_t 
     } else if (!cache) {
         kiln_central_give(&heap->central[class_idx], &slot, 1);
     } else {
-        if (kiln_cache_bin_is_full(cache, class_idx, kiln_cache_bin_top(cache, class_idx)))
-            kiln_thread_cache_flush(&heap->caches, cache, class_idx);
-        kiln_cache_bin_push(cache, class_idx, slot);
+        kiln_slot_t *top = kiln_cache_bin_top(cache, class_idx);
+        if (kiln_cache_bin_is_full(cache, class_idx, top)) {
+            kiln_thread_cache_put(&heap->caches, cache, span, slot);
+            kiln_page_map_widen(&heap->map); /* there may be new slots */
+        } else {
+            kiln_cache_bin_put(cache, class_idx, top, slot);
+        }
     }
 }
 
@@ -212,7 +216,9 @@ static bool take_slot(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t cl
     if (kiln_cache_bin_pop(cache, class_idx, out)) return true;
     if (!kiln_thread_cache_refill(&heap->caches, cache, class_idx)) return false;
     kiln_page_map_widen(&heap->map); /* before the first free of what is new */
-    return kiln_cache_bin_pop(cache, class_idx, out);
+    bool popped = kiln_cache_bin_pop(cache, class_idx, out);
+    kiln_thread_cache_mark(&heap->caches, cache, class_idx);
+    return popped;
 }
 
 static void *take_small(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t class_idx,

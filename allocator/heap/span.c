@@ -127,6 +127,25 @@ static uint32_t run_of(uint64_t bits, uint32_t most)
     return all < most ? all : most;
 }
 
+/* The slots of a word have their states in one cache line (span.h). */
+static uint32_t untouched_word(const kiln_span_t *span)
+{
+    const uint64_t *bits = free_bits(span);
+    uint32_t whole = kiln_span_slots(span) / WORD_BITS;
+    for (uint32_t i = span->first_word; i < whole; i++)
+        if (bits[i] == UINT64_MAX) return i;
+    return span->first_word;
+}
+
+uint32_t kiln_span_take_apart(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max)
+{
+    uint16_t first_word = span->first_word, apart = (uint16_t)untouched_word(span);
+    span->first_word = apart;
+    uint32_t taken = kiln_span_take(span, out_end, slots_max);
+    if (apart != first_word) span->first_word = first_word;
+    return taken;
+}
+
 uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max)
 {
     uint64_t *bits = free_bits(span);

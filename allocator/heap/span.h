@@ -73,7 +73,7 @@ struct kiln_span {
     _Atomic uint32_t slots;     /* 0 unless small and in use */
     uint8_t kind;               /* kiln_span_kind_t */
     uint8_t class_idx;          /* constant for ever; 0 serves large blocks and free runs */
-    uint16_t taker;             /* who took slots last: central.h. Not read without a lock */
+    _Atomic uint16_t taker;     /* who took slots last: central.h */
     _Atomic uint8_t states[];   /* kiln_slot_state_t, one a slot; then the free bits; then notes */
 };
 
@@ -108,6 +108,10 @@ void kiln_span_close(kiln_span_t *span);
 /* kiln_span_take takes up to `slots_max` slots out, lowest first, and writes them below `out_end`:
  * the first goes to out_end[-1], as a stack wants it that is popped there. It gives how many. */
 uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max);
+
+/* kiln_span_take_apart is the same, but begins, where it can, at slots whose states fill a cache
+ * line and of which none is out. */
+uint32_t kiln_span_take_apart(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max);
 
 /* kiln_span_give takes slots, free and out, back: those of `count` (not 0) from the first on that
  * are of this span, as the first is. It gives how many. */

@@ -33,6 +33,7 @@ static void lay_out(kiln_thread_cache_t *cache)
     for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) {
         next += 1 + kiln_size_classes[i].cache_max; /* one stays empty, see thread_cache.h */
         cache->ends[i] = next;
+        kiln_cache_bin_open(cache, i);
         set_count(cache, i, 0);
     }
     KILN_ASSERT(next == cache->slots + KILN_CACHE_ENTRIES_SUM + KILN_SIZE_CLASSES);
@@ -51,6 +52,8 @@ kiln_thread_cache_t *kiln_thread_cache_new(kiln_thread_cache_list_t *list)
     }
     if (cache) {
         memset(cache->fill, 0, sizeof cache->fill);
+        for (uint32_t i = 1; i <= KILN_CACHE_MARKED_MAX; i++)
+            cache->stops[i] = kiln_cache_bin_first(cache, i);
         cache->prev = NULL;
         cache->next = list->first;
         if (cache->next) cache->next->prev = cache;
@@ -108,7 +111,16 @@ bool kiln_thread_cache_refill(kiln_thread_cache_list_t *list, kiln_thread_cache_
     uint32_t taken = kiln_central_take_for(&list->central[class_idx],
                                            kiln_cache_bin_first(cache, class_idx), wanted, taker);
     set_count(cache, class_idx, taken);
+    kiln_cache_bin_open(cache, class_idx);
     return taken > 0;
+}
+
+void kiln_thread_cache_mark(const kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
+                            uint32_t class_idx)
+{
+    if (class_idx <= KILN_CACHE_MARKED_MAX &&
+        atomic_load_explicit(&list->count, memory_order_relaxed) > 1)
+        cache->stops[class_idx] = kiln_cache_bin_top(cache, class_idx);
 }
 
 void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
@@ -119,6 +131,37 @@ void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t
     kiln_central_give(&list->central[class_idx], slots, half);
     memcpy(slots, slots + half, (count - half) * sizeof *slots); /* they do not overlap */
     set_count(cache, class_idx, count - half);
+}
+
+/* The mark was come to: twice as many may lie in the bin before the next look. */
+static void raise_mark(kiln_thread_cache_t *cache, uint32_t class_idx)
+{
+    uint32_t count = kiln_cache_bin_count(cache, class_idx);
+    kiln_cache_bin_open(cache, class_idx);
+    if (count == 0) count = 1;
+    if (2 * count < kiln_size_classes[class_idx].cache_max)
+        cache->stops[class_idx] = kiln_cache_bin_first(cache, class_idx) + (size_t)2 * count;
+}
+
+void kiln_thread_cache_put(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
+                           const kiln_span_t *span, kiln_slot_t slot)
+{
+    uint32_t class_idx = span->class_idx, count = kiln_cache_bin_count(cache, class_idx);
+    kiln_slot_t *first = kiln_cache_bin_first(cache, class_idx);
+    bool is_full = count == kiln_size_classes[class_idx].cache_max;
+    bool is_others = !is_full && kiln_cache_bin_is_full(cache, class_idx, first + count) &&
+                     atomic_load_explicit(&span->taker, memory_order_relaxed) != cache->number;
+    if (is_full) kiln_thread_cache_flush(list, cache, class_idx);
+    if (is_others && count == 0) (void)kiln_thread_cache_refill(list, cache, class_idx);
+    count = kiln_cache_bin_count(cache, class_idx);
+    if (!is_full) raise_mark(cache, class_idx);
+    if (is_others) {
+        memmove(first + 1, first, count * sizeof *first);
+        *first = slot;
+    } else {
+        first[count] = slot;
+    }
+    set_count(cache, class_idx, count + 1);
 }
 
 void kiln_thread_cache_abandon(kiln_thread_cache_list_t *list, kiln_thread_cache_t *mine)
@@ -160,6 +203,8 @@ static const char *broken_bin_rule(const kiln_thread_cache_list_t *list,
     const kiln_slot_t *slots = kiln_cache_bin_first(cache, class_idx);
     uint32_t count = kiln_cache_bin_count(cache, class_idx);
     if (count > kiln_size_classes[class_idx].cache_max) return "a cache keeps no more than it may";
+    if (cache->stops[class_idx] < slots + count || cache->stops[class_idx] > cache->ends[class_idx])
+        return "a bin stops at its end, or sooner, and not below its top";
     if (slots[-1].block != NULL) return "below the first slot lies an empty one";
     for (uint32_t i = 0; i < count; i++) {
         uintptr_t addr = (uintptr_t)slots[i].block;

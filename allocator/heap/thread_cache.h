@@ -6,6 +6,14 @@
  * little, and one that allocates and frees around the limit does not go to the central list every
  * time.
  *
+ * What a thread frees may be of a span that another thread takes from. Where slots are small, its
+ * neighbours are that one's: were it the next to be handed out here, two threads would write to one
+ * cache line for as long as this one frees and allocates in turns. So a bin has a mark, the level
+ * it had when it was filled last: a slot that raises it above is looked at, and others' are put
+ * below the thread's own, of which some are taken first where there are none. The mark doubles each
+ * time it is come to. So it costs a free nothing but the question that finds a bin full, and who
+ * only frees is asked a few times, not each.
+ *
  * A fork in another thread may copy a cache in the middle of a push or pop. The top is
  * stored last, and what is found in the child is not believed, but checked slot by slot
  * (kiln_central_reclaim): at worst a few slots stay out for ever, none is given out twice.
@@ -18,17 +26,22 @@
 
 #include "allocator/heap/central.h"
 
-enum { KILN_CACHE_FIRST = 4 };
+enum {
+    KILN_CACHE_FIRST = 4,
+    KILN_CACHE_MARKED_MAX = 7, /* classes above share no more than their ends with others */
+};
 
 typedef struct kiln_thread_cache kiln_thread_cache_t;
 struct kiln_thread_cache {
     /* A class's bin is a stack of slots that grows upwards. Below its first place lies an empty
      * slot, so that the pop of an empty stack shows in what it reads. */
     kiln_slot_t *_Atomic tops[KILN_SIZE_CLASSES]; /* first free places; the owner alone writes */
-    kiln_slot_t *ends[KILN_SIZE_CLASSES]; /* no place for large blocks: they are never cached */
-    kiln_thread_cache_t *prev, *next;     /* of the list; a spare one: next */
-    uint16_t number;                      /* not 0; of more than 65,535 caches some have the same */
-    uint8_t fill[KILN_SIZE_CLASSES];      /* what the next refill asks for; 0 counts as the first */
+    kiln_slot_t *stops[KILN_SIZE_CLASSES]; /* where a put is to be looked at: the mark, or the end.
+                                              No place for large blocks: they are never cached */
+    kiln_slot_t *ends[KILN_SIZE_CLASSES];
+    kiln_thread_cache_t *prev, *next; /* of the list; a spare one: next */
+    uint16_t number;                  /* not 0; of more than 65,535 caches some have the same */
+    uint8_t fill[KILN_SIZE_CLASSES];  /* what the next refill asks for; 0 counts as the first */
     kiln_slot_t slots[KILN_CACHE_ENTRIES_SUM + KILN_SIZE_CLASSES];
 };
 
@@ -51,12 +64,20 @@ kiln_thread_cache_t *kiln_thread_cache_new(kiln_thread_cache_list_t *list);
 void kiln_thread_cache_empty(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache);
 void kiln_thread_cache_end(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache);
 
-/* kiln_thread_cache_refill fills an empty bin, at most to a half. False: no memory for a single
- * slot. kiln_thread_cache_flush gives the older half of a bin back. */
+/* kiln_thread_cache_refill fills an empty bin, at most to a half, and takes its mark away. False:
+ * no memory for a single slot. kiln_thread_cache_flush gives the older half of a bin back. */
 bool kiln_thread_cache_refill(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
                               uint32_t class_idx);
 void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
                              uint32_t class_idx);
+
+/* kiln_thread_cache_mark marks the level of a bin that was filled, unless the thread is alone. */
+void kiln_thread_cache_mark(const kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
+                            uint32_t class_idx);
+
+/* kiln_thread_cache_put adds a slot of `span` where the bin has no room, or not below its stop. */
+void kiln_thread_cache_put(kiln_thread_cache_list_t *list, kiln_thread_cache_t *cache,
+                           const kiln_span_t *span, kiln_slot_t slot);
 
 /* kiln_thread_cache_abandon, in the child of a fork, gives back what the caches of threads other
  * than `mine` (may be NULL) hold, and ends them. */
@@ -90,11 +111,18 @@ static inline bool kiln_cache_bin_pop(kiln_thread_cache_t *cache, uint32_t class
     return true;
 }
 
-/* kiln_cache_bin_is_full: is there no room at `top`, which is kiln_cache_bin_top? */
+/* kiln_cache_bin_is_full: is there no room at `top`, which is kiln_cache_bin_top, or is it where
+ * kiln_thread_cache_put is to look? Never the latter once kiln_cache_bin_open was called and as
+ * long as the bin is not marked. */
 static inline bool kiln_cache_bin_is_full(const kiln_thread_cache_t *cache, uint32_t class_idx,
                                           const kiln_slot_t *top)
 {
-    return top == cache->ends[class_idx];
+    return top == cache->stops[class_idx];
+}
+
+static inline void kiln_cache_bin_open(kiln_thread_cache_t *cache, uint32_t class_idx)
+{
+    cache->stops[class_idx] = cache->ends[class_idx];
 }
 
 /* kiln_cache_bin_put adds a slot at `top`, where there is room; kiln_cache_bin_push looks for the

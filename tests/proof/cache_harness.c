@@ -103,6 +103,7 @@ void harness(void)
                  "stacks lie one behind the other");
     first = places + 1;
     cache.ends[CLASS] = first + KEPT_MAX;
+    kiln_cache_bin_open(&cache, CLASS);
     set_count(&cache, CLASS, 0);
 
     uint32_t count = nondet_below(KEPT_MAX + 1), flushed = 0;

@@ -196,6 +196,17 @@ static kiln_misuse_t hardened_free(bool has_thread, void *block)
 
 static kiln_slot_t places[4]; /* of the bin of the record's class */
 
+void kiln_thread_cache_put(kiln_thread_cache_list_t *list, kiln_thread_cache_t *to,
+                           const kiln_span_t *span, kiln_slot_t slot)
+{
+    (void)list;
+    PROOF_ASSERT(span == &record, "a slot is put with its span");
+    PROOF_ASSERT(kiln_cache_bin_is_full(to, CLASS, kiln_cache_bin_top(to, CLASS)),
+                 "only a full bin, or one at its mark, is looked at");
+    atomic_store_explicit(&to->tops[CLASS], places + 2, memory_order_relaxed);
+    kiln_cache_bin_push(to, CLASS, slot);
+}
+
 void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t *flushed,
                              uint32_t class_idx)
 {
@@ -203,6 +214,11 @@ void kiln_thread_cache_flush(kiln_thread_cache_list_t *list, kiln_thread_cache_t
     PROOF_ASSERT(kiln_cache_bin_is_full(flushed, class_idx, kiln_cache_bin_top(flushed, class_idx)),
                  "only a full bin is flushed");
     atomic_store_explicit(&flushed->tops[class_idx], places + 2, memory_order_relaxed);
+}
+
+void kiln_page_map_widen(kiln_page_map_t *map)
+{
+    PROOF_ASSERT(map == &heap.map, "the heap's map is widened");
 }
 
 const kiln_size_class_t kiln_size_classes[KILN_SIZE_CLASSES];
@@ -300,7 +316,7 @@ void harness(void)
     const char single_threaded = nondet_bool();
     heap.single_threaded = &single_threaded;
     bool full = CLASS == KILN_CLASS_LARGE || nondet_bool();
-    cache.ends[CLASS] = places + 3;
+    cache.stops[CLASS] = cache.ends[CLASS] = places + 3;
     cache.tops[CLASS] = full ? cache.ends[CLASS] : places + 1;
     bool has_cache = nondet_bool();
 

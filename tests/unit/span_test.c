@@ -69,6 +69,26 @@ static void test_what_is_given_is_taken_again_lowest_first(void)
     EXPECT_RULE(kiln_span_broken_rule(span));
 }
 
+/* From the first 64 of which none is out, where there are such; no slot is missed for that. */
+static void test_slots_are_taken_apart(void)
+{
+    kiln_slot_t slots[KILN_SPAN_SLOTS_MAX];
+    kiln_span_t *span = open_span(3); /* 341 slots: five times 64, and some */
+    EXPECT_EQ(kiln_span_take(span, slots + 2, 2), 2);
+    for (uint32_t i = 1; i < 5; i++) {
+        EXPECT_EQ(kiln_span_take_apart(span, slots + 2, 2), 2);
+        EXPECT(slots[1].state == &span->states[64 * i] && slots[0].state == slots[1].state + 1);
+        EXPECT_RULE(kiln_span_broken_rule(span));
+    }
+    EXPECT_EQ(kiln_span_take_apart(span, slots + 1, 1), 1); /* there are none any more */
+    EXPECT(slots[0].state == &span->states[2]);
+    EXPECT_EQ(kiln_span_take(span, slots + 1, 1), 1);
+    EXPECT(slots[0].state == &span->states[3]);
+    EXPECT_EQ(kiln_span_take(span, slots + 400, 400), 341 - 12);
+    EXPECT_EQ(kiln_span_take_apart(span, slots + 1, 1), 0);
+    EXPECT_RULE(kiln_span_broken_rule(span));
+}
+
 /* In any order, and only those of the span. */
 static void test_slots_are_given_together(void)
 {
@@ -242,6 +262,7 @@ int main(int argc, char **argv)
     static const kiln_test_t tests[] = {
         KILN_TEST(test_take_gives_every_slot_once_lowest_first),
         KILN_TEST(test_what_is_given_is_taken_again_lowest_first),
+        KILN_TEST(test_slots_are_taken_apart),
         KILN_TEST(test_slots_are_given_together),
         KILN_TEST(test_runs_are_given_as_single_slots_are),
         KILN_TEST(test_random_takes_and_gives_agree_with_a_model),

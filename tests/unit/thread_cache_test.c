@@ -65,6 +65,7 @@ static void test_a_full_bin_gives_its_older_half_away(void)
         uint32_t max = kiln_size_classes[i].cache_max;
         kiln_slot_t slots[KILN_CACHE_ENTRIES_MAX + 1], slot;
         EXPECT_EQ(kiln_central_take(&heap->central[i], slots, max + 1), max + 1);
+        kiln_cache_bin_open(cache, i);
         for (uint32_t j = 0; j < max; j++) {
             EXPECT(has_room(cache, i));
             kiln_cache_bin_push(cache, i, slots[j]);
@@ -142,6 +143,105 @@ static void test_abandoned_caches_are_given_back(void)
     world_close();
 }
 
+/* ---- slots of spans that another thread takes from ---- */
+
+enum { SMALL_BYTES = 8, SMALL = 1 };
+
+static void free_block(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block)
+{
+    EXPECT_EQ(kiln_heap_free(heap, cache, block), KILN_MISUSE_NONE);
+}
+
+/* A thread's first block is one of another's span: it gets slots of its own before that one, whose
+ * line is the other's, and no state of these lies in a line with the other's. */
+static void test_others_slots_are_handed_out_last(void)
+{
+    kiln_heap_t *heap = open_heap();
+    kiln_thread_cache_t *maker = kiln_heap_attach(heap), *ender = kiln_heap_attach(heap);
+    char *made = kiln_heap_malloc(heap, maker, SMALL_BYTES), *kept[KILN_CACHE_FIRST];
+    const kiln_span_t *span = kiln_heap_find(heap, made).span;
+    uintptr_t line = (uintptr_t)kiln_heap_find(heap, made).state / 64;
+    free_block(heap, ender, made);
+    EXPECT_EQ(count_of(ender, SMALL), KILN_CACHE_FIRST + 1);
+    for (unsigned i = 0; i < KILN_CACHE_FIRST; i++) {
+        kept[i] = kiln_heap_malloc(heap, ender, SMALL_BYTES);
+        kiln_heap_found_t found = kiln_heap_find(heap, kept[i]);
+        EXPECT((uintptr_t)kept[i] / 64 != (uintptr_t)made / 64);
+        EXPECT(found.span == span && (uintptr_t)found.state / 64 != line);
+    }
+    EXPECT(kiln_heap_malloc(heap, ender, SMALL_BYTES) == made);
+    EXPECT_RULE(kiln_heap_broken_rule(heap));
+    for (unsigned i = 0; i < KILN_CACHE_FIRST; i++) free_block(heap, ender, kept[i]);
+    free_block(heap, maker, made);
+    kiln_heap_detach(heap, ender);
+    kiln_heap_detach(heap, maker);
+    world_close();
+}
+
+/* So it is where the thread has allocated before; and what is its own comes back at once. */
+static void test_others_slots_go_below_a_threads_own(void)
+{
+    kiln_heap_t *heap = open_heap();
+    kiln_thread_cache_t *maker = kiln_heap_attach(heap), *ender = kiln_heap_attach(heap);
+    void *own = kiln_heap_malloc(heap, ender, SMALL_BYTES);
+    void *made = kiln_heap_malloc(heap, maker, SMALL_BYTES);
+    free_block(heap, ender, made);
+    EXPECT(kiln_cache_bin_first(ender, SMALL)->block == made);
+    void *next = kiln_heap_malloc(heap, ender, SMALL_BYTES);
+    EXPECT(next != made);
+    free_block(heap, ender, next);
+    EXPECT(kiln_heap_malloc(heap, ender, SMALL_BYTES) == next);
+    free_block(heap, ender, next);
+    free_block(heap, ender, own);
+    kiln_heap_detach(heap, ender);
+    kiln_heap_detach(heap, maker);
+    world_close();
+}
+
+/* Who only frees is asked a few times, and what lies in its bin goes back as ever; who is alone is
+ * not asked at all once a bin was filled. */
+static void test_marks_double(void)
+{
+    kiln_heap_t *heap = open_heap();
+    kiln_thread_cache_t *maker = kiln_heap_attach(heap);
+    static void *blocks[1000];
+    blocks[0] = kiln_heap_malloc(heap, maker, SMALL_BYTES);
+    EXPECT(maker->stops[SMALL] == maker->ends[SMALL]);
+    kiln_thread_cache_t *ender = kiln_heap_attach(heap);
+    for (unsigned i = 1; i < 1000; i++) blocks[i] = kiln_heap_malloc(heap, maker, SMALL_BYTES);
+    unsigned looks = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        kiln_slot_t *stop = ender->stops[SMALL];
+        free_block(heap, ender, blocks[i]);
+        looks += ender->stops[SMALL] != stop;
+        EXPECT_RULE(kiln_heap_broken_rule(heap));
+    }
+    EXPECT(looks >= 3 && looks <= 7); /* 128 slots */
+    kiln_heap_detach(heap, ender);
+    kiln_heap_detach(heap, maker);
+    EXPECT_EQ(heap->central[SMALL].slots_out, 0);
+    world_close();
+}
+
+/* No memory for slots of its own: the block is freed all the same. */
+static void test_others_slots_without_memory(void)
+{
+    kiln_heap_t *heap = open_heap();
+    kiln_thread_cache_t *maker = kiln_heap_attach(heap), *ender = kiln_heap_attach(heap);
+    void *made = kiln_heap_malloc(heap, maker, SMALL_BYTES);
+    world.fault.fail_call = world.fault.calls_seen + 1;
+    world.fault.ever_after = true;
+    while (kiln_heap_malloc(heap, maker, KILN_PAGE_BYTES)) continue;
+    while (kiln_heap_malloc(heap, maker, SMALL_BYTES)) continue;
+    free_block(heap, ender, made);
+    EXPECT_EQ(count_of(ender, SMALL), 1);
+    EXPECT(kiln_heap_malloc(heap, ender, SMALL_BYTES) == made);
+    EXPECT_RULE(kiln_heap_broken_rule(heap));
+    kiln_heap_detach(heap, ender);
+    kiln_heap_detach(heap, maker);
+    world_close();
+}
+
 int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
@@ -151,6 +251,10 @@ int main(int argc, char **argv)
         KILN_TEST(test_large_blocks_have_no_room_in_a_cache),
         KILN_TEST(test_an_ended_cache_holds_nothing_and_is_used_again),
         KILN_TEST(test_abandoned_caches_are_given_back),
+        KILN_TEST(test_others_slots_are_handed_out_last),
+        KILN_TEST(test_others_slots_go_below_a_threads_own),
+        KILN_TEST(test_marks_double),
+        KILN_TEST(test_others_slots_without_memory),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }
