@@ -9,14 +9,18 @@ enum {
     OWN_FRAMES_MAX = 16, /* Kiln's, between the program and a capture */
     LEAST_PC = 4096,     /* no code lies in the first page */
     SEEN_PLACES = 1 << 12,
+    CACHE_LINE_BYTES = 64,
+    PREFETCHED_LINES = 3,             /* a record of the default length */
     FIRST_STACK_BYTES_MAX = 64 << 20, /* nothing else lies that close below the first stack's end */
 };
 
 kiln_stack_depot_t kiln_stack_depot;
 
 static _Thread_local struct {
-    uintptr_t start, end; /* of the thread's stack; 0, 0: unknown */
-    uint32_t number;      /* of the thread, plus 1; 0: none yet */
+    uintptr_t start, end;          /* of the thread's stack; 0, 0: unknown */
+    uint32_t number;               /* of the thread, plus 1; 0: none yet */
+    kiln_stack_record_t *captured; /* the last one, or NULL */
+    uintptr_t frame;               /* where that began */
 } here __attribute__((tls_model("initial-exec")));
 
 _Thread_local uintptr_t kiln_stack_entry;
@@ -78,15 +82,26 @@ uint32_t kiln_thread_number(void)
 /* A frame is two words: the caller's frame, and where the function returns to. From one frame to
  * the next the addresses grow, so that a walk ends; all of them lie between this function's and
  * `last`, the last place in the stack for one, all of which is mapped. 0: there is no next one. */
+static inline bool is_next(uintptr_t frame, uintptr_t next, uintptr_t last)
+{
+    return next > frame && next <= last && next % sizeof(uintptr_t) == 0;
+}
+
 static inline uintptr_t next_frame(uintptr_t frame, uintptr_t last)
 {
     uintptr_t next = *(const uintptr_t *)frame;
-    return next - frame - 1 < last - frame && next % sizeof(uintptr_t) == 0 ? next : 0;
+    return is_next(frame, next, last) ? next : 0;
 }
 
 static inline uintptr_t returns_to(uintptr_t frame)
 {
     return ((const uintptr_t *)frame)[1];
+}
+
+/* Are there no frames from this one on but the outermost, which have no caller? */
+static inline bool ends(uintptr_t frame, uintptr_t last)
+{
+    return returns_to(frame) < LEAST_PC && next_frame(frame, last) == 0;
 }
 
 /* The first frame that returns to `caller`; 0: there is none. */
@@ -112,42 +127,94 @@ static __attribute__((noinline)) kiln_stack_id_t keep(uintptr_t frame, uintptr_t
 }
 
 /* Is the stack from `frame` on the kept one, to its last frame and not beyond? */
-static inline bool is_stack(kiln_stack_id_t id, uintptr_t frame, uintptr_t last,
+static inline bool is_stack(const kiln_stack_record_t *record, uintptr_t frame, uintptr_t last,
                             unsigned frames_max)
 {
-    const kiln_stack_record_t *record = kiln_stack_depot_record(&kiln_stack_depot, id);
-    if (!record || record->count == 0 || record->count > frames_max) return false;
-    for (unsigned i = 0; i < record->count; i++) {
-        if (frame == 0 || returns_to(frame) != record->frames[i]) return false;
-        frame = next_frame(frame, last);
+    unsigned count = record->count;
+    if (count - 1 >= frames_max) return false;
+    const uintptr_t *pc = record->frames, *end = pc + count;
+    while (returns_to(frame) == *pc) {
+        uintptr_t next = *(const uintptr_t *)frame;
+        bool leads_on = is_next(frame, next, last);
+        if (++pc == end) return count == frames_max || !leads_on || ends(next, last);
+        if (__builtin_expect(!leads_on, 0)) return false;
+        frame = next;
     }
-    if (record->count == frames_max || frame == 0) return true;
-    return returns_to(frame) < LEAST_PC && next_frame(frame, last) == 0;
+    return false;
 }
 
 /* What was kept last for a frame at that place that returns there. A program comes again and again
  * to the same place by the same way: to compare frame by frame costs a third of looking it up. */
-static _Atomic kiln_stack_id_t seen[SEEN_PLACES];
+static kiln_stack_record_t *_Atomic seen[SEEN_PLACES];
+
+static inline kiln_stack_record_t *_Atomic *seen_at(uintptr_t frame, uintptr_t caller)
+{
+    uint32_t mixed =
+        (uint32_t)(caller * UINT32_C(0x9e3779b1) + (frame >> 4) * UINT32_C(0x85ebca77));
+    return &seen[mixed / (UINT32_MAX / SEEN_PLACES + 1)];
+}
+
+static inline void prefetch(const kiln_stack_record_t *record)
+{
+    for (size_t i = 0; record && i < PREFETCHED_LINES; i++)
+        __builtin_prefetch((const char *)record + i * CACHE_LINE_BYTES);
+}
+
+/* It was not seen at its place. Where a program does again what it did, as a loop does, or a walk
+ * over a tree by recursion, it comes after the same stack as the last time. */
+static kiln_stack_record_t *find_or_keep(uintptr_t frame, uintptr_t last, uintptr_t caller,
+                                         unsigned frames_max)
+{
+    kiln_stack_depot_t *depot = &kiln_stack_depot;
+    kiln_stack_record_t *before = here.captured;
+    bool deeper = frame < here.frame;
+    kiln_stack_record_t *found = before ? kiln_stack_depot_follower(depot, before, deeper) : NULL;
+    if (frame == 0 || !found || !is_stack(found, frame, last, frames_max)) {
+        found = kiln_stack_depot_record(depot, keep(frame, last, caller, frames_max));
+        if (before && found) kiln_stack_depot_follow(before, deeper, found);
+    }
+    prefetch(found ? kiln_stack_depot_follower(depot, found, false) : NULL);
+    prefetch(found ? kiln_stack_depot_follower(depot, found, true) : NULL);
+    return found;
+}
+
+static __attribute__((noinline)) kiln_stack_id_t capture_slow(uintptr_t frame, uintptr_t caller,
+                                                              unsigned frames_max)
+{
+    uintptr_t last = here.end - 2 * sizeof(uintptr_t);
+    if (frames_max > KILN_STACK_FRAMES_MAX) frames_max = KILN_STACK_FRAMES_MAX;
+    frame = frame - here.start < here.end - here.start ? find_caller(frame, last, caller) : 0;
+    kiln_stack_record_t *found = find_or_keep(frame, last, caller, frames_max);
+    atomic_store_explicit(seen_at(frame, caller), found, memory_order_release);
+    here.captured = found;
+    here.frame = frame;
+    return found ? found->id : 0;
+}
+
+/* The common path calls nothing but in the end. */
+kiln_stack_id_t kiln_stack_capture_from(uintptr_t frame, uintptr_t caller, unsigned frames_max)
+{
+    uintptr_t last = here.end - 2 * sizeof(uintptr_t);
+    bool known = frame - here.start < here.end - here.start; /* else it is another stack */
+    if (__builtin_expect(!known || returns_to(frame) != caller, 0))
+        return capture_slow(frame, caller, frames_max);
+    kiln_stack_record_t *found = atomic_load_explicit(seen_at(frame, caller), memory_order_acquire);
+    if (__builtin_expect(!found || !is_stack(found, frame, last, frames_max), 0))
+        return capture_slow(frame, caller, frames_max);
+    here.captured = found;
+    here.frame = frame;
+    return found->id;
+}
 
 __attribute__((noinline)) kiln_stack_id_t kiln_stack_capture(uintptr_t caller, unsigned frames_max)
 {
-    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0), entry = kiln_stack_entry;
     uintptr_t last = here.end - 2 * sizeof(uintptr_t);
-    if (frame - here.start >= here.end - here.start) frame = 0; /* another stack, or not known */
-    if (frames_max > KILN_STACK_FRAMES_MAX) frames_max = KILN_STACK_FRAMES_MAX;
-    uintptr_t entry = kiln_stack_entry;
-    if (frame != 0 && entry - frame <= last - frame && entry % sizeof(uintptr_t) == 0 &&
+    bool known = frame - here.start < here.end - here.start;
+    if (known && entry - frame <= last - frame && entry % sizeof(uintptr_t) == 0 &&
         returns_to(entry) == caller)
         frame = entry;
-    else
-        frame = find_caller(frame, last, caller);
-    _Atomic kiln_stack_id_t *place =
-        &seen[(caller ^ frame >> 4 ^ caller >> 12 ^ frame >> 16) % SEEN_PLACES];
-    kiln_stack_id_t id = atomic_load_explicit(place, memory_order_acquire);
-    if (frame != 0 && id != 0 && is_stack(id, frame, last, frames_max)) return id;
-    id = keep(frame, last, caller, frames_max);
-    atomic_store_explicit(place, id, memory_order_release);
-    return id;
+    return kiln_stack_capture_from(frame, caller, frames_max);
 }
 
 void kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *out)
