@@ -17,10 +17,8 @@ enum {
 kiln_stack_depot_t kiln_stack_depot;
 
 static _Thread_local struct {
-    uintptr_t start, end;          /* of the thread's stack; 0, 0: unknown */
-    uint32_t number;               /* of the thread, plus 1; 0: none yet */
-    kiln_stack_record_t *captured; /* the last one, or NULL */
-    uintptr_t frame;               /* where that began */
+    uintptr_t start, end; /* of the thread's stack; 0, 0: unknown */
+    uint32_t number;      /* of the thread, plus 1; 0: none yet */
 } here __attribute__((tls_model("initial-exec")));
 
 _Thread_local uintptr_t kiln_stack_entry;
@@ -160,50 +158,60 @@ static inline void prefetch(const kiln_stack_record_t *record)
         __builtin_prefetch((const char *)record + i * CACHE_LINE_BYTES);
 }
 
-/* It was not seen at its place. Where a program does again what it did, as a loop does, or a walk
- * over a tree by recursion, it comes after the same stack as the last time. */
-static kiln_stack_record_t *find_or_keep(uintptr_t frame, uintptr_t last, uintptr_t caller,
-                                         unsigned frames_max)
+/* Another stack than the last one at its place, which is `before` (or NULL). Where a program does
+ * again what it did, as a loop does, or a walk over a tree by recursion, stacks come to a place in
+ * the same order: so the one that came after that the last time is looked at first, and the next is
+ * fetched. Else it would be looked for among all others, in memory that is in no cache. */
+static kiln_stack_record_t *find_or_keep(kiln_stack_record_t *before, uintptr_t frame,
+                                         uintptr_t last, uintptr_t caller, unsigned frames_max)
 {
     kiln_stack_depot_t *depot = &kiln_stack_depot;
-    kiln_stack_record_t *before = here.captured;
-    bool deeper = frame < here.frame;
-    kiln_stack_record_t *found = before ? kiln_stack_depot_follower(depot, before, deeper) : NULL;
+    kiln_stack_record_t *found = before ? kiln_stack_depot_follower(depot, before) : NULL;
     if (frame == 0 || !found || !is_stack(found, frame, last, frames_max)) {
         found = kiln_stack_depot_record(depot, keep(frame, last, caller, frames_max));
-        if (before && found) kiln_stack_depot_follow(before, deeper, found);
+        if (before && found) kiln_stack_depot_follow(before, found);
     }
-    prefetch(found ? kiln_stack_depot_follower(depot, found, false) : NULL);
-    prefetch(found ? kiln_stack_depot_follower(depot, found, true) : NULL);
+    if (found) prefetch(kiln_stack_depot_follower(depot, found));
     return found;
 }
 
-static __attribute__((noinline)) kiln_stack_id_t capture_slow(uintptr_t frame, uintptr_t caller,
-                                                              unsigned frames_max)
+/* The stack from `frame` on is not the last one at its place. */
+static __attribute__((noinline)) kiln_stack_id_t capture_other(uintptr_t frame, uintptr_t caller,
+                                                               unsigned frames_max)
 {
     uintptr_t last = here.end - 2 * sizeof(uintptr_t);
     if (frames_max > KILN_STACK_FRAMES_MAX) frames_max = KILN_STACK_FRAMES_MAX;
-    frame = frame - here.start < here.end - here.start ? find_caller(frame, last, caller) : 0;
-    kiln_stack_record_t *found = find_or_keep(frame, last, caller, frames_max);
-    atomic_store_explicit(seen_at(frame, caller), found, memory_order_release);
-    here.captured = found;
-    here.frame = frame;
+    kiln_stack_record_t *_Atomic *place = seen_at(frame, caller);
+    kiln_stack_record_t *before = atomic_load_explicit(place, memory_order_acquire);
+    kiln_stack_record_t *found = find_or_keep(before, frame, last, caller, frames_max);
+    atomic_store_explicit(place, found, memory_order_release);
     return found ? found->id : 0;
 }
 
-/* The common path calls nothing but in the end. */
-kiln_stack_id_t kiln_stack_capture_from(uintptr_t frame, uintptr_t caller, unsigned frames_max)
+/* The common path calls nothing but in the end; `frame` returns to `caller`. */
+static inline kiln_stack_id_t capture(uintptr_t frame, uintptr_t caller, unsigned frames_max)
+{
+    uintptr_t last = here.end - 2 * sizeof(uintptr_t);
+    kiln_stack_record_t *found = atomic_load_explicit(seen_at(frame, caller), memory_order_acquire);
+    if (__builtin_expect(found && is_stack(found, frame, last, frames_max), 1)) return found->id;
+    return capture_other(frame, caller, frames_max);
+}
+
+static __attribute__((noinline)) kiln_stack_id_t search(uintptr_t frame, uintptr_t caller,
+                                                        unsigned frames_max)
 {
     uintptr_t last = here.end - 2 * sizeof(uintptr_t);
     bool known = frame - here.start < here.end - here.start; /* else it is another stack */
+    frame = known ? find_caller(frame, last, caller) : 0;
+    return frame != 0 ? capture(frame, caller, frames_max) : capture_other(0, caller, frames_max);
+}
+
+kiln_stack_id_t kiln_stack_capture_from(uintptr_t frame, uintptr_t caller, unsigned frames_max)
+{
+    bool known = frame - here.start < here.end - here.start;
     if (__builtin_expect(!known || returns_to(frame) != caller, 0))
-        return capture_slow(frame, caller, frames_max);
-    kiln_stack_record_t *found = atomic_load_explicit(seen_at(frame, caller), memory_order_acquire);
-    if (__builtin_expect(!found || !is_stack(found, frame, last, frames_max), 0))
-        return capture_slow(frame, caller, frames_max);
-    here.captured = found;
-    here.frame = frame;
-    return found->id;
+        return search(frame, caller, frames_max);
+    return capture(frame, caller, frames_max);
 }
 
 __attribute__((noinline)) kiln_stack_id_t kiln_stack_capture(uintptr_t caller, unsigned frames_max)

@@ -42,7 +42,7 @@ enum {
 typedef struct kiln_stack_record {
     kiln_stack_id_t next; /* in the bucket */
     uint32_t hash;
-    _Atomic kiln_stack_id_t followers[2]; /* see kiln_stack_depot_follower */
+    _Atomic kiln_stack_id_t follower; /* see kiln_stack_depot_follower */
     uint32_t count : 8;
     uint32_t id : 24; /* its own number */
     uint32_t mark;    /* of number, hash and count: an id that leads elsewhere is seen */
@@ -86,20 +86,19 @@ static inline kiln_stack_record_t *kiln_stack_depot_record(const kiln_stack_depo
 _Static_assert(KILN_DEPOT_UNITS_MAX <= 1 << 24 && KILN_STACK_FRAMES_MAX <= UINT8_MAX,
                "numbers and counts have their bits");
 
-/* What came after a stack the last time, a guess for the next; NULL: nothing did. There are two: of
- * what came from deeper in the program, and of the rest. */
+/* What a stack was followed by the last time, in the eyes of who uses the depot: a guess for the
+ * next one. NULL: nothing was said. */
 static inline kiln_stack_record_t *kiln_stack_depot_follower(const kiln_stack_depot_t *depot,
-                                                             const kiln_stack_record_t *record,
-                                                             bool deeper)
+                                                             const kiln_stack_record_t *record)
 {
-    return kiln_stack_depot_record(
-        depot, atomic_load_explicit(&record->followers[deeper], memory_order_acquire));
+    kiln_stack_id_t id = atomic_load_explicit(&record->follower, memory_order_acquire);
+    return kiln_stack_depot_record(depot, id);
 }
 
-static inline void kiln_stack_depot_follow(kiln_stack_record_t *record, bool deeper,
+static inline void kiln_stack_depot_follow(kiln_stack_record_t *record,
                                            const kiln_stack_record_t *follower)
 {
-    atomic_store_explicit(&record->followers[deeper], follower->id, memory_order_release);
+    atomic_store_explicit(&record->follower, follower->id, memory_order_release);
 }
 
 /* kiln_stack_depot_broken_rule walks everything; other threads may be inside. */
