@@ -28,13 +28,13 @@ __attribute__((noinline)) kiln_stack_id_t kiln_deep_path(unsigned path, int dept
     if (depth == 0) {
         id = capture(out_walked);
     } else if (path & 1) { /* what differs on either side of the calls keeps them two */
-        __asm__ volatile("" : "+r"(depth) : "r"(1));
+        __asm__ volatile("# to the one" : "+r"(depth));
         id = kiln_deep_path(path >> 1, depth - 1, out_walked);
-        __asm__ volatile("" : "+r"(id) : "r"(1));
+        __asm__ volatile("# from the one" : "+r"(id));
     } else {
-        __asm__ volatile("" : "+r"(depth) : "r"(2));
+        __asm__ volatile("# to the other" : "+r"(depth));
         id = kiln_deep_path(path >> 1, depth - 1, out_walked);
-        __asm__ volatile("" : "+r"(id) : "r"(2));
+        __asm__ volatile("# from the other" : "+r"(id));
     }
     after++;
     return id;
