@@ -30,14 +30,21 @@ kiln_kept_malloc(size_t bytes, bool zero, kiln_site_t site, uintptr_t frame)
     return kiln_harden_malloc_kept(&kiln_process_heap, mine, bytes, zero, by);
 }
 
-/* kiln_kept_free gives false when another must be called; `asked` as in harden_kept.h. */
-static inline __attribute__((always_inline)) bool kiln_kept_free(void *block, size_t asked,
-                                                                 kiln_site_t site, uintptr_t frame)
+/* kiln_kept_free and kiln_kept_free_sized give false when another must be called. */
+static inline bool kiln_kept_free(void *block, kiln_site_t site, uintptr_t frame)
+{
+    kiln_harden_thread_t *mine = kiln_thread.hardened;
+    if (!mine || mine->kept_bytes == 0) return false;
+    return kiln_harden_free_kept(&kiln_process_heap, mine, block, kiln_kept_by(site, frame));
+}
+
+static inline bool kiln_kept_free_sized(void *block, size_t bytes, kiln_site_t site,
+                                        uintptr_t frame)
 {
     kiln_harden_thread_t *mine = kiln_thread.hardened;
     if (!mine || mine->kept_bytes == 0) return false;
     kiln_by_t by = kiln_kept_by(site, frame);
-    return kiln_harden_free_kept(&kiln_process_heap, mine, block, asked, by);
+    return kiln_harden_free_sized_kept(&kiln_process_heap, mine, block, bytes, by);
 }
 
 #endif

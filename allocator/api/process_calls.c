@@ -124,8 +124,7 @@ static __attribute__((noinline)) void free_elsewhere(void *block, kiln_site_t si
 static __attribute__((noinline)) void free_kept(void *block, kiln_site_t site)
 {
     uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
-    if (__builtin_expect(!kiln_kept_free(block, SIZE_MAX, site, frame), 0))
-        free_elsewhere(block, site);
+    if (__builtin_expect(!kiln_kept_free(block, site, frame), 0)) free_elsewhere(block, site);
 }
 
 void kiln_process_free_slow(void *block, kiln_site_t site)
@@ -140,8 +139,8 @@ void kiln_process_free_slow(void *block, kiln_site_t site)
 void kiln_process_free_sized(void *block, size_t align, size_t bytes, kiln_site_t site)
 {
     if (!block) return;
-    if (align == 0 && kiln_kept_free(block, bytes, site, (uintptr_t)__builtin_frame_address(0)))
-        return;
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    if (align == 0 && kiln_kept_free_sized(block, bytes, site, frame)) return;
     kiln_visit_t visit = kiln_process_enter();
     kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
     if (visit.heap && kiln_process_hardened)

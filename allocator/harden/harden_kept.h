@@ -103,13 +103,11 @@ static inline void kiln_harden_release_kept(kiln_harden_thread_t *mine, uint32_t
     kiln_harden_push(mine, class_idx, slot, site);
 }
 
-/* kiln_harden_free_kept gives false when nothing was done; the heap is one that keeps who
- * (mine->kept_bytes is not 0). `asked` is the size that the caller says
- * the block has, or SIZE_MAX. */
-static inline __attribute__((always_inline)) bool kiln_harden_free_kept(const kiln_heap_t *heap,
-                                                                        kiln_harden_thread_t *mine,
-                                                                        void *block, size_t asked,
-                                                                        kiln_by_t by)
+/* The two below; `asked` is the size that the caller says the block has, where `sized`. */
+static inline __attribute__((always_inline)) bool kiln_harden_end_kept(const kiln_heap_t *heap,
+                                                                       kiln_harden_thread_t *mine,
+                                                                       void *block, bool sized,
+                                                                       size_t asked, kiln_by_t by)
 {
     kiln_span_t *span = kiln_page_map_find_fast(&heap->map, (uintptr_t)block);
     if (__builtin_expect(!span, 0)) return false;
@@ -124,8 +122,7 @@ static inline __attribute__((always_inline)) bool kiln_harden_free_kept(const ki
     unsigned family = (unsigned)kiln_site_family(by.site) << KILN_NOTE_FAMILY_SHIFT;
     uint16_t who = atomic_load_explicit(&note->alloc_who, memory_order_relaxed);
     if (__builtin_expect(((who ^ family) & mine->family_mask) != 0, 0)) return false;
-    if (asked != SIZE_MAX && asked + kiln_note_slack(&bin->shape, slot.state) != slot_bytes)
-        return false;
+    if (sized && asked + kiln_note_slack(&bin->shape, slot.state) != slot_bytes) return false;
     if (!kiln_harden_claim(heap, slot.state)) return false;
 
     char *end = (char *)block + slot_bytes;
@@ -142,6 +139,20 @@ static inline __attribute__((always_inline)) bool kiln_harden_free_kept(const ki
     if (__builtin_expect(slot.block != NULL, 1))
         kiln_harden_release_kept(mine, class_idx, slot, by.site);
     return true;
+}
+
+/* kiln_harden_free_kept and kiln_harden_free_sized_kept give false when nothing was done; the heap
+ * is one that keeps who (mine->kept_bytes is not 0). */
+static inline bool kiln_harden_free_kept(const kiln_heap_t *heap, kiln_harden_thread_t *mine,
+                                         void *block, kiln_by_t by)
+{
+    return kiln_harden_end_kept(heap, mine, block, false, 0, by);
+}
+
+static inline bool kiln_harden_free_sized_kept(const kiln_heap_t *heap, kiln_harden_thread_t *mine,
+                                               void *block, size_t asked, kiln_by_t by)
+{
+    return kiln_harden_end_kept(heap, mine, block, true, asked, by);
 }
 
 #endif

@@ -127,10 +127,16 @@ static void test_both_ways_are_one(void)
 
 static const kiln_site_t site = {"test", 1};
 
-static bool is_given(void *block, size_t asked, const char *call)
+static bool is_given(void *block, const char *call)
 {
-    return kiln_harden_free_kept(harden.heap, mine, block, asked,
+    return kiln_harden_free_kept(harden.heap, mine, block,
                                  kept_by(&harden, (kiln_site_t){call, 1}));
+}
+
+static bool is_given_sized(void *block, size_t asked)
+{
+    return kiln_harden_free_sized_kept(harden.heap, mine, block, asked,
+                                       kept_by(&harden, (kiln_site_t){"free_sized", 1}));
 }
 
 /* What is not as it should be is left to the other path, untouched. */
@@ -138,25 +144,26 @@ static void test_nothing_is_done(void)
 {
     begin(true);
     char *block = kept_take(&harden, mine, 40, false, site), *large = NULL;
-    EXPECT(!is_given(block + 16, SIZE_MAX, "free") && !is_given(block + 1, SIZE_MAX, "free"));
-    EXPECT(!is_given(block, SIZE_MAX, "operator delete"));
-    EXPECT(!is_given(block, SIZE_MAX, "operator delete[]"));
-    EXPECT(!is_given(block, 41, "free") && !is_given(block, 39, "free"));
-    EXPECT(!is_given(block, 40 + (size_t)UINT16_MAX + 1, "free"));
-    EXPECT(!is_given(&told, SIZE_MAX, "free"));
+    EXPECT(!is_given(block + 16, "free") && !is_given(block + 1, "free"));
+    EXPECT(!is_given(block, "operator delete"));
+    EXPECT(!is_given(block, "operator delete[]"));
+    static const size_t wrong[] = {0, 39, 41, 40 + (size_t)UINT16_MAX + 1, SIZE_MAX, SIZE_MAX - 7};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        EXPECT(!is_given_sized(block, wrong[i]));
+    EXPECT(!is_given(&told, "free"));
     EXPECT(kiln_harden_about(&harden, (uintptr_t)block).live);
-    EXPECT(is_given(block, 40, "free"));
-    EXPECT(!is_given(block, 40, "free") && !is_given(block, SIZE_MAX, "free"));
+    EXPECT(is_given_sized(block, 40));
+    EXPECT(!is_given_sized(block, 40) && !is_given(block, "free"));
     EXPECT(!kiln_harden_keeps(mine, KILN_SMALL_MAX));
     large = kept_take(&harden, mine, KILN_SMALL_MAX, false, site);
-    EXPECT(!is_given(large, SIZE_MAX, "free"));
+    EXPECT(!is_given(large, "free"));
     EXPECT_EQ(kiln_harden_free(&harden, mine, large, site), KILN_MISUSE_NONE);
     mine->until_guard = 1;
     EXPECT(!kiln_harden_keeps(mine, 40));
     finish();
     begin(false); /* any function may end any block */
     block = kept_take(&harden, mine, 40, false, (kiln_site_t){"operator new", 1});
-    EXPECT(is_given(block, SIZE_MAX, "free"));
+    EXPECT(is_given(block, "free"));
     finish();
     EXPECT_EQ(told_count, 0);
 }
@@ -213,11 +220,8 @@ static unsigned guarded[THREADS];
 static void first_guarded(uint64_t seed, uint64_t blocks, uint64_t *out_first)
 {
     static kiln_guard_t guard; /* of which nothing is asked */
-    kiln_harden_config_t config = {.seed = seed,
-                                   .guard = &guard,
-                                   .guard_every = EVERY,
-                                   .guard_rotates = true,
-                                   .found = found};
+    kiln_harden_config_t config = {
+        .seed = seed, .guard = &guard, .guard_every = EVERY, .guard_rotates = true, .found = found};
     kiln_heap_t *heap = world_open((world_config_t){.kind = WORLD_FAKE,
                                                     .follow = KILN_FOLLOW_KILN,
                                                     .note_bytes = kiln_harden_note_bytes(&config)});

@@ -27,7 +27,7 @@ static inline kiln_misuse_t kept_give(kiln_harden_t *harden, kiln_harden_thread_
                                       void *block, kiln_site_t site)
 {
     bool done = mine && mine->kept_bytes != 0 &&
-                kiln_harden_free_kept(harden->heap, mine, block, SIZE_MAX, kept_by(harden, site));
+                kiln_harden_free_kept(harden->heap, mine, block, kept_by(harden, site));
     if (done) kept_gives++;
     return done ? KILN_MISUSE_NONE : kiln_harden_free(harden, mine, block, site);
 }
