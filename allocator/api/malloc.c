@@ -86,17 +86,30 @@ KILN_EXPORT void free(void *block)
     kiln_process_free_slow(block, KILN_SITE("free"));
 }
 
-static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, kiln_site_t site)
+static __attribute__((noinline)) void *calloc_slowest(size_t count, size_t bytes, kiln_site_t site)
+{
+    kiln_stack_enter();
+    void *block = kiln_process_calloc(count, bytes, site);
+    size_t all_bytes;
+    if (__builtin_expect(block != NULL, 1)) return block;
+    if (__builtin_mul_overflow(count, bytes, &all_bytes)) return refuse_product(site);
+    return refuse(site, all_bytes);
+}
+
+static __attribute__((noinline)) void *calloc_kept(size_t count, size_t bytes, kiln_site_t site)
 {
     size_t all_bytes;
     bool fits = !__builtin_mul_overflow(count, bytes, &all_bytes);
     uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
     void *block = fits ? kiln_kept_malloc(all_bytes, true, site, frame) : NULL;
-    if (__builtin_expect(block != NULL, 1)) return block;
-    kiln_stack_enter();
-    block = kiln_process_calloc(count, bytes, site);
-    if (__builtin_expect(block != NULL, 1)) return block;
-    return fits ? refuse(site, all_bytes) : refuse_product(site);
+    return __builtin_expect(block != NULL, 1) ? block : calloc_slowest(count, bytes, site);
+}
+
+static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, kiln_site_t site)
+{
+    kiln_harden_thread_t *mine = kiln_thread.hardened;
+    return mine && mine->kept_bytes != 0 ? calloc_kept(count, bytes, site)
+                                         : calloc_slowest(count, bytes, site);
 }
 
 KILN_EXPORT void *calloc(size_t count, size_t bytes)
