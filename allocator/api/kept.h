@@ -20,6 +20,14 @@ static inline __attribute__((always_inline)) kiln_by_t kiln_kept_by(kiln_site_t 
     return (kiln_by_t){site, stack};
 }
 
+/* kiln_keeps_who: is this a thread for which the common paths below were made? Others should not go
+ * the way to them. */
+static inline bool kiln_keeps_who(void)
+{
+    const kiln_harden_thread_t *mine = kiln_thread.hardened;
+    return mine && mine->kept_bytes != 0;
+}
+
 /* kiln_kept_malloc gives NULL when another must be called. */
 static inline __attribute__((always_inline)) void *
 kiln_kept_malloc(size_t bytes, bool zero, kiln_site_t site, uintptr_t frame)

@@ -71,7 +71,8 @@ static __attribute__((noinline)) void *malloc_kept(size_t bytes, kiln_site_t sit
 static __attribute__((noinline)) void *malloc_slow(size_t bytes, kiln_site_t site)
 {
     void *block = kiln_process_malloc_hardened(bytes, site);
-    return __builtin_expect(block != NULL, 1) ? block : malloc_kept(bytes, site);
+    if (__builtin_expect(block != NULL, 1)) return block;
+    return kiln_keeps_who() ? malloc_kept(bytes, site) : malloc_slowest(bytes, site);
 }
 
 KILN_EXPORT void *malloc(size_t bytes)
@@ -107,9 +108,7 @@ static __attribute__((noinline)) void *calloc_kept(size_t count, size_t bytes, k
 
 static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, kiln_site_t site)
 {
-    kiln_harden_thread_t *mine = kiln_thread.hardened;
-    return mine && mine->kept_bytes != 0 ? calloc_kept(count, bytes, site)
-                                         : calloc_slowest(count, bytes, site);
+    return kiln_keeps_who() ? calloc_kept(count, bytes, site) : calloc_slowest(count, bytes, site);
 }
 
 KILN_EXPORT void *calloc(size_t count, size_t bytes)

@@ -127,13 +127,22 @@ static __attribute__((noinline)) void free_kept(void *block, kiln_site_t site)
     if (__builtin_expect(!kiln_kept_free(block, site, frame), 0)) free_elsewhere(block, site);
 }
 
+static inline void free_uncommon(void *block, kiln_site_t site)
+{
+    if (kiln_keeps_who())
+        free_kept(block, site);
+    else
+        free_elsewhere(block, site);
+}
+
 void kiln_process_free_slow(void *block, kiln_site_t site)
 {
     if (!block) return;
     kiln_harden_thread_t *thread = mine();
-    if (__builtin_expect(thread == NULL, 0) ||
-        __builtin_expect(!kiln_harden_free_fast(&kiln_process_heap, thread, block, site), 0))
-        free_kept(block, site);
+    if (__builtin_expect(thread == NULL, 0))
+        free_elsewhere(block, site);
+    else if (__builtin_expect(!kiln_harden_free_fast(&kiln_process_heap, thread, block, site), 0))
+        free_uncommon(block, site);
 }
 
 void kiln_process_free_sized(void *block, size_t align, size_t bytes, kiln_site_t site)

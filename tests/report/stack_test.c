@@ -226,7 +226,7 @@ static void test_frame_pointers_give_what_tables_give(void)
 /* Many stacks at one place, in an order and in others: a guess is no answer. */
 static void test_stacks_of_one_place_are_told_apart(void)
 {
-    enum { DEPTH = 7, PATHS = 1 << DEPTH };
+    enum { DEPTH = 7, PATHS = 1 << DEPTH }; /* and as many calls above, with frames for the rest */
     static kiln_stack_id_t ids[PATHS];
     const uintptr_t *frames;
     kiln_rng_t rng = {3};
@@ -234,7 +234,7 @@ static void test_stacks_of_one_place_are_told_apart(void)
     kiln_stack_thread_begin();
     for (volatile unsigned i = 0; i < 20 * PATHS; i++) {
         unsigned path = i < 3 * PATHS ? i % PATHS : (unsigned)kiln_rng_below(&rng, PATHS);
-        kiln_stack_id_t id = kiln_deep_path(path, DEPTH, &walked);
+        kiln_stack_id_t id = kiln_deep_path(path << DEPTH, 2 * DEPTH, &walked);
         EXPECT_EQ(kept(id, &frames), 12);
         for (unsigned j = 0; j < 12; j++) EXPECT_EQ(frames[j], walked.pcs[j]);
         if (i < PATHS) ids[path] = id;
