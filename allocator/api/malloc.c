@@ -1,5 +1,6 @@
 /* malloc.c - the malloc family, by its standard names. See kiln.h for what standards leave open. */
 #define _GNU_SOURCE
+#include "allocator/api/kept.h"
 #include "allocator/api/kiln.h"
 #include "allocator/api/process.h"
 #include "allocator/api/report.h"
@@ -60,11 +61,18 @@ static __attribute__((noinline)) void *malloc_slowest(size_t bytes, kiln_site_t 
     return or_no_memory(kiln_process_malloc_slowest(bytes, site), site, bytes);
 }
 
+static __attribute__((noinline)) void *malloc_kept(size_t bytes, kiln_site_t site)
+{
+    void *block = kiln_kept_malloc(bytes, false, site, (uintptr_t)__builtin_frame_address(0));
+    return __builtin_expect(block != NULL, 1) ? block : malloc_slowest(bytes, site);
+}
+
 /* The common paths end with a call, not with one that must be returned from: they have no frame. */
 static __attribute__((noinline)) void *malloc_slow(size_t bytes, kiln_site_t site)
 {
     void *block = kiln_process_malloc_hardened(bytes, site);
-    return __builtin_expect(block != NULL, 1) ? block : malloc_slowest(bytes, site);
+    if (__builtin_expect(block != NULL, 1)) return block;
+    return kiln_keeps_who() ? malloc_kept(bytes, site) : malloc_slowest(bytes, site);
 }
 
 KILN_EXPORT void *malloc(size_t bytes)
@@ -79,7 +87,7 @@ KILN_EXPORT void free(void *block)
     kiln_process_free_slow(block, KILN_SITE("free"));
 }
 
-static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, kiln_site_t site)
+static __attribute__((noinline)) void *calloc_slowest(size_t count, size_t bytes, kiln_site_t site)
 {
     kiln_stack_enter();
     void *block = kiln_process_calloc(count, bytes, site);
@@ -87,6 +95,20 @@ static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, k
     if (__builtin_expect(block != NULL, 1)) return block;
     if (__builtin_mul_overflow(count, bytes, &all_bytes)) return refuse_product(site);
     return refuse(site, all_bytes);
+}
+
+static __attribute__((noinline)) void *calloc_kept(size_t count, size_t bytes, kiln_site_t site)
+{
+    size_t all_bytes;
+    bool fits = !__builtin_mul_overflow(count, bytes, &all_bytes);
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    void *block = fits ? kiln_kept_malloc(all_bytes, true, site, frame) : NULL;
+    return __builtin_expect(block != NULL, 1) ? block : calloc_slowest(count, bytes, site);
+}
+
+static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, kiln_site_t site)
+{
+    return kiln_keeps_who() ? calloc_kept(count, bytes, site) : calloc_slowest(count, bytes, site);
 }
 
 KILN_EXPORT void *calloc(size_t count, size_t bytes)

@@ -1,6 +1,7 @@
 /* The visits of the malloc family: to the heap, or to the hardened one. */
 #include "allocator/api/process.h"
 
+#include "allocator/api/kept.h"
 #include "allocator/api/report.h"
 #include "allocator/api/stack.h"
 
@@ -28,7 +29,9 @@ void *kiln_process_malloc_slowest(size_t bytes, kiln_site_t site)
 void *kiln_process_malloc_slow(size_t bytes, kiln_site_t site)
 {
     void *block = kiln_process_malloc_hardened(bytes, site);
-    return __builtin_expect(block != NULL, 1) ? block : kiln_process_malloc_slowest(bytes, site);
+    if (__builtin_expect(block != NULL, 1)) return block;
+    block = kiln_kept_malloc(bytes, false, site, (uintptr_t)__builtin_frame_address(0));
+    return block ? block : kiln_process_malloc_slowest(bytes, site);
 }
 
 /* A hardened heap checks the product here, the plain one itself. */
@@ -97,7 +100,7 @@ size_t kiln_process_usable(const void *block, kiln_site_t site)
     return bytes;
 }
 
-/* All but the common path of a hardened heap. */
+/* All but the common paths of a hardened heap. */
 static __attribute__((noinline)) void free_elsewhere(void *block, kiln_site_t site)
 {
     kiln_stack_enter();
@@ -118,18 +121,35 @@ static __attribute__((noinline)) void free_elsewhere(void *block, kiln_site_t si
         kiln_report_misuse(misuse, site.call, site.caller, block, 0, 0);
 }
 
+static __attribute__((noinline)) void free_kept(void *block, kiln_site_t site)
+{
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    if (__builtin_expect(!kiln_kept_free(block, site, frame), 0)) free_elsewhere(block, site);
+}
+
+static inline void free_uncommon(void *block, kiln_site_t site)
+{
+    if (kiln_keeps_who())
+        free_kept(block, site);
+    else
+        free_elsewhere(block, site);
+}
+
 void kiln_process_free_slow(void *block, kiln_site_t site)
 {
     if (!block) return;
     kiln_harden_thread_t *thread = mine();
-    if (__builtin_expect(thread == NULL, 0) ||
-        __builtin_expect(!kiln_harden_free_fast(&kiln_process_heap, thread, block, site), 0))
+    if (__builtin_expect(thread == NULL, 0))
         free_elsewhere(block, site);
+    else if (__builtin_expect(!kiln_harden_free_fast(&kiln_process_heap, thread, block, site), 0))
+        free_uncommon(block, site);
 }
 
 void kiln_process_free_sized(void *block, size_t align, size_t bytes, kiln_site_t site)
 {
     if (!block) return;
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    if (align == 0 && kiln_kept_free_sized(block, bytes, site, frame)) return;
     kiln_visit_t visit = kiln_process_enter();
     kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
     if (visit.heap && kiln_process_hardened)

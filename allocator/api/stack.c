@@ -9,6 +9,8 @@ enum {
     OWN_FRAMES_MAX = 16, /* Kiln's, between the program and a capture */
     LEAST_PC = 4096,     /* no code lies in the first page */
     SEEN_PLACES = 1 << 12,
+    CACHE_LINE_BYTES = 64,
+    PREFETCHED_LINES = 3,             /* a record of the default length */
     FIRST_STACK_BYTES_MAX = 64 << 20, /* nothing else lies that close below the first stack's end */
 };
 
@@ -78,15 +80,26 @@ uint32_t kiln_thread_number(void)
 /* A frame is two words: the caller's frame, and where the function returns to. From one frame to
  * the next the addresses grow, so that a walk ends; all of them lie between this function's and
  * `last`, the last place in the stack for one, all of which is mapped. 0: there is no next one. */
+static inline bool is_next(uintptr_t frame, uintptr_t next, uintptr_t last)
+{
+    return next > frame && next <= last && next % sizeof(uintptr_t) == 0;
+}
+
 static inline uintptr_t next_frame(uintptr_t frame, uintptr_t last)
 {
     uintptr_t next = *(const uintptr_t *)frame;
-    return next - frame - 1 < last - frame && next % sizeof(uintptr_t) == 0 ? next : 0;
+    return is_next(frame, next, last) ? next : 0;
 }
 
 static inline uintptr_t returns_to(uintptr_t frame)
 {
     return ((const uintptr_t *)frame)[1];
+}
+
+/* Are there no frames from this one on but the outermost, which have no caller? */
+static inline bool ends(uintptr_t frame, uintptr_t last)
+{
+    return returns_to(frame) < LEAST_PC && next_frame(frame, last) == 0;
 }
 
 /* The first frame that returns to `caller`; 0: there is none. */
@@ -112,42 +125,104 @@ static __attribute__((noinline)) kiln_stack_id_t keep(uintptr_t frame, uintptr_t
 }
 
 /* Is the stack from `frame` on the kept one, to its last frame and not beyond? */
-static inline bool is_stack(kiln_stack_id_t id, uintptr_t frame, uintptr_t last,
+static inline bool is_stack(const kiln_stack_record_t *record, uintptr_t frame, uintptr_t last,
                             unsigned frames_max)
 {
-    const kiln_stack_record_t *record = kiln_stack_depot_record(&kiln_stack_depot, id);
-    if (!record || record->count == 0 || record->count > frames_max) return false;
-    for (unsigned i = 0; i < record->count; i++) {
-        if (frame == 0 || returns_to(frame) != record->frames[i]) return false;
-        frame = next_frame(frame, last);
+    unsigned count = record->count;
+    if (count - 1 >= frames_max) return false;
+    const uintptr_t *pc = record->frames, *end = pc + count;
+    while (returns_to(frame) == *pc) {
+        uintptr_t next = *(const uintptr_t *)frame;
+        bool leads_on = is_next(frame, next, last);
+        if (++pc == end) return count == frames_max || !leads_on || ends(next, last);
+        if (__builtin_expect(!leads_on, 0)) return false;
+        frame = next;
     }
-    if (record->count == frames_max || frame == 0) return true;
-    return returns_to(frame) < LEAST_PC && next_frame(frame, last) == 0;
+    return false;
 }
 
 /* What was kept last for a frame at that place that returns there. A program comes again and again
  * to the same place by the same way: to compare frame by frame costs a third of looking it up. */
-static _Atomic kiln_stack_id_t seen[SEEN_PLACES];
+static kiln_stack_record_t *_Atomic seen[SEEN_PLACES];
+
+static inline kiln_stack_record_t *_Atomic *seen_at(uintptr_t frame, uintptr_t caller)
+{
+    uint32_t mixed =
+        (uint32_t)(caller * UINT32_C(0x9e3779b1) + (frame >> 4) * UINT32_C(0x85ebca77));
+    return &seen[mixed / (UINT32_MAX / SEEN_PLACES + 1)];
+}
+
+static inline void prefetch(const kiln_stack_record_t *record)
+{
+    for (size_t i = 0; record && i < PREFETCHED_LINES; i++)
+        __builtin_prefetch((const char *)record + i * CACHE_LINE_BYTES);
+}
+
+/* Another stack than the last one at its place, which is `before` (or NULL). Where a program does
+ * again what it did, as a loop does, or a walk over a tree by recursion, stacks come to a place in
+ * the same order: so the one that came after that the last time is looked at first, and the next is
+ * fetched. Else it would be looked for among all others, in memory that is in no cache. */
+static kiln_stack_record_t *find_or_keep(kiln_stack_record_t *before, uintptr_t frame,
+                                         uintptr_t last, uintptr_t caller, unsigned frames_max)
+{
+    kiln_stack_depot_t *depot = &kiln_stack_depot;
+    kiln_stack_record_t *found = before ? kiln_stack_depot_follower(depot, before) : NULL;
+    if (frame == 0 || !found || !is_stack(found, frame, last, frames_max)) {
+        found = kiln_stack_depot_record(depot, keep(frame, last, caller, frames_max));
+        if (before && found) kiln_stack_depot_follow(before, found);
+    }
+    if (found) prefetch(kiln_stack_depot_follower(depot, found));
+    return found;
+}
+
+/* The stack from `frame` on is not the last one at its place. */
+static __attribute__((noinline)) kiln_stack_id_t capture_other(uintptr_t frame, uintptr_t caller,
+                                                               unsigned frames_max)
+{
+    uintptr_t last = here.end - 2 * sizeof(uintptr_t);
+    if (frames_max > KILN_STACK_FRAMES_MAX) frames_max = KILN_STACK_FRAMES_MAX;
+    kiln_stack_record_t *_Atomic *place = seen_at(frame, caller);
+    kiln_stack_record_t *before = atomic_load_explicit(place, memory_order_acquire);
+    kiln_stack_record_t *found = find_or_keep(before, frame, last, caller, frames_max);
+    atomic_store_explicit(place, found, memory_order_release);
+    return found ? found->id : 0;
+}
+
+/* The common path calls nothing but in the end; `frame` returns to `caller`. */
+static inline kiln_stack_id_t capture(uintptr_t frame, uintptr_t caller, unsigned frames_max)
+{
+    uintptr_t last = here.end - 2 * sizeof(uintptr_t);
+    kiln_stack_record_t *found = atomic_load_explicit(seen_at(frame, caller), memory_order_acquire);
+    if (__builtin_expect(found && is_stack(found, frame, last, frames_max), 1)) return found->id;
+    return capture_other(frame, caller, frames_max);
+}
+
+static __attribute__((noinline)) kiln_stack_id_t search(uintptr_t frame, uintptr_t caller,
+                                                        unsigned frames_max)
+{
+    uintptr_t last = here.end - 2 * sizeof(uintptr_t);
+    bool known = frame - here.start < here.end - here.start; /* else it is another stack */
+    frame = known ? find_caller(frame, last, caller) : 0;
+    return frame != 0 ? capture(frame, caller, frames_max) : capture_other(0, caller, frames_max);
+}
+
+kiln_stack_id_t kiln_stack_capture_from(uintptr_t frame, uintptr_t caller, unsigned frames_max)
+{
+    bool known = frame - here.start < here.end - here.start;
+    if (__builtin_expect(!known || returns_to(frame) != caller, 0))
+        return search(frame, caller, frames_max);
+    return capture(frame, caller, frames_max);
+}
 
 __attribute__((noinline)) kiln_stack_id_t kiln_stack_capture(uintptr_t caller, unsigned frames_max)
 {
-    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0), entry = kiln_stack_entry;
     uintptr_t last = here.end - 2 * sizeof(uintptr_t);
-    if (frame - here.start >= here.end - here.start) frame = 0; /* another stack, or not known */
-    if (frames_max > KILN_STACK_FRAMES_MAX) frames_max = KILN_STACK_FRAMES_MAX;
-    uintptr_t entry = kiln_stack_entry;
-    if (frame != 0 && entry - frame <= last - frame && entry % sizeof(uintptr_t) == 0 &&
+    bool known = frame - here.start < here.end - here.start;
+    if (known && entry - frame <= last - frame && entry % sizeof(uintptr_t) == 0 &&
         returns_to(entry) == caller)
         frame = entry;
-    else
-        frame = find_caller(frame, last, caller);
-    _Atomic kiln_stack_id_t *place =
-        &seen[(caller ^ frame >> 4 ^ caller >> 12 ^ frame >> 16) % SEEN_PLACES];
-    kiln_stack_id_t id = atomic_load_explicit(place, memory_order_acquire);
-    if (frame != 0 && id != 0 && is_stack(id, frame, last, frames_max)) return id;
-    id = keep(frame, last, caller, frames_max);
-    atomic_store_explicit(place, id, memory_order_release);
-    return id;
+    return kiln_stack_capture_from(frame, caller, frames_max);
 }
 
 void kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *out)

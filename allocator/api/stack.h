@@ -54,6 +54,10 @@ static inline __attribute__((always_inline)) void kiln_stack_enter(void)
  * `frames_max` frames. 0: it was not kept. */
 kiln_stack_id_t kiln_stack_capture(uintptr_t caller, unsigned frames_max);
 
+/* kiln_stack_capture_from is the same where `frame` is the calling function's: the search begins
+ * there. */
+kiln_stack_id_t kiln_stack_capture_from(uintptr_t frame, uintptr_t caller, unsigned frames_max);
+
 /* kiln_stack_walk fills `*out` from `from` on. When `caller` is not 0, frames before the one that
  * is at `caller` are cut; if none is, the stack is `caller` alone. */
 void kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *out);

@@ -4,7 +4,10 @@
 
 #include <string.h>
 
-enum { CHAIN_MAX = 1 << 16 }; /* longer than any chain: a walk over ruined records ends */
+enum {
+    CHAIN_MAX = 1 << 16, /* longer than any chain: a walk over ruined records ends */
+    ID_MASK = (1 << 24) - 1,
+};
 
 typedef kiln_stack_record_t record_t;
 
@@ -91,7 +94,8 @@ static kiln_stack_id_t add(kiln_stack_depot_t *depot, _Atomic kiln_stack_id_t *b
         return 0;
     }
     record->hash = hash;
-    record->count = count;
+    record->count = count & UINT8_MAX;
+    record->id = id & ID_MASK;
     record->mark = mark_of(record, id);
     memcpy(record->frames, frames, count * sizeof *frames);
     record->next = atomic_load_explicit(bucket, memory_order_relaxed);

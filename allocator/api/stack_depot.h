@@ -17,6 +17,7 @@
 #include "allocator/os/os.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,8 +42,10 @@ enum {
 typedef struct kiln_stack_record {
     kiln_stack_id_t next; /* in the bucket */
     uint32_t hash;
-    uint32_t count;
-    uint32_t mark; /* of the other three: an id that leads elsewhere is seen */
+    _Atomic kiln_stack_id_t follower; /* see kiln_stack_depot_follower */
+    uint32_t count : 8;
+    uint32_t id : 24; /* its own number */
+    uint32_t mark;    /* of number, hash and count: an id that leads elsewhere is seen */
     uintptr_t frames[];
 } kiln_stack_record_t;
 
@@ -78,6 +81,24 @@ static inline kiln_stack_record_t *kiln_stack_depot_record(const kiln_stack_depo
         atomic_load_explicit(&depot->chunks[id / KILN_DEPOT_CHUNK_UNITS], memory_order_acquire);
     size_t at = (size_t)(id % KILN_DEPOT_CHUNK_UNITS) * KILN_DEPOT_UNIT_BYTES;
     return chunk == 0 ? NULL : (kiln_stack_record_t *)(chunk + at);
+}
+
+_Static_assert(KILN_DEPOT_UNITS_MAX <= 1 << 24 && KILN_STACK_FRAMES_MAX <= UINT8_MAX,
+               "numbers and counts have their bits");
+
+/* What a stack was followed by the last time, in the eyes of who uses the depot: a guess for the
+ * next one. NULL: nothing was said. */
+static inline kiln_stack_record_t *kiln_stack_depot_follower(const kiln_stack_depot_t *depot,
+                                                             const kiln_stack_record_t *record)
+{
+    kiln_stack_id_t id = atomic_load_explicit(&record->follower, memory_order_acquire);
+    return kiln_stack_depot_record(depot, id);
+}
+
+static inline void kiln_stack_depot_follow(kiln_stack_record_t *record,
+                                           const kiln_stack_record_t *follower)
+{
+    atomic_store_explicit(&record->follower, follower->id, memory_order_release);
 }
 
 /* kiln_stack_depot_broken_rule walks everything; other threads may be inside. */

@@ -269,6 +269,10 @@ static inline bool is_slot_mismatch(const kiln_harden_t *harden, const kiln_span
 static bool is_mismatch(const kiln_harden_t *harden, const void *block, kiln_site_t site)
 {
     if (!harden->config.families) return false;
+    const kiln_span_t *span = kiln_page_map_find_fast(&harden->heap->map, (uintptr_t)block);
+    uint32_t slot_idx =
+        span ? kiln_span_small_slot_at(span, (uintptr_t)block - kiln_span_base(span)) : UINT32_MAX;
+    if (slot_idx != UINT32_MAX) return is_slot_mismatch(harden, span, slot_idx, site);
     kiln_harden_about_t about = kiln_harden_about(harden, (uintptr_t)block);
     return about.known && about.live && about.block == (uintptr_t)block &&
            about.family != kiln_site_family(site);

@@ -125,9 +125,11 @@ struct kiln_harden_thread {
     uint64_t until_guard; /* the block that makes it 0 is guarded */
     uint32_t few_bytes;   /* the common paths below are for fewer bytes, */
     uint32_t few_classes; /* and for slots up to this class; 0: for none */
-    uint64_t blocks; /* up to the next guarded one; where they rotate, with those of threads that
-                        had ended when this one came, */
-    uint64_t blocks_before; /* which are so many */
+    uint32_t kept_bytes;  /* those of harden_kept.h are for fewer bytes; 0: for none */
+    uint16_t number;      /* the thread's, where it is kept */
+    uint16_t family_mask; /* the bits of a note's family that a free must have, too */
+    uint64_t blocks;      /* given up to the last guarded one */
+    uint64_t before;      /* given to threads that had ended when this one came */
     kiln_harden_t *harden;
     kiln_harden_thread_t *prev, *next; /* of the list; a spare one: next */
     kiln_harden_bin_t bins[KILN_SIZE_CLASSES];
@@ -137,14 +139,15 @@ struct kiln_harden_thread {
 struct kiln_harden {
     kiln_heap_t *heap;
     kiln_canary_t canary;
+    kiln_unit_t fresh, freed; /* units of the next two */
     uint8_t fresh_byte, freed_byte;
     bool random, keeps_stacks, keeps_who; /* who: stacks, or families */
     kiln_note_shape_t shapes[KILN_SIZE_CLASSES];
     kiln_harden_config_t config;
     kiln_lock_t lock; /* covers what follows */
     kiln_harden_thread_t *first, *spares;
-    uint64_t threads;      /* that ever came: each has another seed */
-    uint64_t ended_blocks; /* given by threads that have ended; where guarded ones rotate */
+    uint64_t threads;                            /* that ever came: each has another seed */
+    uint64_t blocks_before;                      /* given to those that have ended */
     kiln_slot_t large[KILN_HARDEN_LARGE_PLACES]; /* freed large blocks, whose pages fault */
     uint32_t large_next;                         /* of them, the one that has waited longest */
 };
@@ -247,10 +250,10 @@ uintptr_t kiln_harden_canary_end(const kiln_span_t *span, size_t asked);
 
 /* kiln_harden_next_guarded draws how many blocks later the next one is guarded: 1 to twice
  * guard_every. Where guard_rotates: exactly guard_every while a thread has had few blocks, so that
- * guard_every seeds one after another guard each of them; from then on as many as a fiftieth of the
- * blocks so far on average, so that the guard costs a program little, whatever it allocates. So far
- * are the thread's, and those of threads that had ended before it came: else one whose threads live
- * shortly would pay for every tenth block for ever. */
+ * guard_every seeds one after another guard each of them; from then on as many as a fiftieth of its
+ * blocks so far, and of those of threads that have ended, on average, so that the guard costs a
+ * program little, whatever it allocates. For the same reason not all of many threads begin so: of
+ * the n-th, one in n / 16, another one after guard_every seeds more. */
 uint64_t kiln_harden_next_guarded(const kiln_harden_t *harden, kiln_harden_thread_t *mine);
 
 /* The blocks of the guard; see harden.c for what calls them. */

@@ -5,7 +5,7 @@
 #include "allocator/base/mix.h"
 
 /* See kiln_harden_next_guarded. */
-enum { EXACT_ROUNDS = 50 };
+enum { EXACT_ROUNDS = 50, EXACT_THREADS = 16 };
 
 uint32_t kiln_harden_note_bytes(const kiln_harden_config_t *config)
 {
@@ -32,6 +32,8 @@ const char *kiln_harden_init(kiln_harden_t *harden, kiln_heap_t *heap,
     if (rule) return rule;
     *harden = (kiln_harden_t){
         .heap = heap,
+        .fresh = kiln_unit_of(config->fresh_byte),
+        .freed = kiln_unit_of(config->freed_byte),
         .fresh_byte = config->fresh_byte,
         .freed_byte = config->freed_byte,
         .random = config->random,
@@ -83,32 +85,52 @@ static bool is_plain(const kiln_harden_t *harden)
            harden->fresh_byte == 0 && harden->freed_byte == 0;
 }
 
+/* The same of those that keep who. */
+static bool is_kept(const kiln_harden_t *harden)
+{
+    return harden->config.guard_every != 1 && harden->random && harden->keeps_stacks &&
+           harden->fresh_byte != 0 && harden->freed_byte != 0;
+}
+
+/* Which of the two common paths a thread goes, if any. */
+static void choose_paths(const kiln_harden_t *harden, kiln_harden_thread_t *mine)
+{
+    uint16_t families = (uint16_t)~KILN_NOTE_THREAD_MAX;
+    mine->few_classes = is_plain(harden) ? KILN_FEW_CLASSES : 0;
+    mine->few_bytes = is_plain(harden) ? KILN_FEW_BYTES : 0;
+    mine->kept_bytes = is_kept(harden) ? KILN_SMALL_MAX : 0;
+    mine->number = kiln_harden_thread_number(harden);
+    mine->family_mask = harden->config.families ? families : 0;
+}
+
 uint64_t kiln_harden_next_guarded(const kiln_harden_t *harden, kiln_harden_thread_t *mine)
 {
     uint64_t every = harden->config.guard_every;
     if (!harden->config.guard || every == 0) return UINT64_MAX;
     if (every == 1) return 1;
     mine->blocks += every;
-    if (harden->config.guard_rotates && mine->blocks <= every * EXACT_ROUNDS) return every;
-    if (harden->config.guard_rotates) every = mine->blocks / EXACT_ROUNDS;
+    if (harden->config.guard_rotates && mine->blocks < every * EXACT_ROUNDS) return every;
+    if (harden->config.guard_rotates) every = (mine->before + mine->blocks) / EXACT_ROUNDS;
     uint64_t later = 1 + kiln_mix(mine->random ^ mine->blocks) % (2 * every);
     mine->blocks += later;
     return later;
 }
 
-/* Which of a thread's first blocks: where they go round, another one under the next seed, unless
- * threads that have ended had many. Holds the lock; the thread's generator is seeded. */
+/* Which of a thread's first blocks: where they go round, another one under the next seed. Of many
+ * threads some begin so, others under the next round of seeds, and the rest as if they had done
+ * with that. Under the lock: this is the last thread that came. */
 static uint64_t first_guarded(const kiln_harden_t *harden, kiln_harden_thread_t *mine)
 {
     const kiln_harden_config_t *config = &harden->config;
-    mine->blocks = mine->blocks_before = harden->ended_blocks;
-    if (!config->guard || config->guard_every == 0) return UINT64_MAX;
-    if (!config->guard_rotates) return 1 + kiln_mix(config->seed) % config->guard_every;
-    uint64_t every = mine->blocks / EXACT_ROUNDS, first = 1 + config->seed % config->guard_every;
-    if (every >= config->guard_every && config->guard_every > 1)
-        first = 1 + kiln_mix(mine->random ^ mine->blocks) % every;
-    mine->blocks += first;
-    return first;
+    uint64_t every = config->guard_every, share = harden->threads / EXACT_THREADS;
+    mine->blocks = 0;
+    mine->before = harden->blocks_before;
+    if (!config->guard || every == 0) return UINT64_MAX;
+    if (!config->guard_rotates) return 1 + kiln_mix(config->seed) % every;
+    if (share < 2 || (config->seed / every + harden->threads) % share == 0)
+        return 1 + config->seed % every;
+    mine->blocks = every * EXACT_ROUNDS;
+    return kiln_harden_next_guarded(harden, mine);
 }
 
 kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
@@ -120,8 +142,7 @@ kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
     if (mine) {
         mine->cache = cache;
         mine->harden = harden;
-        mine->few_classes = is_plain(harden) ? KILN_FEW_CLASSES : 0;
-        mine->few_bytes = is_plain(harden) ? KILN_FEW_BYTES : 0;
+        choose_paths(harden, mine);
         for (uint32_t i = 0; i < KILN_SIZE_CLASSES; i++) {
             mine->bins[i].first = kiln_cache_bin_first(cache, i);
             kiln_cache_bin_open(cache, i); /* which slot is given out is drawn, or has waited */
@@ -168,8 +189,7 @@ static void end(kiln_harden_t *harden, kiln_harden_thread_t *mine)
         mine->prev->next = mine->next;
     else
         harden->first = mine->next;
-    if (harden->config.guard && harden->config.guard_rotates)
-        harden->ended_blocks += mine->blocks - mine->until_guard - mine->blocks_before;
+    harden->blocks_before += mine->blocks;
     mine->cache = NULL;
     mine->next = harden->spares;
     harden->spares = mine;

@@ -223,6 +223,29 @@ static void test_frame_pointers_give_what_tables_give(void)
     EXPECT(kiln_deep_capture(6, &walked) != first);
 }
 
+/* Many stacks at one place, in an order and in others: a guess is no answer. */
+static void test_stacks_of_one_place_are_told_apart(void)
+{
+    enum { DEPTH = 7, PATHS = 1 << DEPTH }; /* and as many calls above, with frames for the rest */
+    static kiln_stack_id_t ids[PATHS];
+    const uintptr_t *frames;
+    kiln_rng_t rng = {3};
+    uint32_t stacks = 0;
+    kiln_stack_thread_begin();
+    for (volatile unsigned i = 0; i < 20 * PATHS; i++) {
+        unsigned path = i < 3 * PATHS ? i % PATHS : (unsigned)kiln_rng_below(&rng, PATHS);
+        kiln_stack_id_t id = kiln_deep_path(path << DEPTH, 2 * DEPTH, &walked);
+        EXPECT_EQ(kept(id, &frames), 12);
+        for (unsigned j = 0; j < 12; j++) EXPECT_EQ(frames[j], walked.pcs[j]);
+        if (i < PATHS) ids[path] = id;
+        if (i == PATHS) stacks = kiln_stack_depot.stacks;
+        EXPECT_EQ(id, ids[path]);
+    }
+    for (unsigned i = 0; i < PATHS; i++)
+        for (unsigned j = 0; j < i; j++) EXPECT(ids[i] != ids[j]);
+    EXPECT_EQ(kiln_stack_depot.stacks, stacks);
+}
+
 static void *capture_unready(void *unused)
 {
     kiln_stack_t stack;
@@ -295,6 +318,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_at_every_instruction),
         KILN_TEST(test_a_caller_cuts),
         KILN_TEST(test_frame_pointers_give_what_tables_give),
+        KILN_TEST(test_stacks_of_one_place_are_told_apart),
         KILN_TEST(test_a_thread_that_has_not_begun_keeps_the_caller),
         KILN_TEST(test_ruined_stacks_end),
         KILN_TEST(test_what_cannot_be_read_is_not),

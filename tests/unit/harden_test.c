@@ -3,7 +3,7 @@
 #include "tests/unit/heap_world.h"
 
 #include "allocator/base/rng.h"
-#include "allocator/harden/harden.h"
+#include "tests/unit/kept_calls.h"
 
 enum { FRESH = 0xbe, FREED = 0xfd, SEED = 7 };
 
@@ -78,14 +78,14 @@ static void finish(void)
 
 static char *take(size_t bytes)
 {
-    char *block = kiln_harden_malloc(&harden, mine, bytes, false, site);
+    char *block = kept_take(&harden, mine, bytes, false, site);
     EXPECT(block);
     return block;
 }
 
 static void give(void *block)
 {
-    EXPECT_EQ(kiln_harden_free(&harden, mine, block, site), KILN_MISUSE_NONE);
+    EXPECT_EQ(kept_give(&harden, mine, block, site), KILN_MISUSE_NONE);
 }
 
 /* Every small size, then each of a class's slots with another slack. */
@@ -117,7 +117,7 @@ static void see_nothing_in_a_right_program(kiln_harden_config_t config)
         memset(block, 0x5a, bytes);
         EXPECT_EQ(kiln_harden_check(&harden, site), 0);
         give(block);
-        char *zeroed = kiln_harden_malloc(&harden, mine, bytes, true, site);
+        char *zeroed = kept_take(&harden, mine, bytes, true, site);
         expect_fresh(zeroed, bytes, 0);
         memset(zeroed, 0x5a, bytes);
         EXPECT_EQ(kiln_harden_free_sized(&harden, mine, zeroed, 0, bytes, site), KILN_MISUSE_NONE);
@@ -151,13 +151,21 @@ static void expect_overflow(const char *block, size_t bytes, size_t at)
     told_count = 0;
 }
 
+/* Behind the canary of a large block pages fault: harden_large_test.c. */
+static uintptr_t slack_end(const char *block, size_t bytes)
+{
+    const kiln_span_t *span = kiln_page_map_find(&world.heap.map, (uintptr_t)block);
+    if (span->class_idx == KILN_CLASS_LARGE) return kiln_harden_canary_end(span, bytes);
+    return (uintptr_t)block + kiln_harden_about(&harden, (uintptr_t)block).slot_bytes;
+}
+
 /* Each byte of slack, and each bit of it: found by a check and when the block is freed. */
 static void see_every_byte_past_the_end(kiln_harden_config_t config)
 {
     begin(config, WORLD_FAKE);
     for (size_t bytes = 0; bytes < KILN_KIB(200); bytes = next_size(bytes)) {
         char *block = take(bytes);
-        uintptr_t end = kiln_harden_about(&harden, (uintptr_t)block).slot_bytes + (uintptr_t)block;
+        uintptr_t end = slack_end(block, bytes);
         EXPECT(end > (uintptr_t)block + bytes);
         for (size_t at = 0; (uintptr_t)block + bytes + at < end; at += 1 + at / 3) {
             uint8_t bit = (uint8_t)(1u << (at + bytes) % 8);
@@ -234,10 +242,11 @@ static void test_before_no_block_is_an_overflow(void)
     finish();
 }
 
-/* Large blocks lie next to each other as small ones do, and can be told apart as well. */
+/* Large blocks without pages that fault lie next to each other as small ones do, and can be told
+ * apart as well. */
 static void test_before_a_large_block_is_an_underflow(void)
 {
-    begin(hardened(), WORLD_FAKE);
+    begin_in((world_config_t){.kind = WORLD_FAKE, .no_guard_pages = true}, hardened());
     char *blocks[8];
     unsigned neighbours = 0;
     for (unsigned i = 0; i < 8; i++) blocks[i] = take(100000);
@@ -269,7 +278,7 @@ static void test_freed_large_block_waits(void)
             memset(block, 0x55, bytes);
             give(block);
             EXPECT(!kiln_harden_about(&harden, (uintptr_t)block).live);
-            EXPECT_EQ(kiln_harden_free(&harden, mine, block, site), KILN_MISUSE_DOUBLE_FREE);
+            EXPECT_EQ(kept_give(&harden, mine, block, site), KILN_MISUSE_DOUBLE_FREE);
             for (unsigned i = 0; i < KILN_HARDEN_LARGE_PLACES; i++) {
                 char *other = take(bytes);
                 EXPECT(other != block);
@@ -377,8 +386,8 @@ static void test_misuse(void)
     begin(hardened(), WORLD_FAKE);
     for (size_t bytes = 20; bytes < KILN_MIB(1); bytes = next_size(bytes)) {
         char *block = take(bytes);
-        EXPECT_EQ(kiln_harden_free(&harden, mine, block + 16, site), KILN_MISUSE_INTERIOR);
-        EXPECT_EQ(kiln_harden_free(&harden, mine, block + 1, site), KILN_MISUSE_INTERIOR);
+        EXPECT_EQ(kept_give(&harden, mine, block + 16, site), KILN_MISUSE_INTERIOR);
+        EXPECT_EQ(kept_give(&harden, mine, block + 1, site), KILN_MISUSE_INTERIOR);
         EXPECT_EQ(kiln_harden_free_sized(&harden, mine, block, 0, bytes + 1, site),
                   KILN_MISUSE_SIZE);
         EXPECT_EQ(kiln_harden_free_sized(&harden, mine, block, 0, bytes - 1, site),
@@ -386,14 +395,14 @@ static void test_misuse(void)
         EXPECT_EQ(kiln_harden_free_sized(&harden, mine, block, 3, bytes, site),
                   KILN_MISUSE_ALIGNMENT);
         EXPECT_EQ(kiln_harden_free_sized(&harden, mine, block, 16, bytes, site), KILN_MISUSE_NONE);
-        EXPECT_EQ(kiln_harden_free(&harden, mine, block, site), KILN_MISUSE_DOUBLE_FREE);
+        EXPECT_EQ(kept_give(&harden, mine, block, site), KILN_MISUSE_DOUBLE_FREE);
         kiln_misuse_t misuse;
         EXPECT(!kiln_harden_realloc(&harden, mine, block, 10, site, &misuse));
         EXPECT_EQ(misuse, KILN_MISUSE_DOUBLE_FREE);
         EXPECT_EQ(kiln_harden_usable(&harden, block, &misuse), 0);
         EXPECT_EQ(misuse, KILN_MISUSE_DOUBLE_FREE);
     }
-    EXPECT_EQ(kiln_harden_free(&harden, mine, foreign, site), KILN_MISUSE_FOREIGN);
+    EXPECT_EQ(kept_give(&harden, mine, foreign, site), KILN_MISUSE_FOREIGN);
     EXPECT_EQ(told_count, 0);
     finish();
 }
@@ -415,7 +424,7 @@ static void test_alignments(void)
         }
     EXPECT(!kiln_harden_aligned(&harden, mine, 24, 8, site));
     EXPECT(!kiln_harden_aligned(&harden, mine, 16, PTRDIFF_MAX, site));
-    EXPECT(!kiln_harden_malloc(&harden, mine, SIZE_MAX, false, site));
+    EXPECT(!kept_take(&harden, mine, SIZE_MAX, false, site));
     finish();
 }
 
@@ -466,7 +475,7 @@ static void test_stacks(void)
     begin(fuzz(), WORLD_FAKE);
     for (size_t bytes = 5; bytes < KILN_KIB(300); bytes = next_size(bytes) + bytes / 2) {
         kiln_site_t at = {"test", bytes};
-        char *block = kiln_harden_malloc(&harden, mine, bytes, false, at);
+        char *block = kept_take(&harden, mine, bytes, false, at);
         kiln_harden_about_t about = kiln_harden_about(&harden, (uintptr_t)block + bytes / 2);
         EXPECT(about.known && about.live);
         EXPECT_EQ(about.block, (uintptr_t)block);
@@ -474,7 +483,7 @@ static void test_stacks(void)
         EXPECT_EQ(about.free_stack, 0);
         EXPECT_EQ(about.alloc_thread, 3);
         at.caller++;
-        EXPECT_EQ(kiln_harden_free(&harden, mine, block, at), KILN_MISUSE_NONE);
+        EXPECT_EQ(kept_give(&harden, mine, block, at), KILN_MISUSE_NONE);
         if (bytes >= KILN_SMALL_MAX) continue; /* its span is gone */
         about = kiln_harden_about(&harden, (uintptr_t)block);
         EXPECT(!about.live);
