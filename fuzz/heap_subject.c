@@ -20,7 +20,7 @@ static kiln_by_t by_site(const kiln_harden_t *harden, kiln_site_t site)
 static void *take_fast(kiln_harden_t *harden, kiln_harden_thread_t *mine, size_t bytes, bool zero,
                        kiln_site_t site)
 {
-    void *block = zero ? NULL : kiln_harden_malloc_fast(mine, bytes, site);
+    void *block = kiln_harden_malloc_fast(mine, bytes, site);
     if (block || !kiln_harden_keeps(mine, bytes)) return block;
     return kiln_harden_malloc_kept(harden->heap, mine, bytes, zero, by_site(harden, site));
 }
@@ -31,6 +31,15 @@ static bool give_fast(kiln_harden_t *harden, kiln_harden_thread_t *mine, void *b
     return mine->kept_bytes != 0
                ? kiln_harden_free_kept(harden->heap, mine, block, by_site(harden, site))
                : kiln_harden_free_fast(harden->heap, mine, block, site);
+}
+
+static bool give_sized_fast(kiln_harden_t *harden, kiln_harden_thread_t *mine, void *block,
+                            size_t bytes, kiln_site_t site)
+{
+    return mine->kept_bytes != 0
+               ? kiln_harden_free_sized_kept(harden->heap, mine, block, bytes,
+                                             by_site(harden, site))
+               : kiln_harden_free_sized_fast(harden->heap, mine, block, bytes, site);
 }
 
 static void *take_hardened(kiln_subject_t *subject, const kiln_subject_by_t *by, size_t align,
@@ -81,9 +90,8 @@ kiln_misuse_t kiln_subject_free_sized(kiln_subject_t *subject, const kiln_subjec
     if (!subject->hardens)
         return kiln_heap_free_sized(&subject->heap, by->cache, block, align, bytes);
     kiln_site_t site = kiln_subject_site(subject, gives[by->family]);
-    bool fast = by->hardened && !subject->slow && align == 0 && by->hardened->kept_bytes != 0;
-    if (fast && kiln_harden_free_sized_kept(&subject->heap, by->hardened, block, bytes,
-                                            by_site(&subject->harden, site)))
+    bool fast = by->hardened && !subject->slow && align == 0;
+    if (fast && give_sized_fast(&subject->harden, by->hardened, block, bytes, site))
         return KILN_MISUSE_NONE;
     return kiln_harden_free_sized(&subject->harden, by->hardened, block, align, bytes, site);
 }

@@ -106,9 +106,14 @@ static __attribute__((noinline)) void *calloc_kept(size_t count, size_t bytes, k
     return __builtin_expect(block != NULL, 1) ? block : calloc_slowest(count, bytes, site);
 }
 
+/* A hardened heap's common path gives zeroed bytes. */
 static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, kiln_site_t site)
 {
-    return kiln_keeps_who() ? calloc_kept(count, bytes, site) : calloc_slowest(count, bytes, site);
+    size_t all_bytes;
+    if (kiln_keeps_who()) return calloc_kept(count, bytes, site);
+    bool fits = !__builtin_mul_overflow(count, bytes, &all_bytes);
+    void *block = fits ? kiln_process_malloc_hardened(all_bytes, site) : NULL;
+    return __builtin_expect(block != NULL, 1) ? block : calloc_slowest(count, bytes, site);
 }
 
 KILN_EXPORT void *calloc(size_t count, size_t bytes)

@@ -84,8 +84,8 @@ static const struct option {
      "were freed, is seen at once; low: that begin at one"},
     {"guard_every", OPTION_NUMBER, AT(guard_every), AT(has_guard_every), UINT32_MAX, NULL, "N",
      "5000, with profile=fuzz 10",
-     "guard=some takes one block in N; with profile=fuzz other ones under another seed, and fewer "
-     "as there are more"},
+     "guard=some takes one block in N, later more seldom; with profile=fuzz other ones under "
+     "another seed"},
     {"halt_on_error", OPTION_SWITCH, AT(report.halt_on_error), 0, 1, NULL, "0|1", "1",
      "a report ends the process; else the program goes on where it can"},
     {"handle_segv", OPTION_SWITCH, AT(report.handle_segv), AT(has_handle_segv), 1, NULL, "0|1",

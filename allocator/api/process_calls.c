@@ -150,6 +150,9 @@ void kiln_process_free_sized(void *block, size_t align, size_t bytes, kiln_site_
     if (!block) return;
     uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
     if (align == 0 && kiln_kept_free_sized(block, bytes, site, frame)) return;
+    if (align == 0 && mine() &&
+        kiln_harden_free_sized_fast(&kiln_process_heap, mine(), block, bytes, site))
+        return;
     kiln_visit_t visit = kiln_process_enter();
     kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
     if (visit.heap && kiln_process_hardened)

@@ -97,7 +97,7 @@ typedef struct kiln_harden_config {
     kiln_quarantine_bounds_t quarantine;
     kiln_guard_t *guard;        /* NULL: no block is guarded */
     uint32_t guard_every;       /* one in so many is; 1: all are. See kiln_harden_next_guarded */
-    bool guard_rotates;         /* more seldom the more there are: else as often for ever */
+    bool guard_rotates;         /* more and more seldom; else ten times as seldom at most */
     bool families;              /* a free by another family's function is a misuse */
     kiln_damage_found_t *found; /* told with no lock but, from a check, the page heap's */
     uint32_t (*stack)(uintptr_t caller); /* keeps a stack; NULL: none are kept, nor threads */
@@ -248,12 +248,13 @@ void kiln_harden_look_at_bin(kiln_harden_thread_t *mine, uint32_t class_idx, uin
 /* kiln_harden_canary_end gives where the canary behind a large block ends. */
 uintptr_t kiln_harden_canary_end(const kiln_span_t *span, size_t asked);
 
-/* kiln_harden_next_guarded draws how many blocks later the next one is guarded: 1 to twice
- * guard_every. Where guard_rotates: exactly guard_every while a thread has had few blocks, so that
- * guard_every seeds one after another guard each of them; from then on as many as a fiftieth of its
- * blocks so far, and of those of threads that have ended, on average, so that the guard costs a
- * program little, whatever it allocates. For the same reason not all of many threads begin so: of
- * the n-th, one in n / 16, another one after guard_every seeds more. */
+/* kiln_harden_next_guarded draws how many blocks later the next one is guarded: guard_every on
+ * average at first; when a thread's blocks so far, and those of threads that have ended, are more
+ * than fifty times that, a fiftieth of them, so that the guard costs a program little, whatever it
+ * allocates: ten times guard_every at most.
+ * Where guard_rotates: exactly guard_every at first, so that guard_every seeds one after another
+ * guard each of a thread's first blocks, and then more and more. Not all of many threads begin so:
+ * of the n-th, one in n / 16, another one after guard_every seeds more. */
 uint64_t kiln_harden_next_guarded(const kiln_harden_t *harden, kiln_harden_thread_t *mine);
 
 /* The blocks of the guard; see harden.c for what calls them. */
@@ -364,9 +365,10 @@ static inline void *kiln_harden_malloc_fast(kiln_harden_thread_t *mine, size_t b
     return block;
 }
 
-/* kiln_harden_free_fast gives false when nothing was done. */
-static inline bool kiln_harden_free_fast(const kiln_heap_t *heap, kiln_harden_thread_t *mine,
-                                         void *block, kiln_site_t site)
+/* kiln_harden_few finds the slot that begins at `block`, and its class; false: it is none for the
+ * paths below. Its state may be any. */
+static inline bool kiln_harden_few(const kiln_heap_t *heap, const kiln_harden_thread_t *mine,
+                                   void *block, kiln_slot_t *out, uint32_t *out_class)
 {
     kiln_span_t *span = kiln_page_map_find_fast(&heap->map, (uintptr_t)block);
     if (__builtin_expect(!span, 0)) return false;
@@ -374,11 +376,17 @@ static inline bool kiln_harden_free_fast(const kiln_heap_t *heap, kiln_harden_th
     if (__builtin_expect(class_idx - 1 >= mine->few_classes, 0)) return false;
     uint64_t slot_idx = kiln_span_index(span, (uintptr_t)block - kiln_span_base(span));
     if (__builtin_expect(slot_idx >= kiln_span_index_end(span), 0)) return false;
-    kiln_slot_t slot = {block, &span->states[slot_idx]};
-    if (!kiln_harden_claim(heap, slot.state)) return false;
+    *out = (kiln_slot_t){block, &span->states[slot_idx]};
+    *out_class = class_idx;
+    return true;
+}
 
+static inline bool kiln_harden_end_few(const kiln_heap_t *heap, kiln_harden_thread_t *mine,
+                                       uint32_t class_idx, kiln_slot_t slot, kiln_site_t site)
+{
+    if (!kiln_harden_claim(heap, slot.state)) return false;
     kiln_harden_bin_t *bin = &mine->bins[class_idx];
-    char *end = (char *)block + bin->shape.slot_bytes;
+    char *block = slot.block, *end = block + bin->shape.slot_bytes;
     if (__builtin_expect(
             !kiln_canary_holds(&bin->canary, end, kiln_note_slack(&bin->shape, slot.state)), 0)) {
         kiln_harden_retire_ruined(mine, block, site);
@@ -389,6 +397,28 @@ static inline bool kiln_harden_free_fast(const kiln_heap_t *heap, kiln_harden_th
     slot = kiln_quarantine_push(&bin->ring, slot);
     if (__builtin_expect(slot.block != NULL, 1)) kiln_harden_push(mine, class_idx, slot, site);
     return true;
+}
+
+/* kiln_harden_free_fast and _free_sized_fast give false when nothing was done. Of a block that is
+ * live its size stays as it is, so it may be looked at before the block is claimed. */
+static inline bool kiln_harden_free_fast(const kiln_heap_t *heap, kiln_harden_thread_t *mine,
+                                         void *block, kiln_site_t site)
+{
+    kiln_slot_t slot;
+    uint32_t class_idx;
+    return kiln_harden_few(heap, mine, block, &slot, &class_idx) &&
+           kiln_harden_end_few(heap, mine, class_idx, slot, site);
+}
+
+static inline bool kiln_harden_free_sized_fast(const kiln_heap_t *heap, kiln_harden_thread_t *mine,
+                                               void *block, size_t bytes, kiln_site_t site)
+{
+    kiln_slot_t slot;
+    uint32_t class_idx;
+    if (!kiln_harden_few(heap, mine, block, &slot, &class_idx)) return false;
+    const kiln_note_shape_t *shape = &mine->bins[class_idx].shape;
+    if (shape->slot_bytes - kiln_note_slack(shape, slot.state) != bytes) return false;
+    return kiln_harden_end_few(heap, mine, class_idx, slot, site);
 }
 
 #endif

@@ -5,7 +5,7 @@
 #include "allocator/base/mix.h"
 
 /* See kiln_harden_next_guarded. */
-enum { EXACT_ROUNDS = 50, EXACT_THREADS = 16 };
+enum { EXACT_ROUNDS = 50, EXACT_THREADS = 16, SELDOM_TIMES = 10 };
 
 uint32_t kiln_harden_note_bytes(const kiln_harden_config_t *config)
 {
@@ -103,14 +103,25 @@ static void choose_paths(const kiln_harden_t *harden, kiln_harden_thread_t *mine
     mine->family_mask = harden->config.families ? families : 0;
 }
 
+/* One in how many, on average, after `blocks` blocks. */
+static uint64_t seldom(const kiln_harden_t *harden, uint64_t blocks)
+{
+    uint64_t every = harden->config.guard_every, later = blocks / EXACT_ROUNDS;
+    if (later < every) return every;
+    bool is_bounded = !harden->config.guard_rotates && later > every * SELDOM_TIMES;
+    return is_bounded ? every * SELDOM_TIMES : later;
+}
+
 uint64_t kiln_harden_next_guarded(const kiln_harden_t *harden, kiln_harden_thread_t *mine)
 {
     uint64_t every = harden->config.guard_every;
     if (!harden->config.guard || every == 0) return UINT64_MAX;
     if (every == 1) return 1;
-    mine->blocks += every;
-    if (harden->config.guard_rotates && mine->blocks < every * EXACT_ROUNDS) return every;
-    if (harden->config.guard_rotates) every = (mine->before + mine->blocks) / EXACT_ROUNDS;
+    if (harden->config.guard_rotates && mine->blocks + every < every * EXACT_ROUNDS) {
+        mine->blocks += every;
+        return every;
+    }
+    every = seldom(harden, mine->before + mine->blocks);
     uint64_t later = 1 + kiln_mix(mine->random ^ mine->blocks) % (2 * every);
     mine->blocks += later;
     return later;
@@ -126,7 +137,8 @@ static uint64_t first_guarded(const kiln_harden_t *harden, kiln_harden_thread_t 
     mine->blocks = 0;
     mine->before = harden->blocks_before;
     if (!config->guard || every == 0) return UINT64_MAX;
-    if (!config->guard_rotates) return 1 + kiln_mix(config->seed) % every;
+    if (!config->guard_rotates)
+        return 1 + kiln_mix(mine->random) % seldom(harden, harden->blocks_before);
     if (share < 2 || (config->seed / every + harden->threads) % share == 0)
         return 1 + config->seed % every;
     mine->blocks = every * EXACT_ROUNDS;

@@ -61,7 +61,7 @@ def chosen_heaps(parser, args):
     wanted = None if args.heaps is None else [name for name in args.heaps.split(",") if name]
     try:
         return heaps.choose(wanted, args.own, os.environ.get("KILN_LIB"),
-                            os.environ.get("KILN_WORKLOAD_ASAN"), os.environ.get("KILN_FLOOR"))
+                            os.environ.get("KILN_WORKLOAD_ASAN"), os.environ.get("KILN_FLOORS"))
     except heaps.Unknown as why:
         parser.wrong(str(why))
 

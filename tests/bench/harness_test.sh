@@ -4,14 +4,14 @@
 # status, and a sound heap of the same make is not. No test here fails on a time.
 #
 # Run by bazel. By hand, in a checkout:
-#   KILN_LIB=... KILN_WORKLOAD=... KILN_WORKLOAD_ASAN=... KILN_FLOOR=... PLANTED=... bash tests/bench/harness_test.sh
+#   KILN_LIB=... KILN_WORKLOAD=... KILN_WORKLOAD_ASAN=... KILN_FLOORS=... PLANTED=... bash tests/bench/harness_test.sh
 set -u
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export KILN_LIB=${KILN_LIB:-$PWD/allocator/api/libkiln.so}
 export KILN_WORKLOAD=${KILN_WORKLOAD:-$PWD/tests/bench/workload}
 export KILN_WORKLOAD_ASAN=${KILN_WORKLOAD_ASAN:-$PWD/tests/bench/workload_asan}
-export KILN_FLOOR=${KILN_FLOOR:-$PWD/tests/bench/floor_heap.so}
+export KILN_FLOORS=${KILN_FLOORS:-$PWD/tests/bench}
 planted=${PLANTED:-$PWD/tests/bench/planted_heap.so}
 unset PLANTED
 scratch=$(mktemp -d)
@@ -51,7 +51,7 @@ last_column() {
     awk -F '\t' -v heap="$1" '$4 == heap { print $12 }' "$scratch/runs.tsv"
 }
 
-for file in "$KILN_LIB" "$KILN_WORKLOAD" "$KILN_WORKLOAD_ASAN" "$KILN_FLOOR" "$planted"; do
+for file in "$KILN_LIB" "$KILN_WORKLOAD" "$KILN_WORKLOAD_ASAN" "$KILN_FLOORS/floor_heap.so" "$KILN_FLOORS/floor_hardened_heap.so" "$planted"; do
     [ -e "$file" ] || {
         echo "FAILED: $file is not there"
         exit 1
@@ -76,8 +76,8 @@ grep -q '</svg>' "$scratch/scale.svg" || wrong "the picture of scale"
 expect 0 'kiln 1 of 1, kiln-hardened 1 of 1, kiln-fuzz 1 of 1, mimalloc 1 of 1, jemalloc 1 of 1, tcmalloc 1 of 1, scudo 1 of 1, dislocator 1 of 1, asan 1 of 1' \
     bench work --only=threads
 
-# A heap that does nothing serves blocks of one size, and nothing else.
-expect 0 'glibc 2 of 2, floor 2 of 2' bench --heaps=floor sizes --only=lifo-64 --only=random-65536
+# Heaps that do nothing serve blocks of one size, and nothing else.
+expect 0 'glibc 2 of 2, floor 2 of 2, floor-hardened 2 of 2' bench --heaps=floor,floor-hardened sizes --only=lifo-64 --only=random-65536
 expect 2 "the heap 'floor' serves none of these workloads" bench --heaps=floor work --only=lifo
 
 # A heap that is wrong, each in its way; and its sound twin.

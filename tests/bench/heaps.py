@@ -23,13 +23,13 @@ PEERS = [
     ("dislocator", "afl++", r"/libdislocator\.so$"),
 ]
 ASAN = "asan"
-# A heap that does nothing that can be left out (floor_heap.c): a bound for all others, for blocks of
-# one size on one thread.
-FLOOR, FLOOR_GROUPS = "floor", ("sizes",)
+# Heaps that do nothing that can be left out (floor_heap.c), and nothing but the checks of a hardened
+# one (floor_hardened_heap.c): bounds for the others, for blocks of one size on one thread.
+FLOORS, FLOOR_GROUPS = ["floor", "floor-hardened"], ("sizes",)
 # Kiln's profiles, as heaps of their own.
 PROFILES = {KILN: {}, "kiln-hardened": {"KILN_OPTIONS": "profile=hardened"},
             "kiln-fuzz": {"KILN_OPTIONS": "profile=fuzz"}}
-NAMES = list(PROFILES) + [name for name, _, _ in PEERS] + [ASAN, FLOOR]
+NAMES = list(PROFILES) + [name for name, _, _ in PEERS] + [ASAN] + FLOORS
 FUNCTIONS = ("malloc", "calloc", "realloc", "free")
 
 
@@ -109,7 +109,7 @@ def parse_own(text):
     return Heap(name, path, dict(setting.split("=", 1) for setting in settings))
 
 
-def choose(wanted, own, kiln_library, asan_program, floor_library):
+def choose(wanted, own, kiln_library, asan_program, floor_libraries):
     """The heaps to compare, the base first. `wanted` names known ones, None: all; `own` is a list of
     NAME=LIB.so."""
     chosen = [Heap(BASE)]
@@ -122,10 +122,11 @@ def choose(wanted, own, kiln_library, asan_program, floor_library):
             if not asan_program or not os.path.isfile(asan_program):
                 raise Unknown("the heap 'asan' wants a build of the workloads; set KILN_WORKLOAD_ASAN")
             chosen.append(Heap(ASAN, None, {"ASAN_OPTIONS": "detect_leaks=0"}, asan_program))
-        elif name == FLOOR:
-            if not floor_library or not os.path.isfile(floor_library):
-                raise Unknown("the heap 'floor' wants its library; set KILN_FLOOR")
-            chosen.append(Heap(FLOOR, os.path.abspath(floor_library), groups=FLOOR_GROUPS))
+        elif name in FLOORS:
+            library = os.path.join(floor_libraries or "", name.replace("-", "_") + "_heap.so")
+            if not os.path.isfile(library):
+                raise Unknown(f"the heap '{name}' wants its library; set KILN_FLOORS to its folder")
+            chosen.append(Heap(name, os.path.abspath(library), groups=FLOOR_GROUPS))
         elif name != BASE:
             chosen.append(find_peer(name))
     chosen += [parse_own(text) for text in own]

@@ -83,7 +83,7 @@ static void test_seeds_go_round(void)
 }
 
 /* Threads that live shortly have few more blocks guarded than one that lives long: else a program
- * of many would pay for every tenth block for ever. Where they do not rotate, as many as ever. */
+ * of many would pay for every tenth block for ever. Where they do not rotate, every hundredth. */
 static uint64_t guarded_of_threads(bool rotates, unsigned threads)
 {
     uint64_t guarded = 0;
@@ -101,7 +101,11 @@ static void test_short_lived_threads_have_fewer_guarded(void)
     uint64_t one = guarded_of_threads(true, 1), many = guarded_of_threads(true, LIVES);
     EXPECT(one > 200 && one < 360); /* 50 * (1 + ln 100) is 280 */
     EXPECT(many > one && many < BLOCKS / EVERY / 3);
-    EXPECT(guarded_of_threads(false, LIVES) > BLOCKS / EVERY / 2);
+    for (unsigned threads = 1; threads <= LIVES; threads += LIVES - 1) {
+        uint64_t drawn = guarded_of_threads(false, threads);
+        /* 50, then 50 whenever the blocks are e times as many, up to one in ten times EVERY */
+        EXPECT(drawn > BLOCKS / EVERY / 10 && drawn < BLOCKS / EVERY / 6);
+    }
 }
 
 int main(int argc, char **argv)

@@ -25,7 +25,8 @@ Groups (work and real, if none is given; about an hour):
 
 Heaps: kiln, kiln-hardened and kiln-fuzz (its other profiles), mimalloc, jemalloc, tcmalloc, scudo,
 dislocator (AFL++'s, for what finishes on it), asan (a build of the workloads with AddressSanitizer),
-floor (of sizes: a heap that does nothing, so what is left is the workloads' own),
+floor and floor-hardened (of sizes: heaps that do nothing, so what is left is the workloads' own, and
+nothing but the checks of a hardened heap, each in the cheapest way that there is),
 and any NAME=LIB.so, which is preloaded, with the settings that follow it; real programs are given of
 these only KILN_OPTIONS.
 
@@ -151,6 +152,7 @@ export KILN_WORKLOAD=$KILN_PROGRAM
 kiln_program //tests/bench:workload_asan tests/bench allocator/base
 export KILN_WORKLOAD_ASAN=$KILN_PROGRAM
 kiln_program //tests/bench:floor_heap.so tests/bench
-export KILN_FLOOR=$KILN_PROGRAM
+kiln_program //tests/bench:floor_hardened_heap.so tests/bench
+export KILN_FLOORS=${KILN_PROGRAM%/*}
 unset KILN_ROOT KILN_OUT
 exec /usr/bin/python3 "$tests/bench/compare.py" "$@"
