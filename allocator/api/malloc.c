@@ -107,13 +107,18 @@ static __attribute__((noinline)) void *calloc_kept(size_t count, size_t bytes, k
 }
 
 /* A hardened heap's common path gives zeroed bytes. */
-static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, kiln_site_t site)
+static __attribute__((noinline)) void *calloc_hardened(size_t count, size_t bytes, kiln_site_t site)
 {
     size_t all_bytes;
-    if (kiln_keeps_who()) return calloc_kept(count, bytes, site);
     bool fits = !__builtin_mul_overflow(count, bytes, &all_bytes);
     void *block = fits ? kiln_process_malloc_hardened(all_bytes, site) : NULL;
     return __builtin_expect(block != NULL, 1) ? block : calloc_slowest(count, bytes, site);
+}
+
+static __attribute__((noinline)) void *calloc_slow(size_t count, size_t bytes, kiln_site_t site)
+{
+    if (!kiln_thread.hardened) return calloc_slowest(count, bytes, site);
+    return kiln_keeps_who() ? calloc_kept(count, bytes, site) : calloc_hardened(count, bytes, site);
 }
 
 KILN_EXPORT void *calloc(size_t count, size_t bytes)

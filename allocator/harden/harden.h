@@ -367,8 +367,10 @@ static inline void *kiln_harden_malloc_fast(kiln_harden_thread_t *mine, size_t b
 
 /* kiln_harden_few finds the slot that begins at `block`, and its class; false: it is none for the
  * paths below. Its state may be any. */
-static inline bool kiln_harden_few(const kiln_heap_t *heap, const kiln_harden_thread_t *mine,
-                                   void *block, kiln_slot_t *out, uint32_t *out_class)
+static inline __attribute__((always_inline)) bool kiln_harden_few(const kiln_heap_t *heap,
+                                                                  const kiln_harden_thread_t *mine,
+                                                                  void *block, kiln_slot_t *out,
+                                                                  uint32_t *out_class)
 {
     kiln_span_t *span = kiln_page_map_find_fast(&heap->map, (uintptr_t)block);
     if (__builtin_expect(!span, 0)) return false;
@@ -381,8 +383,9 @@ static inline bool kiln_harden_few(const kiln_heap_t *heap, const kiln_harden_th
     return true;
 }
 
-static inline bool kiln_harden_end_few(const kiln_heap_t *heap, kiln_harden_thread_t *mine,
-                                       uint32_t class_idx, kiln_slot_t slot, kiln_site_t site)
+static inline __attribute__((always_inline)) bool
+kiln_harden_end_few(const kiln_heap_t *heap, kiln_harden_thread_t *mine, uint32_t class_idx,
+                    kiln_slot_t slot, kiln_site_t site)
 {
     if (!kiln_harden_claim(heap, slot.state)) return false;
     kiln_harden_bin_t *bin = &mine->bins[class_idx];
