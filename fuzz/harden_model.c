@@ -160,7 +160,8 @@ static void check_large(const kiln_harden_model_t *model, const kiln_harden_bloc
     if (page > KILN_PAGE_BYTES || fake->config.no_guard) return;
     if (fake->stats.refused[KILN_OS_CALL_GUARD] > 0) return;
     KILN_FUZZ_LAW("L8: behind a large block is what faults",
-                  edge + page <= block->at + block->room && !any_ready(model, edge, edge + page));
+                  edge + page <= block->at + block->room &&
+                      !any_ready(model, edge, block->at + block->room));
 }
 
 kiln_harden_block_t kiln_harden_model_look(const kiln_harden_model_t *model, uintptr_t at,

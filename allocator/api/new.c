@@ -154,7 +154,9 @@ void *new_array_aligned_nothrow(size_t bytes, size_t align, const void *nothrow)
  * wrong is its alignment. */
 static void free_aligned(void *block, size_t align, kiln_site_t site)
 {
-    if (__builtin_expect(!kiln_is_aligned((uintptr_t)block, align), 0))
+    if (__builtin_expect(align == 0, 0))
+        kiln_report_misuse(KILN_MISUSE_ALIGNMENT, site.call, site.caller, block, align, 0);
+    else if (__builtin_expect(!kiln_is_aligned((uintptr_t)block, align), 0))
         kiln_process_free_sized(block, align, 0, site);
     else
         kiln_process_free(block, site);

@@ -141,27 +141,28 @@ static void configure_guard(const kiln_options_t *options, const kiln_os_t *os,
     out->guard_rotates = fuzz;
 }
 
-/* Behind a live large block pages fault. They are in front of the next one, if that is nearer. */
-static kiln_report_kind_t side_of(uintptr_t address, kiln_harden_about_t *io_about)
+/* The pages behind a large block are in front of the next one, too: is that nearer, and live? */
+static bool is_before_next(uintptr_t address, kiln_harden_about_t *io_about)
 {
     uintptr_t next = io_about->block + io_about->slot_bytes;
     kiln_harden_about_t behind = kiln_harden_about(kiln_process_hardened, next);
     bool is_block = behind.known && behind.live && behind.block == next;
-    if (!is_block || next - address > address - (io_about->block + io_about->asked))
-        return KILN_REPORT_OVERFLOW;
+    if (!is_block || next - address >= address - (io_about->block + io_about->asked)) return false;
     *io_about = behind;
-    return KILN_REPORT_UNDERFLOW;
+    return true;
 }
 
-/* Large blocks fault while they wait, and so do pages behind live ones. */
+/* Large blocks fault while they wait, and so do the pages behind live ones. A block that a call is
+ * at work in faults because the program protected it, as a live one does. */
 static bool explain_large(kiln_report_t *report)
 {
     kiln_harden_about_t about = {.known = false};
     if (kiln_process_hardened) about = kiln_harden_about(kiln_process_hardened, report->address);
-    if (!about.known) return false;
+    if (!about.known || about.busy) return false;
     bool inside = report->address - about.block < about.asked;
-    if (about.live && inside) return false; /* the program's own doing: it protected its block */
-    report->kind = about.live ? side_of(report->address, &about) : KILN_REPORT_USE_AFTER_FREE;
+    if (about.live && inside) return false;
+    report->kind = about.live ? KILN_REPORT_OVERFLOW : KILN_REPORT_USE_AFTER_FREE;
+    if (!inside && is_before_next(report->address, &about)) report->kind = KILN_REPORT_UNDERFLOW;
     report->has_seed = true;
     report->seed = kiln_process_hardened->config.seed;
     fill_block(&about, &report->block);

@@ -367,7 +367,8 @@ static bool fits_here(kiln_harden_t *harden, const kiln_heap_found_t *found, cha
 }
 
 /* Room for what is to replace a block; with a half to spare where a large one grows: the next time
- * it need not move. What is spare has no memory behind it, as freed large blocks leave none. */
+ * it need not move. What is spare faults, and most often has no memory behind it, as freed large
+ * blocks leave none. */
 static void *take_to_move(kiln_harden_t *harden, kiln_harden_thread_t *mine, bool grows_large,
                           size_t bytes, kiln_site_t site)
 {

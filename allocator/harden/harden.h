@@ -72,8 +72,8 @@ typedef enum kiln_damage_kind {
 
 /* What is known of a block besides what heap.h says. Numbers of 0: not kept. */
 typedef struct kiln_harden_about {
-    bool known; /* a slot that is, or was, a block's */
-    bool live;
+    bool known;      /* a slot that is, or was, a block's */
+    bool live, busy; /* busy: neither live nor freed, a call is at work in it */
     uintptr_t block;
     size_t asked, slot_bytes;
     uint32_t alloc_stack, free_stack;
@@ -121,15 +121,16 @@ typedef struct kiln_harden_thread kiln_harden_thread_t;
 typedef struct kiln_harden kiln_harden_t;
 struct kiln_harden_thread {
     kiln_thread_cache_t *cache;
-    uint64_t random;      /* state of a generator: odd */
-    uint64_t until_guard; /* the block that makes it 0 is guarded */
-    uint32_t few_bytes;   /* the common paths below are for fewer bytes, */
-    uint32_t few_classes; /* and for slots up to this class; 0: for none */
-    uint32_t kept_bytes;  /* those of harden_kept.h are for fewer bytes; 0: for none */
-    uint16_t number;      /* the thread's, where it is kept */
-    uint16_t family_mask; /* the bits of a note's family that a free must have, too */
-    uint64_t blocks;      /* given up to the last guarded one */
-    uint64_t before;      /* given to threads that had ended when this one came */
+    uint64_t random;       /* state of a generator: odd */
+    uint64_t until_guard;  /* the block that makes it 0 is guarded */
+    uint32_t few_bytes;    /* the common paths below are for fewer bytes, */
+    uint32_t few_classes;  /* and for slots up to this class; 0: for none */
+    uint32_t kept_bytes;   /* those of harden_kept.h are for fewer bytes; 0: for none */
+    uint16_t number;       /* the thread's, where it is kept */
+    uint16_t family_mask;  /* the bits of a note's family that a free must have, too */
+    uint64_t blocks;       /* given when the next one is guarded, */
+    uint64_t exact_blocks; /* which is exact up to so many, where guarded ones rotate */
+    uint64_t before;       /* given to threads that had ended when this one came */
     kiln_harden_t *harden;
     kiln_harden_thread_t *prev, *next; /* of the list; a spare one: next */
     kiln_harden_bin_t bins[KILN_SIZE_CLASSES];

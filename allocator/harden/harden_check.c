@@ -22,7 +22,7 @@ uintptr_t kiln_harden_canary_end(const kiln_span_t *span, size_t asked)
 static kiln_harden_about_t about_slot(const kiln_harden_t *harden, const kiln_span_t *span,
                                       uint32_t slot_idx, uint8_t state)
 {
-    kiln_harden_about_t about = {.live = state == KILN_SLOT_LIVE};
+    kiln_harden_about_t about = {.live = state == KILN_SLOT_LIVE, .busy = state == KILN_SLOT_BUSY};
     size_t slot_bytes = kiln_span_slot_bytes(span), asked;
     if (span->class_idx == KILN_CLASS_LARGE) {
         asked = atomic_load_explicit(&kiln_note_large(span)->asked, memory_order_relaxed);

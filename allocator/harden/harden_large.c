@@ -1,11 +1,11 @@
 /* Large blocks of a hardened heap.
  *
- *   |<- asked ->| canary | faults |  room to grow  |
- *   base                 base + open_bytes          the span's end
+ *   |<- asked ->| canary | faults; room to grow |
+ *   base                 base + open_bytes       the span's end
  *
  * Behind a live one, and so in front of the next, pages fault, where the OS has such pages that
- * cost no mapping (os.h: Guarded), from the first whole hardware page behind the block on. The
- * canary has what is left of the page before.
+ * cost no mapping (os.h: Guarded): all of the span from the first whole hardware page behind the
+ * block on. The canary has what is left of the page before.
  *
  * One that is freed gives its bytes back to the OS at once and waits among the last few that were,
  * Reserved, so that its pages fault: whoever still uses it is seen at the access. Its pages are
@@ -13,9 +13,6 @@
  * this costs two mappings while it waits.) A block that is no whole hardware pages does not wait:
  * its pages are cleared when they are used again. */
 #include "allocator/harden/harden.h"
-
-/* The pages that fault, at most: also where an index is off by a page. */
-enum { GUARDED_BYTES_MAX = 2 * KILN_PAGE_BYTES };
 
 /* What a large block must have room for behind its last byte. */
 static size_t tail_bytes(const kiln_harden_t *harden)
@@ -25,59 +22,74 @@ static size_t tail_bytes(const kiln_harden_t *harden)
     return 1 + (guards ? (size_t)os->phys_bytes : 0);
 }
 
-/* How much of a span faults, or may, from `open_bytes` on. */
-static uint64_t guarded_bytes(const kiln_span_t *span, uint64_t open_bytes)
+static uint64_t open_bytes_for(const kiln_harden_t *harden, size_t asked)
 {
-    uint64_t slot_bytes = kiln_span_slot_bytes(span);
-    if (open_bytes >= slot_bytes) return 0;
-    uint64_t bytes = slot_bytes - open_bytes;
-    return bytes < GUARDED_BYTES_MAX ? bytes : GUARDED_BYTES_MAX;
+    return kiln_round_up((uint64_t)asked + 1, harden->heap->config.os->phys_bytes);
 }
 
-static bool set_tail(kiln_harden_t *harden, const kiln_span_t *span, uint64_t open_bytes, bool on)
+static bool guard(const kiln_harden_t *harden, const kiln_span_t *span, uint64_t from, uint64_t to,
+                  bool on)
 {
-    kiln_page_heap_t *pages = &harden->heap->pages;
-    kiln_page_heap_lock(pages);
-    bool done = kiln_os_guard(pages->os, kiln_span_base(span) + open_bytes,
-                              guarded_bytes(span, open_bytes), on);
-    kiln_page_heap_unlock(pages);
-    return done;
+    return kiln_os_guard(harden->heap->pages.os, kiln_span_base(span) + from, to - from, on);
 }
 
-/* close_tail makes pages behind the block fault, open_tail takes that back: nothing else may have a
- * span that has such pages, nor may its size be changed. An open that is refused (no memory for
- * page tables) is tried again where the pages are used next. */
+/* close_tail makes what lies behind the block fault, open_tail takes that back: nothing else may
+ * have pages that do, nor may the span's size be changed. move_tail opens what the block grows by,
+ * within its room. False: refused, and all is as it was. */
 static void close_tail(kiln_harden_t *harden, kiln_span_t *span, size_t asked)
 {
-    uint64_t phys_bytes = harden->heap->config.os->phys_bytes;
-    uint64_t open_bytes = kiln_round_up((uint64_t)asked + 1, phys_bytes);
-    bool fits = phys_bytes <= KILN_PAGE_BYTES && guarded_bytes(span, open_bytes) > 0;
-    if (!fits || !set_tail(harden, span, open_bytes, true)) open_bytes = 0;
+    uint64_t open_bytes = open_bytes_for(harden, asked), end = kiln_span_slot_bytes(span);
+    bool fits = harden->heap->config.os->phys_bytes <= KILN_PAGE_BYTES && open_bytes < end;
+    kiln_page_heap_lock(&harden->heap->pages);
+    if (!fits || !guard(harden, span, open_bytes, end, true)) open_bytes = 0;
     atomic_store_explicit(&kiln_note_large(span)->open_bytes, (size_t)open_bytes,
                           memory_order_relaxed);
+    kiln_page_heap_unlock(&harden->heap->pages);
+}
+
+/* From where they are closed now, up to `to`; what is behind stays closed from `stays` on. */
+static bool open_up_to(kiln_harden_t *harden, kiln_span_t *span, uint64_t to, size_t stays)
+{
+    _Atomic size_t *open_bytes = &kiln_note_large(span)->open_bytes;
+    size_t was = atomic_load_explicit(open_bytes, memory_order_relaxed);
+    if (was == 0 || was >= to) return true;
+    kiln_page_heap_lock(&harden->heap->pages);
+    bool done = guard(harden, span, was, to, false);
+    if (done) atomic_store_explicit(open_bytes, stays, memory_order_relaxed);
+    kiln_page_heap_unlock(&harden->heap->pages);
+    return done;
 }
 
 static bool open_tail(kiln_harden_t *harden, kiln_span_t *span)
 {
-    _Atomic size_t *open_bytes = &kiln_note_large(span)->open_bytes;
-    size_t was = atomic_load_explicit(open_bytes, memory_order_relaxed);
-    if (was != 0 && !set_tail(harden, span, was, false)) return false;
-    atomic_store_explicit(open_bytes, 0, memory_order_relaxed);
-    return true;
+    return open_up_to(harden, span, kiln_span_slot_bytes(span), 0);
+}
+
+static bool move_tail(kiln_harden_t *harden, kiln_span_t *span, size_t bytes)
+{
+    uint64_t to = open_bytes_for(harden, bytes);
+    return open_up_to(harden, span, to, (size_t)to);
+}
+
+/* What a block of `bytes` bytes is to have behind it. */
+static void write_canary(kiln_harden_t *harden, const kiln_span_t *span, size_t bytes)
+{
+    uintptr_t start = kiln_span_base(span) + bytes, end = kiln_harden_canary_end(span, bytes);
+    kiln_canary_write(&harden->canary, (char *)end, end - start);
 }
 
 /* The caller has the span for itself: its block is LIVE, but nobody else knows of it. */
 static void *begin(kiln_harden_t *harden, kiln_span_t *span, size_t bytes, bool zero,
                    kiln_site_t site)
 {
+    void *block = (void *)kiln_span_base(span);
     close_tail(harden, span, bytes);
-    uintptr_t block = kiln_span_base(span), end = kiln_harden_canary_end(span, bytes);
-    kiln_harden_begin_fresh(harden, (void *)block, bytes, zero);
+    kiln_harden_begin_fresh(harden, block, bytes, zero);
     atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
-    kiln_canary_write(&harden->canary, (char *)end, end - block - bytes);
+    write_canary(harden, span, bytes);
     if (harden->keeps_who) kiln_harden_note_alloc(harden, span, 0, site);
     atomic_store_explicit(&kiln_note_large(span)->ready, true, memory_order_release);
-    return (void *)block;
+    return block;
 }
 
 /* Whatever makes pages fault, or lose their bytes, holds the page heap's lock, as for all other
@@ -159,25 +171,35 @@ void kiln_harden_large_retire(kiln_harden_t *harden, kiln_span_t *span, kiln_sit
         kiln_harden_tell(harden, span, 0, KILN_SLOT_LIVE, site);
     if (harden->keeps_who) kiln_harden_note_free(harden, span, 0, site);
     atomic_store_explicit(&kiln_note_large(span)->ready, false, memory_order_relaxed);
+    atomic_store_explicit(&kiln_note_large(span)->open_bytes, 0, memory_order_relaxed);
     kiln_slot_t slot = {(void *)kiln_span_base(span), &span->states[0]};
     if (!wait(harden, span, slot)) kiln_page_heap_give(&harden->heap->pages, span);
+}
+
+/* Where it has room it grows into that; else its span becomes longer, or shorter. */
+static bool resize_span(kiln_harden_t *harden, kiln_span_t *span, size_t asked, size_t bytes)
+{
+    size_t wanted = bytes + tail_bytes(harden);
+    if (bytes >= asked && wanted <= kiln_span_slot_bytes(span))
+        return move_tail(harden, span, bytes);
+    if (!open_tail(harden, span)) return false;
+    if (kiln_large_resize(&harden->heap->pages, span, wanted)) return true;
+    close_tail(harden, span, asked);
+    write_canary(harden, span, asked); /* it is longer where the tail could not be closed */
+    return false;
 }
 
 bool kiln_harden_large_resize(kiln_harden_t *harden, kiln_span_t *span, size_t asked, size_t bytes)
 {
     uintptr_t block = kiln_span_base(span), old_end = kiln_harden_canary_end(span, asked);
-    if (!open_tail(harden, span)) return false;
-    if (!kiln_large_resize(&harden->heap->pages, span, bytes + tail_bytes(harden))) {
-        close_tail(harden, span, asked);
-        return false;
-    }
+    if (!resize_span(harden, span, asked, bytes)) return false;
     /* What the canary was in is the program's, or is nobody's: zero, as the rest. */
     uintptr_t last = block + kiln_span_slot_bytes(span);
     if (old_end > last) old_end = last;
     if (old_end > block + asked) memset((void *)(block + asked), 0, old_end - block - asked);
-    close_tail(harden, span, bytes);
-    uintptr_t end = kiln_harden_canary_end(span, bytes);
+    if (atomic_load_explicit(&kiln_note_large(span)->open_bytes, memory_order_relaxed) == 0)
+        close_tail(harden, span, bytes);
     atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
-    kiln_canary_write(&harden->canary, (char *)end, end - block - bytes);
+    write_canary(harden, span, bytes);
     return true;
 }

@@ -117,7 +117,7 @@ uint64_t kiln_harden_next_guarded(const kiln_harden_t *harden, kiln_harden_threa
     uint64_t every = harden->config.guard_every;
     if (!harden->config.guard || every == 0) return UINT64_MAX;
     if (every == 1) return 1;
-    if (harden->config.guard_rotates && mine->blocks + every < every * EXACT_ROUNDS) {
+    if (mine->blocks + every < mine->exact_blocks) {
         mine->blocks += every;
         return every;
     }
@@ -128,21 +128,27 @@ uint64_t kiln_harden_next_guarded(const kiln_harden_t *harden, kiln_harden_threa
 }
 
 /* Which of a thread's first blocks: where they go round, another one under the next seed. Of many
- * threads some begin so, others under the next round of seeds, and the rest as if they had done
- * with that. Under the lock: this is the last thread that came. */
+ * threads some begin so, others under the next round of seeds. Under the lock: this is the last
+ * thread that came. */
 static uint64_t first_guarded(const kiln_harden_t *harden, kiln_harden_thread_t *mine)
 {
     const kiln_harden_config_t *config = &harden->config;
     uint64_t every = config->guard_every, share = harden->threads / EXACT_THREADS;
-    mine->blocks = 0;
+    mine->blocks = mine->exact_blocks = 0;
     mine->before = harden->blocks_before;
     if (!config->guard || every == 0) return UINT64_MAX;
-    if (!config->guard_rotates)
-        return 1 + kiln_mix(mine->random) % seldom(harden, harden->blocks_before);
-    if (share < 2 || (config->seed / every + harden->threads) % share == 0)
-        return 1 + config->seed % every;
-    mine->blocks = every * EXACT_ROUNDS;
-    return kiln_harden_next_guarded(harden, mine);
+    bool is_exact = config->guard_rotates &&
+                    (share < 2 || (config->seed / every + harden->threads) % share == 0);
+    if (is_exact) mine->exact_blocks = every * EXACT_ROUNDS;
+    mine->blocks = 1 + (is_exact ? config->seed % every
+                                 : kiln_mix(mine->random) % seldom(harden, mine->before));
+    return mine->blocks;
+}
+
+/* How many blocks a thread was given: all up to the next guarded one, but for those until then. */
+static uint64_t blocks_of(const kiln_harden_thread_t *mine)
+{
+    return mine->blocks > mine->until_guard ? mine->blocks - mine->until_guard : 0;
 }
 
 kiln_harden_thread_t *kiln_harden_attach(kiln_harden_t *harden)
@@ -201,7 +207,7 @@ static void end(kiln_harden_t *harden, kiln_harden_thread_t *mine)
         mine->prev->next = mine->next;
     else
         harden->first = mine->next;
-    harden->blocks_before += mine->blocks;
+    harden->blocks_before += blocks_of(mine);
     mine->cache = NULL;
     mine->next = harden->spares;
     harden->spares = mine;

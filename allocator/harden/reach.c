@@ -68,8 +68,7 @@ static bool slot_is_there(const kiln_reach_t *reach, const kiln_span_t *span, ui
 {
     uint8_t state = atomic_load_explicit(&span->states[slot_idx], memory_order_relaxed);
     *out_is_live = state == KILN_SLOT_LIVE || state == KILN_SLOT_KEPT;
-    if (*out_is_live) return true;
-    if (state != KILN_SLOT_BUSY) return false;
+    if (!*out_is_live && state != KILN_SLOT_BUSY) return false;
     return !reach->harden || span->class_idx != KILN_CLASS_LARGE ||
            atomic_load_explicit(&kiln_note_large(span)->ready, memory_order_relaxed);
 }

@@ -149,15 +149,15 @@ static bool linux_protect(void *ctx, kiln_addr_t addr, uint64_t bytes, kiln_os_a
 }
 
 /* Guard pages are markers in the page tables, and make no mapping. A kernel that has none, or none
- * for memory that is locked in, answers EINVAL before it did anything. Where it had no memory for
- * page tables, a part may be guarded already. */
+ * for memory that is locked in, answers EINVAL; but where locked pages lie behind others, or it had
+ * no memory for page tables, a part is guarded already. */
 static bool linux_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
 {
     (void)ctx;
     if (!is_native(addr, bytes)) return false;
     long answer = set_guard(addr, bytes, on);
     if (kiln_linux_failed(answer)) {
-        if (on && answer != -EINVAL) (void)set_guard(addr, bytes, false);
+        if (on) (void)set_guard(addr, bytes, false);
         return false;
     }
     if (!on) kiln_linux_zeroed((uintptr_t)addr, (uintptr_t)bytes);

@@ -180,7 +180,7 @@ def at_the_edge(case, asked, first, end):
     if end <= open_bytes:
         return case
     edge = max(first, open_bytes)
-    nearer = {UNDERFLOW} if slot - edge <= edge - asked else {OVERFLOW}
+    nearer = {UNDERFLOW} if slot - edge < edge - asked else {OVERFLOW}
     kinds = nearer | {OVERFLOW} if case.args["place"] == "last" else nearer  # or there is none behind
     return dataclasses.replace(case, group="out of a large block", kinds=frozenset(kinds), promised=True, edge=edge,
                                calls=CALLS["access"])

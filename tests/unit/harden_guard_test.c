@@ -97,10 +97,17 @@ static uint64_t guarded_of_threads(bool rotates, unsigned threads)
 
 static void test_short_lived_threads_have_fewer_guarded(void)
 {
+    unsigned ignored;
     enum { BLOCKS = LIVES * LIFE_BLOCKS };
     uint64_t one = guarded_of_threads(true, 1), many = guarded_of_threads(true, LIVES);
     EXPECT(one > 200 && one < 360); /* 50 * (1 + ln 100) is 280 */
     EXPECT(many > one && many < BLOCKS / EVERY / 3);
+    /* Many that were given next to nothing take nothing away from a later one: 50 * ln (27 / 7). */
+    begin(true, SEED);
+    for (unsigned i = 0; i < 700; i++) (void)guarded_of_a_thread(10, &ignored);
+    uint64_t later = guarded_of_a_thread(20000, &ignored);
+    finish();
+    EXPECT(later > 40 && later < 100);
     for (unsigned threads = 1; threads <= LIVES; threads += LIVES - 1) {
         uint64_t drawn = guarded_of_threads(false, threads);
         /* 50, then 50 whenever the blocks are e times as many, up to one in ten times EVERY */

@@ -4,6 +4,9 @@
 #include "allocator/base/rng.h"
 #include "allocator/harden/harden.h"
 
+#include <stdio.h>
+#include <sys/mman.h>
+
 enum { PHYS = 4096, BLOCKS = 40, STEPS = 3000 };
 
 static kiln_harden_t harden;
@@ -152,6 +155,55 @@ static void test_no_page_is_left_guarded(void)
         }
 }
 
+/* Behind a block that moved all of its room faults; while it grows into that it stays. */
+static void test_it_grows_into_its_room(void)
+{
+    enum { STEPS_BYTES = 4096, GROWTHS = 800 };
+    begin((world_config_t){.kind = WORLD_FAKE});
+    size_t bytes = 100000;
+    char *block = take(16, bytes), *others[GROWTHS + 1] = {take(16, 70000)};
+    unsigned moves = 0;
+    memset(block, 1, bytes);
+    for (unsigned i = 0; i < GROWTHS; i++) {
+        char *grown = resize(block, bytes + STEPS_BYTES);
+        if (grown != block) others[++moves] = take(16, 70000); /* in its way */
+        block = grown;
+        for (size_t k = bytes; k < bytes + STEPS_BYTES; k += 64) EXPECT_EQ(block[k], 0);
+        memset(block + bytes, 1, STEPS_BYTES);
+        bytes += STEPS_BYTES;
+        expect_guarded(block, bytes);
+        size_t slot_bytes = kiln_harden_about(&harden, (uintptr_t)block).slot_bytes;
+        if (slot_bytes > bytes + 2 * PHYS)
+            EXPECT_EQ(state_of(block + slot_bytes - 1), KILN_OS_GUARDED);
+    }
+    EXPECT(moves > 0 && moves <= 12); /* of 100,000 bytes to 3,376,800 by halves: 9 */
+    EXPECT_EQ(kiln_harden_check(&harden, site), 0);
+    give(block);
+    for (unsigned i = 0; i <= moves; i++) give(others[i]);
+    finish();
+}
+
+/* Memory that the program locked cannot fault: in part, or from some moment on. What was to be
+ * closed is open then, and has its canary. */
+static void test_locked_memory(void)
+{
+    begin((world_config_t){.kind = WORLD_LINUX, .bare = true});
+    char *block = take(16, 400000);
+    if (mlock(block + (size_t)51 * PHYS, PHYS) != 0) printf("no memory can be locked here\n");
+    block = resize(block, 204790);
+    memset(block, 0x55, 204790);
+    char *next = take(16, 200000), *behind = take(16, 200000);
+    memset(next, 0x55, 200000);
+    (void)mlock(next, 200000);
+    next = resize(next, 500000);
+    memset(next, 0x55, 500000);
+    EXPECT_EQ(kiln_harden_check(&harden, site), 0);
+    give(next);
+    give(behind);
+    give(block);
+    finish();
+}
+
 /* Without such pages a canary of up to two pages is what there is. */
 static void test_without_guard_pages(void)
 {
@@ -171,8 +223,9 @@ static void test_without_guard_pages(void)
 int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
-        KILN_TEST(test_behind_it_pages_fault), KILN_TEST(test_it_guards_its_neighbour),
-        KILN_TEST(test_it_goes_along),         KILN_TEST(test_no_page_is_left_guarded),
+        KILN_TEST(test_behind_it_pages_fault),   KILN_TEST(test_it_guards_its_neighbour),
+        KILN_TEST(test_it_goes_along),           KILN_TEST(test_it_grows_into_its_room),
+        KILN_TEST(test_no_page_is_left_guarded), KILN_TEST(test_locked_memory),
         KILN_TEST(test_without_guard_pages),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
