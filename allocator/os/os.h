@@ -79,7 +79,8 @@ typedef struct kiln_os {
     /* guard makes Ready memory Guarded (`on`) or Guarded memory Ready again. Pages of the range
      * that are so already stay as they are, bytes included. False: this kernel or backend has no
      * such pages, or not for this memory (Linux: what is locked in); nothing changed, but Ready
-     * bytes may be gone, and where `on` what was Guarded may be Ready. The pointer is NULL where a backend never has any: call kiln_os_guard. */
+     * bytes may be gone, and where `on` what was Guarded may be Ready. The pointer is NULL where a
+     * backend never has any: call kiln_os_guard. */
     bool (*guard)(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on);
 
     /* huge asks for huge pages behind Ready memory, wherever one fits whole (`on`), or takes that
