@@ -117,7 +117,7 @@ static inline __attribute__((always_inline)) bool kiln_harden_end_kept(const kil
         return false;
     kiln_slot_t slot = {block, &span->states[slot_idx]};
     kiln_harden_bin_t *bin = &mine->bins[class_idx];
-    kiln_note_stacks_t *note = kiln_note_stacks_of(&bin->shape, span, slot_idx);
+    kiln_note_stacks_t *note = kiln_note_stacks_of(&bin->shape, span, (size_t)slot_idx);
     size_t slot_bytes = bin->shape.slot_bytes;
     unsigned family = (unsigned)kiln_site_family(by.site) << KILN_NOTE_FAMILY_SHIFT;
     uint16_t who = atomic_load_explicit(&note->alloc_who, memory_order_relaxed);

@@ -69,7 +69,7 @@ static kiln_os_state_t state_of(const char *at)
 /* Every byte that was asked for is the program's; what begins a whole page behind it faults. */
 static void expect_guarded(const char *block, size_t bytes)
 {
-    const char *edge = (const char *)kiln_round_up((uintptr_t)block + bytes + 1, PHYS);
+    const char *edge = (const char *)(uintptr_t)kiln_round_up((uintptr_t)block + bytes + 1, PHYS);
     for (const char *at = block; at < edge; at += PHYS) EXPECT_EQ(state_of(at), KILN_OS_READY);
     EXPECT_EQ(state_of(edge), KILN_OS_GUARDED);
     EXPECT_EQ(state_of(edge + PHYS - 1), KILN_OS_GUARDED);
@@ -138,7 +138,8 @@ static void test_no_page_is_left_guarded(void)
             char *blocks[BLOCKS] = {NULL};
             for (unsigned step = 0; step < STEPS; step++) {
                 char **at = &blocks[kiln_rng_below(&rng, BLOCKS)];
-                size_t bytes = 1 + kiln_rng_below(&rng, UINT64_C(1) << kiln_rng_below(&rng, 20));
+                size_t bytes =
+                    1 + (size_t)kiln_rng_below(&rng, UINT64_C(1) << kiln_rng_below(&rng, 20));
                 if (*at && kiln_rng_below(&rng, 3) == 0) {
                     char *moved = resize(*at, bytes);
                     if (moved) *at = moved;
