@@ -410,14 +410,14 @@ static void test_what_goes_back_is_asked_huge_no_more(void)
     EXPECT(own != MAP_FAILED);
     bool can = madvise(own, OWN_BYTES, MADV_HUGEPAGE) == 0;
     (void)munmap(own, OWN_BYTES);
-    EXPECT_EQ(asked_huge(), 0);
+    unsigned others = asked_huge(); /* an emulator's */
     for (size_t i = 0; i < BLOCKS; i++) blocks[i] = malloc_(BYTES);
-    EXPECT(can || asked_huge() == 0);
-    EXPECT(!can || asked_huge() > 0 || sizeof(void *) < 8); /* there blocks lie anywhere */
+    EXPECT(can || asked_huge() == others);
+    EXPECT(!can || asked_huge() > others || sizeof(void *) < 8); /* there blocks lie anywhere */
     for (size_t i = 0; i < BLOCKS; i++)
         if (i % EVERY != 0) free_(blocks[i]);
     malloc_trim(0);
-    EXPECT_EQ(asked_huge(), 0);
+    EXPECT_EQ(asked_huge(), others);
     for (size_t i = 0; i < BLOCKS; i += EVERY) free_(blocks[i]);
     malloc_trim(0);
 }
