@@ -35,7 +35,27 @@ measured_on() {
     /usr/bin/python3 "$bench" --only=bash --pairs=1 --library="$1"
 }
 
+# evidence_of PROGRAM NAME... reads a linker's record made here: of a process that called malloc of
+# the library, and of a PROGRAM whose only bindings of malloc, in other libraries, are to NAMEs.
+evidence_of() {
+    local program=$1 name
+    shift
+    rm -rf "$scratch/made"
+    mkdir -p "$scratch/made/ld"
+    for name in /bin/bash "$program"; do
+        printf '7: file=lib.so [0];  generating link map\n7: initialize program: %s\n' "$name" \
+            >"$scratch/made/ld/log.${name//\//-}"
+    done
+    echo "7: binding file /bin/bash [0] to lib.so [0]: normal symbol \`malloc'" \
+        >>"$scratch/made/ld/log.-bin-bash"
+    for name; do
+        echo "7: binding file libc.so.6 [0] to $name [0]: normal symbol \`malloc'"
+    done >>"$scratch/made/ld/log.${program//\//-}"
+    bash "${bench%/*}/bash.sh" evidence "$scratch/made" lib.so
+}
+
 echo 'no library' >"$scratch/broken.so"
+mkdir "$scratch/own" "$scratch/stub"
 for library in "$planted/planted_sound.so" "$planted/planted_fault.so"; do
     [ -e "$library" ] || {
         echo "FAILED: $library is not there"
@@ -43,11 +63,16 @@ for library in "$planted/planted_sound.so" "$planted/planted_fault.so"; do
     }
 done
 
+cp "$planted/planted_sound.so" "$scratch/own/bash"
+cp /bin/true "$scratch/stub/bash"
 expect 0 'the same' on "$planted/planted_sound.so"
 expect 1 'the output differs' on "$planted/planted_fault.so"
 expect 2 'no such library' on "$scratch/missing.so"
 expect 1 'was not loaded' on "$scratch/broken.so"
 expect 1 'called another malloc' on /lib/x86_64-linux-gnu/libm.so.6
+expect 0 '2 processes under test, 1 called' evidence_of "$scratch/stub/bash" "$scratch/stub/bash"
+expect 1 'called another malloc' evidence_of "$scratch/own/bash" "$scratch/own/bash"
+expect 1 'called another malloc' evidence_of "$scratch/stub/bash" "$scratch/stub/bash" libother.so
 expect 0 '0 failed' measured_on "$planted/planted_sound.so"
 expect 1 'its output differs from line' measured_on "$planted/planted_fault.so"
 expect 1 'was not loaded' measured_on "$scratch/broken.so"

@@ -124,9 +124,16 @@ real_run_once() {
     real_run >"$real_folder/out" 2>"$real_folder/err"
 }
 
+real_defines_malloc() {
+    local symbols
+    symbols=$(nm -D --defined-only "$(command -v -- "$1")") || real_error "nm cannot read $1" 1
+    grep -qE ' malloc(@|$)' <<<"$symbols"
+}
+
 # real_evidence reads the dynamic linker's own record of a run. Every process under test must have
 # mapped the library and bound malloc to it or not at all; one at least must have bound it. A
-# program at a fixed address takes malloc's address to be in itself: a stub that calls the library.
+# program at a fixed address takes malloc's address to be in itself, a stub that calls the library:
+# such a binding is another malloc only where the program defines one.
 real_evidence() {
     local folder=$1 library=$2 log program other seen=0 bound=0
     for log in "$folder"/ld/log.*; do
@@ -138,11 +145,11 @@ real_evidence() {
             real_error "$library was not loaded: $(head -n 3 "$folder/err" | tr '\n' ' ')" 1
         other=$(sed -n "s/^.* to \(.*\) \[0\]: normal symbol \`malloc'.*/\1/p" "$log" | sort -u)
         [ -n "$other" ] || continue
-        other=$(grep -vxF -e "$library" -e "$program" <<<"$other")
-        # One that was killed as it started has called nothing yet.
-        [ -n "$other" ] || grep -q 'binding file' <<<"$(sed '1,/initialize program: /d' "$log")" || continue
-        [ -z "$other" ] && grep -qF "file $program [0] to $library [0]: normal symbol \`malloc'" "$log" ||
-            real_error "a process under test called another malloc: $log" 1
+        other=$(grep -vxF -e "$library" <<<"$other")
+        [ "$other" != "$program" ] || real_defines_malloc "$program" || other=
+        [ -z "$other" ] || real_error "a process under test called another malloc: $log" 1
+        # One that was killed as it started may have called none yet.
+        grep -qF "file $program [0] to $library [0]: normal symbol \`malloc'" "$log" || continue
         bound=$((bound + 1))
     done
     [ "$bound" -gt 0 ] || real_error "no process under test called malloc of $library" 1
