@@ -67,6 +67,7 @@ static bool make_heap(void)
     kiln_os_t *os = &kiln_process_os;
     if (os->phys_bytes == 0) { /* the first time */
         kiln_options_read(&options);
+        kiln_profile_draw_seed(&options);
         kiln_report_options = options.report;
         if (options.stats) kiln_stats_at_end();
         if (options.detect_leaks) kiln_leak_check_at_end();
@@ -74,17 +75,20 @@ static bool make_heap(void)
         kiln_stack_depot_init(&kiln_stack_depot, os);
     }
     kiln_heap_config_t config = kiln_start_config(os);
+    const kiln_os_t *below = kiln_profile_os(&options, os);
+    config.os = config.arena_os = below;
     if (options.limit_bytes != 0) {
         static kiln_limit_t limit;
-        kiln_limit_init(&limit, os, options.limit_bytes);
+        kiln_limit_init(&limit, below, options.limit_bytes);
         config.os = config.arena_os = &limit.os;
     }
     if (options.has_idle_bytes) config.idle_bytes_max = options.idle_bytes;
     config.huge_after_bytes = options.has_huge_pages && !options.huge_pages ? 0 : HUGE_AFTER_BYTES;
     config.single_threaded = &__libc_single_threaded;
+    config.seal = (kiln_seal_t){.secret = options.seed, .ruined = kiln_profile_ruined};
     kiln_recording_begin(options.record, &config);
     kiln_harden_config_t hardening;
-    bool check_at_end, hardens = kiln_profile_config(&options, os, &hardening, &check_at_end);
+    bool check_at_end, hardens = kiln_profile_config(&options, below, &hardening, &check_at_end);
     if (hardens) config.note_bytes = kiln_harden_note_bytes(&hardening);
     if (kiln_heap_init(&kiln_process_heap, &config) != NULL) {
         memset(&kiln_process_heap, 0, sizeof kiln_process_heap); /* as init wants it next time */

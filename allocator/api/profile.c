@@ -5,6 +5,7 @@
 #include "allocator/api/report.h"
 #include "allocator/base/mix.h"
 #include "allocator/os/linux_syscall.h"
+#include "allocator/os/scatter.h"
 
 #include <string.h>
 #include <sys/auxv.h>
@@ -100,6 +101,13 @@ static void found(const kiln_damage_t *damage, kiln_site_t site)
     kiln_report(&report);
 }
 
+void kiln_profile_ruined(uintptr_t record)
+{
+    kiln_report_t report = {
+        .kind = KILN_REPORT_CORRUPTION, .address = record, .caller = KILN_CALLER()};
+    kiln_report(&report);
+}
+
 static uint32_t keep_stack(uintptr_t caller)
 {
     uint64_t frames = kiln_report_options.malloc_context_size;
@@ -188,6 +196,19 @@ bool kiln_profile_explain(kiln_report_t *report)
     return true;
 }
 
+void kiln_profile_draw_seed(kiln_options_t *options)
+{
+    if (!options->has_seed) options->seed = options->profile == KILN_PROFILE_FUZZ ? 0 : any_seed();
+}
+
+const kiln_os_t *kiln_profile_os(const kiln_options_t *options, const kiln_os_t *os)
+{
+    static kiln_os_scatter_t scatter;
+    if (options->profile != KILN_PROFILE_HARDENED || options->record[0] != '\0') return os;
+    kiln_os_scatter_init(&scatter, os, options->seed);
+    return &scatter.os;
+}
+
 bool kiln_profile_config(const kiln_options_t *options, const kiln_os_t *os,
                          kiln_harden_config_t *out, bool *out_check_at_end)
 {
@@ -212,7 +233,7 @@ bool kiln_profile_config(const kiln_options_t *options, const kiln_os_t *os,
         out->quarantine.bytes_max = (uint32_t)options->quarantine_bytes;
     if (options->has_quarantine_blocks)
         out->quarantine.blocks_max = (uint32_t)options->quarantine_blocks;
-    out->seed = options->has_seed ? options->seed : fuzz ? 0 : any_seed();
+    out->seed = options->seed;
     configure_guard(options, os, out);
     *out_check_at_end = options->has_check_at_exit ? options->check_at_exit : fuzz;
     return true;

@@ -75,7 +75,7 @@ static const kiln_report_words_t kinds[KILN_REPORT_KINDS] = {
     [KILN_REPORT_NO_MEMORY] = {"out-of-memory", "out of memory", KILN_REPORT_REQUEST,
                                " found no memory: ask for less, or raise the limit."},
     [KILN_REPORT_CORRUPTION] = {"heap-corruption", "unknown-crash", KILN_REPORT_ACCESS,
-                                " found the heap's own records ruined: look for a wild write."},
+                                " changed one of the heap's own records: look for a wild write."},
 };
 
 const kiln_report_words_t *kiln_report_words(kiln_report_kind_t kind)

@@ -290,8 +290,9 @@ static void put_block(const kiln_report_t *report, kiln_out_t *out)
     if (!block->known) {
         if (kiln_report_words(report->kind)->shape == KILN_REPORT_REQUEST) return;
         kiln_out_address(out, report->address);
-        kiln_out_put(out, report->kind == KILN_REPORT_FOREIGN_FREE
-                              ? " is not memory of this heap\n"
+        kiln_out_put(out, report->kind == KILN_REPORT_FOREIGN_FREE ? " is not memory of this heap\n"
+                          : report->kind == KILN_REPORT_CORRUPTION
+                              ? " is where the record lies\n"
                               : " is in pages of the heap that no block uses now\n");
         return;
     }

@@ -100,6 +100,15 @@ static uint32_t take_from(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slot
                   : kiln_span_take(span, out_end, slots_max);
 }
 
+/* The states of slots that are taken: one that is not free would be somebody's twice. */
+static void check_free(const kiln_central_t *central, const kiln_slot_t *slots, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (__builtin_expect(
+                !kiln_slot_is_free(atomic_load_explicit(slots[i].state, memory_order_relaxed)), 0))
+            kiln_seal_broken(&central->pages->seal, (const void *)slots[i].state);
+}
+
 uint32_t kiln_central_take_for(kiln_central_t *central, kiln_slot_t *out, uint32_t slots_max,
                                kiln_taker_t taker)
 {
@@ -108,7 +117,10 @@ uint32_t kiln_central_take_for(kiln_central_t *central, kiln_slot_t *out, uint32
     while (left > 0) {
         kiln_span_t *span = span_with_room(central, taker, slots_max);
         if (!span) break;
-        left -= take_from(span, out + left, left, taker);
+        kiln_span_check(&central->pages->seal, span);
+        uint32_t taken = take_from(span, out + left, left, taker);
+        left -= taken;
+        check_free(central, out + left, taken);
         if (span->used == kiln_span_slots(span)) list_remove(central, span);
     }
     central->slots_out += slots_max - left;
@@ -129,9 +141,13 @@ static void release_span(kiln_central_t *central, kiln_span_t *span)
 static uint32_t give_to_span(kiln_central_t *central, kiln_span_t *span, const kiln_slot_t *slots,
                              uint32_t count)
 {
-    KILN_ASSERT(span && span->class_idx == central->class_idx);
+    const kiln_seal_t *seal = &central->pages->seal;
+    if (__builtin_expect(!span || span->class_idx != central->class_idx, 0))
+        kiln_seal_broken(seal, slots);
+    kiln_span_check(seal, span);
     if (span->used == kiln_span_slots(span)) list_add(central, span);
     uint32_t given = kiln_span_give(span, slots, count);
+    if (__builtin_expect(given == 0, 0)) kiln_seal_broken(seal, span);
     central->slots_out -= given;
     bool only_one = central->partial == span && !span->right;
     if (span->used == 0 && !only_one) release_span(central, span);

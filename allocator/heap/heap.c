@@ -68,6 +68,7 @@ const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config)
         return reason;
     }
     kiln_page_heap_init(&heap->pages, &heap->arena, os, config->idle_bytes_max);
+    heap->pages.seal = config->seal;
     if (config->huge_after_bytes != 0)
         kiln_page_heap_use_huge(&heap->pages, config->huge_after_bytes);
     if (config->note_bytes != 0) kiln_page_heap_harden(&heap->pages, config->note_bytes);

@@ -94,6 +94,9 @@ typedef struct kiln_heap_config {
     uint32_t note_bytes; /* not 0: a layer above keeps notes, see
                             kiln_page_heap_harden */
 
+    kiln_seal_t seal; /* who is told of a ruined record; a secret that nobody can guess, if
+                         somebody might try */
+
     /* May be NULL. Else the byte it points to is not 0 only while the process has a single thread,
      * and turns 0 before a second one starts, as glibc's __libc_single_threaded does: meanwhile
      * free does without atomic exchanges. */

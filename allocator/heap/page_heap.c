@@ -17,16 +17,6 @@ enum { ROUNDS = 8, FEW = 16 };
 /* Runs below 128 KiB are kept when the heap grows. */
 enum { GROWTH_RUN_PAGES = 16 };
 
-void kiln_page_heap_lock(kiln_page_heap_t *heap)
-{
-    kiln_lock_acquire(&heap->lock, &heap->os->parker);
-}
-
-void kiln_page_heap_unlock(kiln_page_heap_t *heap)
-{
-    kiln_lock_release(&heap->lock, &heap->os->parker);
-}
-
 void kiln_page_heap_init(kiln_page_heap_t *heap, kiln_arena_t *arena, const kiln_os_t *os,
                          uint64_t dirty_bytes_max)
 {
@@ -53,6 +43,7 @@ static kiln_span_t *take_record(kiln_page_heap_t *heap, uint32_t class_idx)
 {
     kiln_span_t *span = heap->spares[class_idx];
     if (span) {
+        kiln_span_check(&heap->seal, span);
         heap->spares[class_idx] = span->left;
         return span;
     }
@@ -85,6 +76,7 @@ static kiln_span_t *take_record_at_the_limit(kiln_page_heap_t *heap, uint32_t cl
 static void give_record(kiln_page_heap_t *heap, kiln_span_t *span)
 {
     span->kind = KILN_SPAN_SPARE;
+    kiln_span_seal(&heap->seal, span);
     span->left = heap->spares[span->class_idx];
     heap->spares[span->class_idx] = span;
 }
@@ -110,6 +102,7 @@ static void add_run(kiln_page_heap_t *heap, kiln_span_t *run, uintptr_t base, ui
     run->dirty_start = clip(dirty_start, first, first + pages);
     run->dirty_end = clip(dirty_end, first, first + pages);
     atomic_store_explicit(&run->base, base + (uintptr_t)bytes_of(first), memory_order_relaxed);
+    kiln_span_seal(&heap->seal, run);
     heap->counts.dirty += run->dirty_end - run->dirty_start;
     kiln_free_tree_add(tree_of(heap, run), run);
     kiln_page_map_set(&heap->map, run, 0, 1);
@@ -118,6 +111,7 @@ static void add_run(kiln_page_heap_t *heap, kiln_span_t *run, uintptr_t base, ui
 
 static void remove_run(kiln_page_heap_t *heap, kiln_span_t *run)
 {
+    kiln_span_check(&heap->seal, run);
     kiln_free_tree_remove(tree_of(heap, run), run);
     heap->counts.dirty -= run->dirty_end - run->dirty_start;
 }
@@ -155,9 +149,11 @@ static void note_peak(kiln_page_heap_t *heap)
 static bool make_ready(kiln_page_heap_t *heap, kiln_span_t *run)
 {
     if (run->kind == KILN_SPAN_READY) return true;
+    kiln_span_check(&heap->seal, run);
     if (!commit(heap, kiln_span_base(run), run->pages)) return false;
     kiln_free_tree_remove(&heap->discarded, run);
     run->kind = KILN_SPAN_READY;
+    kiln_span_seal(&heap->seal, run);
     kiln_free_tree_add(&heap->ready, run);
     note_peak(heap);
     return true;
@@ -233,6 +229,7 @@ static bool cut(kiln_page_heap_t *heap, kiln_span_t *run, uint32_t skip, uint32_
     span->dirty_start = clip(dirty_start, skip, after);
     span->dirty_end = clip(dirty_end, skip, after);
     kiln_span_open(span, start, pages);
+    kiln_span_seal(&heap->seal, span);
     kiln_page_map_set(&heap->map, span, 0, pages);
     heap->counts.in_use += pages;
     note_low(heap);
@@ -515,6 +512,7 @@ static void give_pages(kiln_page_heap_t *heap, kiln_span_t *run, uintptr_t base,
 static void give_span(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t dirty_pages)
 {
     kiln_page_heap_lock(heap);
+    kiln_span_check(&heap->seal, span);
     if (span->kind == KILN_SPAN_LARGE) {
         heap->counts.large -= span->pages;
         heap->counts.large_spans--;
@@ -540,6 +538,7 @@ static void set_large_pages(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t 
     heap->counts.large -= span->pages;
     span->pages = pages;
     atomic_store_explicit(&span->slots_bytes, (size_t)bytes_of(pages), memory_order_relaxed);
+    kiln_span_seal(&heap->seal, span);
 }
 
 static bool extend(kiln_page_heap_t *heap, kiln_span_t *span, uint32_t pages)
@@ -579,6 +578,7 @@ bool kiln_page_heap_resize(kiln_page_heap_t *heap, kiln_span_t *span, uint64_t p
     bool done = true;
     if (pages > PAGES_MAX) return false;
     kiln_page_heap_lock(heap);
+    kiln_span_check(&heap->seal, span);
     if (pages > span->pages) done = extend(heap, span, (uint32_t)pages);
     if (pages < span->pages) done = shrink(heap, span, (uint32_t)pages);
     kiln_page_heap_unlock(heap);

@@ -27,6 +27,7 @@
 #include "allocator/heap/meta.h"
 #include "allocator/heap/page_map.h"
 #include "allocator/heap/region.h"
+#include "allocator/heap/span_seal.h"
 
 /* All in pages. in_use + ready + discarded == taken. */
 typedef struct kiln_page_counts {
@@ -49,6 +50,7 @@ typedef struct kiln_page_heap {
     kiln_page_map_t map;
     kiln_meta_t meta;
     kiln_meta_t lent; /* idle pages that hold span records, since the OS had no memory for them */
+    kiln_seal_t seal; /* of all records but those of lent pages */
     kiln_free_tree_t ready, discarded;
     kiln_span_t *spares[KILN_SIZE_CLASSES]; /* records that wait, by class */
     uint64_t records;                       /* all: waiting, of spans, of free runs */
@@ -120,7 +122,14 @@ kiln_page_counts_t kiln_page_heap_counts(kiln_page_heap_t *heap);
 const char *kiln_page_heap_broken_rule(kiln_page_heap_t *heap);
 
 /* Around fork. */
-void kiln_page_heap_lock(kiln_page_heap_t *heap);
-void kiln_page_heap_unlock(kiln_page_heap_t *heap);
+static inline void kiln_page_heap_lock(kiln_page_heap_t *heap)
+{
+    kiln_lock_acquire(&heap->lock, &heap->os->parker);
+}
+
+static inline void kiln_page_heap_unlock(kiln_page_heap_t *heap)
+{
+    kiln_lock_release(&heap->lock, &heap->os->parker);
+}
 
 #endif

@@ -11,6 +11,8 @@ static const char *broken_page_rule(const kiln_page_heap_t *heap, const kiln_spa
 {
     const char *rule = kiln_span_broken_rule(span);
     if (rule) return rule;
+    if (span->kind != KILN_SPAN_LENT && !kiln_span_is_sealed(&heap->seal, span))
+        return "the seal of a record fits";
     uintptr_t base = kiln_span_base(span);
     for (uint32_t i = 0; i < span->pages; i++) {
         bool edge = i == 0 || i == span->pages - 1;
@@ -63,6 +65,7 @@ static const char *broken_spare_rule(const kiln_page_heap_t *heap, found_t *foun
         for (const kiln_span_t *span = heap->spares[i]; span; span = span->left) {
             if (span->kind != KILN_SPAN_SPARE || span->class_idx != i)
                 return "a spare record waits in the list of its class";
+            if (!kiln_span_is_sealed(&heap->seal, span)) return "the seal of a record fits";
             if (++found->records > heap->records) return "no more records than were made";
         }
     return NULL;

@@ -79,7 +79,7 @@ static void note_fresh(kiln_span_t *span)
 void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages)
 {
     size_t slots_bytes = (size_t)pages << KILN_PAGE_SHIFT;
-    uint32_t slots = 0;
+    uint16_t slots = 0;
     span->left = span->right = NULL;
     span->pages = pages;
     atomic_store_explicit(&span->base, base, memory_order_relaxed);
@@ -92,7 +92,7 @@ void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages)
         span->used = 0;
         fill_free_bits(span);
         note_fresh(span);
-        slots = kiln_span_slots(span);
+        slots = kiln_size_classes[span->class_idx].slots;
         slots_bytes = slots * kiln_span_slot_bytes(span);
     }
     atomic_store_explicit(&span->slots, slots, memory_order_relaxed);
@@ -181,24 +181,26 @@ bool kiln_span_is_out(const kiln_span_t *span, uint32_t slot_idx)
  * to, and not for every slot. A state tells its slot, and whether it is of this span. */
 uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t count)
 {
-    uint64_t *bits = free_bits(span), word = 0;
+    uint64_t *bits = free_bits(span), word = 0, doubled = 0;
     uint32_t given = 0, first_word = span->first_word, word_idx = UINT32_MAX;
     uintptr_t states = (uintptr_t)span->states, slots_end = kiln_span_slots(span);
 
     for (; given < count; given++) {
         uintptr_t slot_idx = (uintptr_t)slots[given].state - states;
         if (slot_idx >= slots_end) break;
-        KILN_ASSERT(kiln_span_is_out(span, (uint32_t)slot_idx) &&
-                    kiln_slot_is_free(span->states[slot_idx]));
+        KILN_ASSERT(kiln_slot_is_free(span->states[slot_idx]));
         if (__builtin_expect(slot_idx / WORD_BITS != word_idx, 0)) {
             if (word_idx != UINT32_MAX) bits[word_idx] = word;
             word_idx = (uint32_t)(slot_idx / WORD_BITS);
             word = bits[word_idx];
             if (word_idx < first_word) first_word = word_idx;
         }
-        word |= UINT64_C(1) << slot_idx % WORD_BITS;
+        uint64_t bit = UINT64_C(1) << slot_idx % WORD_BITS;
+        doubled |= word & bit;
+        word |= bit;
     }
-    KILN_ASSERT(given > 0 && given <= span->used);
+    if (__builtin_expect(doubled != 0 || given > span->used, 0)) return 0;
+    KILN_ASSERT(given > 0);
     bits[word_idx] = word;
     span->first_word = (uint16_t)first_word;
     span->used = (uint16_t)(span->used - given);

@@ -70,7 +70,8 @@ struct kiln_span {
     uint64_t inverse; /* constant for ever: see kiln_slot_index; 0 for large blocks and free runs */
     _Atomic uintptr_t base;
     _Atomic size_t slots_bytes; /* of all slots together; 0 unless in use */
-    _Atomic uint32_t slots;     /* 0 unless small and in use */
+    _Atomic uint16_t slots;     /* 0 unless small and in use */
+    uint16_t seal;              /* see span_seal.h */
     uint8_t kind;               /* kiln_span_kind_t */
     uint8_t class_idx;          /* constant for ever; 0 serves large blocks and free runs */
     _Atomic uint16_t taker;     /* who took slots last: central.h */
@@ -114,7 +115,8 @@ uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_
 uint32_t kiln_span_take_apart(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max);
 
 /* kiln_span_give takes slots, free and out, back: those of `count` (not 0) from the first on that
- * are of this span, as the first is. It gives how many. */
+ * are of this span, as the first is. It gives how many; or 0, and the records are ruined: one of
+ * them was in the span. */
 uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t count);
 
 /* kiln_span_is_out: is the slot live or cached? */

@@ -111,6 +111,8 @@ static bool has_page(uint64_t addr, uint64_t bytes)
 
 #include "tests/proof/page_runs_trees.h"
 
+#include "tests/proof/page_runs_seals.h"
+
 /* ---- the page map, the arena, the OS ---- */
 
 /* The contract of the map: a span in use from all of its pages, a free run from both ends. */
@@ -322,6 +324,7 @@ static void any_world(void)
     any_record(LEFT, LEFT_KIND, base, left);
     any_record(MIDDLE, KIND, base + (uintptr_t)bytes_of(left), middle);
     any_record(RIGHT, RIGHT_KIND, base + (uintptr_t)bytes_of(left + middle), right);
+    for (uint32_t i = 0; i < RECORDS; i++) kiln_span_seal(&heap.seal, records[i]);
     heap.counts.peak = heap.counts.taken;
 
     any_growth(base, base + (uintptr_t)all_bytes);
@@ -542,5 +545,6 @@ void harness(void)
     prove_page(was_dirty, taken);
     prove_neighbours();
     prove_counts();
+    prove_seals();
     PROOF_ASSERT(heap.lock.word == 0, "the lock is free again");
 }

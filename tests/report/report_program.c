@@ -309,6 +309,28 @@ static int limited(void)
     return 0;
 }
 
+static int use_heap_after(unsigned more_pages)
+{
+    kiln_span_t *span = NULL;
+    for (unsigned i = 0; i < 100 && !span; i++) /* a guarded block has none */
+        span = kiln_page_map_find(&kiln_process_heap.pages.map, (uintptr_t)get(64));
+    if (!span) return 1;
+    span->pages += more_pages;
+    for (unsigned i = 0; i < 1000; i++) after += get(64) != NULL;
+    puts("went on");
+    return 0;
+}
+
+static int ruined_record(void)
+{
+    return use_heap_after(1);
+}
+
+static int sound_record(void)
+{
+    return use_heap_after(0);
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -328,6 +350,8 @@ static const struct {
     {"go_on", misuses_that_go_on},
     {"refusals", refusals},
     {"limited", limited},
+    {"ruined_record", ruined_record},
+    {"sound_record", sound_record},
 };
 
 int main(int argc, char **argv)

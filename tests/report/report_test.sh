@@ -156,6 +156,16 @@ report '' ''
 same "a wrong option of kiln_default_options" "$status $(head -n 1 "$folder/said" | sed "s|;.*||")" '2 kiln: kiln_default_options() has no option "exitcod"'
 program=tests/report/report_program
 
+# Records that a wild write has changed are not used, whatever the profile.
+for profile in fast hardened fuzz; do
+    report profile=$profile ruined_record
+    same "a ruined record, $profile" "$status $(grep -c '^SUMMARY: Kiln: heap-corruption' "$folder/said")" "134 1"
+    report profile=$profile:halt_on_error=0 ruined_record
+    same "nobody goes on with a ruined record, $profile" "$status $(cat "$folder/output")" "134 "
+    report profile=$profile sound_record
+    same "a sound record, $profile" "$status $(cat "$folder/output")$(cat "$folder/said")" "0 went on"
+done
+
 # Situations.
 report '' in_handler
 same "in a signal handler, on its own stack of 8 KiB" "$status $(grep -c '^SUMMARY: Kiln: double-free' "$folder/said")" "134 1"
