@@ -100,27 +100,19 @@ static uint32_t take_from(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slot
                   : kiln_span_take(span, out_end, slots_max);
 }
 
-/* The states of slots that are taken: one that is not free would be somebody's twice. */
-static void check_free(const kiln_central_t *central, const kiln_slot_t *slots, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (__builtin_expect(
-                !kiln_slot_is_free(atomic_load_explicit(slots[i].state, memory_order_relaxed)), 0))
-            kiln_seal_broken(&central->pages->seal, (const void *)slots[i].state);
-}
-
 uint32_t kiln_central_take_for(kiln_central_t *central, kiln_slot_t *out, uint32_t slots_max,
                                kiln_taker_t taker)
 {
+    const kiln_seal_t *seal = &central->pages->seal;
     uint32_t left = slots_max;
     kiln_central_lock(central);
     while (left > 0) {
         kiln_span_t *span = span_with_room(central, taker, slots_max);
         if (!span) break;
-        kiln_span_check(&central->pages->seal, span);
+        kiln_span_check(seal, span);
         uint32_t taken = take_from(span, out + left, left, taker);
+        if (__builtin_expect(taken == 0, 0)) kiln_seal_broken(seal, span);
         left -= taken;
-        check_free(central, out + left, taken);
         if (span->used == kiln_span_slots(span)) list_remove(central, span);
     }
     central->slots_out += slots_max - left;
@@ -131,6 +123,7 @@ uint32_t kiln_central_take_for(kiln_central_t *central, kiln_slot_t *out, uint32
 
 static void release_span(kiln_central_t *central, kiln_span_t *span)
 {
+    if (!kiln_span_is_whole(span)) kiln_seal_broken(&central->pages->seal, span);
     list_remove(central, span);
     central->spans--;
     central->was_refused = false;

@@ -43,7 +43,8 @@ static kiln_span_t *take_record(kiln_page_heap_t *heap, uint32_t class_idx)
 {
     kiln_span_t *span = heap->spares[class_idx];
     if (span) {
-        kiln_span_check(&heap->seal, span);
+        if (span->kind != KILN_SPAN_SPARE || span->class_idx != class_idx)
+            kiln_seal_broken(&heap->seal, span);
         heap->spares[class_idx] = span->left;
         return span;
     }
@@ -76,7 +77,6 @@ static kiln_span_t *take_record_at_the_limit(kiln_page_heap_t *heap, uint32_t cl
 static void give_record(kiln_page_heap_t *heap, kiln_span_t *span)
 {
     span->kind = KILN_SPAN_SPARE;
-    kiln_span_seal(&heap->seal, span);
     span->left = heap->spares[span->class_idx];
     heap->spares[span->class_idx] = span;
 }

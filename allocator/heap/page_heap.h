@@ -50,7 +50,7 @@ typedef struct kiln_page_heap {
     kiln_page_map_t map;
     kiln_meta_t meta;
     kiln_meta_t lent; /* idle pages that hold span records, since the OS had no memory for them */
-    kiln_seal_t seal; /* of all records but those of lent pages */
+    kiln_seal_t seal; /* of spans and free runs; lent pages have none */
     kiln_free_tree_t ready, discarded;
     kiln_span_t *spares[KILN_SIZE_CLASSES]; /* records that wait, by class */
     uint64_t records;                       /* all: waiting, of spans, of free runs */

@@ -152,6 +152,7 @@ uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_
     uint32_t word_end = words(kiln_span_slots(span)), word_idx = span->first_word, taken = 0;
     uintptr_t base = kiln_span_base(span);
     size_t slot_bytes = kiln_span_slot_bytes(span);
+    uint8_t states = KILN_SLOT_FREE; /* of all: FRESH is a bit that no other state has */
 
     for (; word_idx < word_end && taken < slots_max; word_idx++) {
         uint64_t word = bits[word_idx];
@@ -159,8 +160,10 @@ uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_
             uint32_t first = (uint32_t)__builtin_ctzll(word), run = run_of(word >> first, most);
             uint32_t slot_idx = word_idx * WORD_BITS + first;
             uintptr_t block = base + slot_idx * slot_bytes;
-            for (uint32_t i = 0; i < run; i++, block += slot_bytes)
+            for (uint32_t i = 0; i < run; i++, block += slot_bytes) {
                 *--out_end = (kiln_slot_t){(void *)block, &span->states[slot_idx + i]};
+                states |= atomic_load_explicit(&span->states[slot_idx + i], memory_order_relaxed);
+            }
             word &= run + first < WORD_BITS ? UINT64_MAX << (run + first) : 0;
             taken += run;
         }
@@ -169,7 +172,16 @@ uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_
     }
     span->first_word = (uint16_t)word_idx;
     span->used = (uint16_t)(span->used + taken);
-    return taken;
+    return __builtin_expect(kiln_slot_is_free(states), 1) ? taken : 0;
+}
+
+bool kiln_span_is_whole(const kiln_span_t *span)
+{
+    uint32_t slots = kiln_span_slots(span), whole = slots / WORD_BITS, rest = slots % WORD_BITS;
+    const uint64_t *bits = free_bits(span);
+    for (uint32_t i = 0; i < whole; i++)
+        if (bits[i] != UINT64_MAX) return false;
+    return rest == 0 || bits[whole] == (UINT64_C(1) << rest) - 1;
 }
 
 bool kiln_span_is_out(const kiln_span_t *span, uint32_t slot_idx)
@@ -181,7 +193,7 @@ bool kiln_span_is_out(const kiln_span_t *span, uint32_t slot_idx)
  * to, and not for every slot. A state tells its slot, and whether it is of this span. */
 uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t count)
 {
-    uint64_t *bits = free_bits(span), word = 0, doubled = 0;
+    uint64_t *bits = free_bits(span), word = 0;
     uint32_t given = 0, first_word = span->first_word, word_idx = UINT32_MAX;
     uintptr_t states = (uintptr_t)span->states, slots_end = kiln_span_slots(span);
 
@@ -195,12 +207,10 @@ uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t co
             word = bits[word_idx];
             if (word_idx < first_word) first_word = word_idx;
         }
-        uint64_t bit = UINT64_C(1) << slot_idx % WORD_BITS;
-        doubled |= word & bit;
-        word |= bit;
+        word |= UINT64_C(1) << slot_idx % WORD_BITS;
     }
-    if (__builtin_expect(doubled != 0 || given > span->used, 0)) return 0;
     KILN_ASSERT(given > 0);
+    if (__builtin_expect(given > span->used, 0)) return 0;
     bits[word_idx] = word;
     span->first_word = (uint16_t)first_word;
     span->used = (uint16_t)(span->used - given);
@@ -224,7 +234,8 @@ static const char *broken_small_rule(const kiln_span_t *span)
         bool out = kiln_span_is_out(span, i);
         if (!out && !kiln_slot_is_free(span->states[i])) return "a slot in its span is free";
         if (!out && i / WORD_BITS < span->first_word) return "no free slot below first_word";
-        if (span->states[i] > KILN_SLOT_BUSY) return "a slot state has a name";
+        if (span->states[i] > KILN_SLOT_BUSY && !kiln_slot_is_free(span->states[i]))
+            return "a slot state has a name";
         used += out;
     }
     if (class->slots % WORD_BITS && bits[words(class->slots) - 1] >> class->slots % WORD_BITS)

@@ -38,12 +38,13 @@ typedef enum kiln_span_kind {
  * LIVE or KEPT, by one atomic exchange: of two that race, one finds it taken already. */
 typedef enum kiln_slot_state {
     KILN_SLOT_FREE,
-    KILN_SLOT_LIVE,  /* the program's */
-    KILN_SLOT_KEPT,  /* the program's, after a realloc that a smaller slot could have served */
-    KILN_SLOT_FRESH, /* FREE, and all zero: nobody's since the span was opened. Only where slots are
-                        larger than KILN_SPAN_FRESH_MIN: less is cleared sooner than asked about */
+    KILN_SLOT_LIVE, /* the program's */
+    KILN_SLOT_KEPT, /* the program's, after a realloc that a smaller slot could have served */
     KILN_SLOT_QUARANTINED, /* the program freed it; the layer above the heap keeps it a while */
     KILN_SLOT_BUSY,        /* a realloc, or that layer, is at work in it */
+    KILN_SLOT_FRESH = 8,   /* FREE, and all zero: nobody's since the span was opened. Only where
+                              slots are larger than KILN_SPAN_FRESH_MIN: less is cleared sooner than
+                              asked about. A bit of its own, see kiln_span_take */
 } kiln_slot_state_t;
 
 enum {
@@ -53,7 +54,7 @@ enum {
 
 static inline bool kiln_slot_is_free(uint8_t state)
 {
-    return state == KILN_SLOT_FREE || state == KILN_SLOT_FRESH;
+    return (state & ~KILN_SLOT_FRESH) == KILN_SLOT_FREE;
 }
 
 typedef struct kiln_span kiln_span_t;
@@ -107,7 +108,8 @@ void kiln_span_clear(const kiln_span_t *span, size_t bytes);
 void kiln_span_close(kiln_span_t *span);
 
 /* kiln_span_take takes up to `slots_max` slots out, lowest first, and writes them below `out_end`:
- * the first goes to out_end[-1], as a stack wants it that is popped there. It gives how many. */
+ * the first goes to out_end[-1], as a stack wants it that is popped there. It gives how many; or 0
+ * where there are some, and the records are ruined: one of them is not FREE. */
 uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max);
 
 /* kiln_span_take_apart is the same, but begins, where it can, at slots whose states fill a cache
@@ -115,9 +117,12 @@ uint32_t kiln_span_take(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_
 uint32_t kiln_span_take_apart(kiln_span_t *span, kiln_slot_t *out_end, uint32_t slots_max);
 
 /* kiln_span_give takes slots, free and out, back: those of `count` (not 0) from the first on that
- * are of this span, as the first is. It gives how many; or 0, and the records are ruined: one of
- * them was in the span. */
+ * are of this span, as the first is. It gives how many; or 0, and the records are ruined: not so
+ * many are out. */
 uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t count);
+
+/* kiln_span_is_whole: are all of its slots in it, as they are where none is counted as out? */
+bool kiln_span_is_whole(const kiln_span_t *span);
 
 /* kiln_span_is_out: is the slot live or cached? */
 bool kiln_span_is_out(const kiln_span_t *span, uint32_t slot_idx);

@@ -112,7 +112,12 @@ static void prove_take(kiln_span_t *span, uint32_t watched)
     uint32_t slots_max = nondet_below(TAKEN_MAX + 1);
     uint32_t used = span->used;
     bool was_out = kiln_span_is_out(span, watched);
+    bool is_ruined = !was_out && nondet_bool();
+    if (is_ruined) span->states[watched] = KILN_SLOT_LIVE;
     uint32_t taken = kiln_span_take(span, out + TAKEN_MAX, slots_max);
+    PROOF_ASSERT(!is_ruined || taken == 0 || !kiln_span_is_out(span, watched),
+                 "a slot that is somebody's is not given away");
+    PROOF_ASSUME(!is_ruined); /* the program is stopped for it, sooner or later */
 
     uint32_t left = SLOTS - used;
     PROOF_ASSERT(taken == (left < slots_max ? left : slots_max),
@@ -161,7 +166,11 @@ static void prove_give(kiln_span_t *span, uint32_t watched)
     kiln_slot_t slots[2] = {slot_of(span, first), slot_of(span, second)};
     _Atomic uint8_t *other_state = nondet_bool() ? &span->states[SLOTS] : &other;
     if (is_other) slots[1] = (kiln_slot_t){(void *)kiln_span_end(span), other_state};
+    bool is_ruined = nondet_bool();
+    if (is_ruined) span->used = (uint16_t)nondet_below(is_other ? 1 : 2);
     uint32_t given = kiln_span_give(span, slots, 2);
+    PROOF_ASSERT(!is_ruined || given == 0, "no more come back than are out");
+    PROOF_ASSUME(!is_ruined); /* the program is stopped for it */
     PROOF_ASSERT(given == (is_other ? 1 : 2), "those of the span are given");
     bool is_given = watched == first || (given == 2 && watched == second);
     PROOF_ASSERT(kiln_span_is_out(span, watched) == (was_out && !is_given),
@@ -187,6 +196,10 @@ void harness(void)
     } else {
         if (COVERS && SLOTS > WORD_BITS) few_states(span);
         PROOF_ASSUME(kiln_span_broken_rule(span) == NULL);
+        bool is_whole = kiln_span_is_whole(span);
+        PROOF_ASSERT(is_whole ? !kiln_span_is_out(span, watched)
+                              : SLOTS > WORD_BITS || span->used != 0,
+                     "a span is whole when nothing is out");
         uint8_t state = span->states[watched];
         PROOF_ASSUME(OP != TAKE || span->first_word == FIRST_WORD);
         if (OP == TAKE) span->first_word = FIRST_WORD; /* cbmc knows it, too */

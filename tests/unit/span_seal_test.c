@@ -203,9 +203,34 @@ static void test_a_slot_is_not_given_away_twice(void)
             *slot.state = KILN_SLOT_LIVE;
         }
         EXPECT_EQ(is_stopped(deed == 1 ? free_block : malloc_small), deed < 2);
-        EXPECT_EQ(scene.record, deed == 0   ? (uintptr_t)slot.state
-                                : deed == 1 ? (uintptr_t)span
-                                            : 0);
+        EXPECT_EQ(scene.record, deed < 2 ? (uintptr_t)span : 0);
+    }
+}
+
+/* Two that were given back for one: the other is still somebody's. */
+static void test_a_span_in_use_is_not_let_go(void)
+{
+    for (unsigned deed = 0; deed < 2; deed++) {
+        open_scene();
+        scene.block = malloc_of(64);
+        kiln_span_t *span = span_of(scene.block);
+        uint32_t slots = kiln_span_slots(span);
+        for (uint32_t i = 1; i < slots; i++) (void)malloc_of(64);
+        EXPECT(span_of(malloc_of(64)) != span); /* so that it is not the last of its class */
+        EXPECT_EQ(span->used, slots);
+        kiln_slot_t slot = {(char *)scene.block + 64, &span->states[1]};
+        for (uint32_t i = 1; i < slots - deed; i++, slot.state++) {
+            *slot.state = KILN_SLOT_FREE;
+            EXPECT_EQ(kiln_span_give(span, &slot, 1), 1);
+        }
+        kiln_central_t *central = &scene.heap->central[span->class_idx];
+        span->left = NULL; /* as it is listed */
+        span->right = central->partial;
+        if (span->right) span->right->left = span;
+        central->partial = span;
+        if (deed == 1) span->used = 1;
+        EXPECT_EQ(is_stopped(free_block), deed == 1);
+        EXPECT_EQ(scene.record, deed == 1 ? (uintptr_t)span : 0);
     }
 }
 
@@ -236,6 +261,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_a_free_runs_record_is_looked_at),
         KILN_TEST(test_a_waiting_record_is_looked_at),
         KILN_TEST(test_a_slot_is_not_given_away_twice),
+        KILN_TEST(test_a_span_in_use_is_not_let_go),
         KILN_TEST(test_a_page_that_leads_elsewhere_is_noticed),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
