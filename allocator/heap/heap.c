@@ -255,6 +255,13 @@ void *kiln_heap_malloc_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_
     return take_small(heap, cache, kiln_size_class_of(bytes), bytes, false);
 }
 
+/* Not compiled into callers: gcc would forget what the prototype says of the block. */
+void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
+{
+    void *block = cache ? kiln_heap_malloc_fast(cache, bytes) : NULL;
+    return __builtin_expect(block != NULL, 1) ? block : kiln_heap_malloc_slow(heap, cache, bytes);
+}
+
 void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t count, size_t bytes)
 {
     size_t all;

@@ -123,17 +123,22 @@ void kiln_heap_flush(kiln_heap_t *heap, kiln_thread_cache_t *cache);
 
 /* kiln_heap_malloc gives a block of at least `bytes` (0 counts as 1) bytes, or NULL: no memory, or
  * `bytes` above PTRDIFF_MAX. kiln_heap_calloc gives zeroed bytes and checks count * bytes.
- * kiln_heap_aligned wants `align` to be a power of two, or answers NULL. */
-static inline void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes);
-void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t count, size_t bytes);
-void *kiln_heap_aligned(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t align, size_t bytes);
+ * kiln_heap_aligned wants `align` to be a power of two, or answers NULL. Compilers know how long
+ * the blocks are, so that _FORTIFY_SOURCE and -fsanitize=object-size do, too: of a block's slack
+ * (kiln_heap_usable) they know nothing. */
+void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
+    __attribute__((malloc, alloc_size(3)));
+void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t count, size_t bytes)
+    __attribute__((malloc, alloc_size(3, 4)));
+void *kiln_heap_aligned(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t align, size_t bytes)
+    __attribute__((malloc, alloc_size(4), alloc_align(3)));
 
 /* kiln_heap_realloc changes the size of the live block `block` (not NULL) to `bytes` (not 0),
  * in place where it can (a watched heap: never). `*out_misuse` tells what was wrong with `block`:
  * then NULL is returned and nothing changed. NULL with KILN_MISUSE_NONE: no memory; the block is as
  * it was. */
 void *kiln_heap_realloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, void *block, size_t bytes,
-                        kiln_misuse_t *out_misuse);
+                        kiln_misuse_t *out_misuse) __attribute__((alloc_size(4)));
 
 /* kiln_heap_free gives a live block (not NULL) back, or says what is wrong and changes nothing.
  * Two threads that free the same block at once: exactly one of them is told of the double free. */
@@ -231,12 +236,6 @@ static inline void *kiln_heap_zeroed_fast(kiln_thread_cache_t *cache, size_t byt
     for (size_t i = 0; i < bytes; i += KILN_HEAP_ALIGN_MIN)
         block[i / sizeof *block] = block[i / sizeof *block + 1] = 0;
     return block;
-}
-
-static inline void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
-{
-    void *block = cache ? kiln_heap_malloc_fast(cache, bytes) : NULL;
-    return __builtin_expect(block != NULL, 1) ? block : kiln_heap_malloc_slow(heap, cache, bytes);
 }
 
 /* kiln_heap_change takes a slot from one state to another, unless another thread took it elsewhere
