@@ -101,7 +101,7 @@ static void add_run(kiln_page_heap_t *heap, kiln_span_t *run, uintptr_t base, ui
     run->pages = pages;
     run->dirty_start = clip(dirty_start, first, first + pages);
     run->dirty_end = clip(dirty_end, first, first + pages);
-    atomic_store_explicit(&run->base, base + (uintptr_t)bytes_of(first), memory_order_relaxed);
+    kiln_span_set_base(run, base + (uintptr_t)bytes_of(first));
     kiln_span_seal(&heap->seal, run);
     heap->counts.dirty += run->dirty_end - run->dirty_start;
     kiln_free_tree_add(tree_of(heap, run), run);

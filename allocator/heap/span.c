@@ -82,7 +82,7 @@ void kiln_span_open(kiln_span_t *span, uintptr_t base, uint32_t pages)
     uint16_t slots = 0;
     span->left = span->right = NULL;
     span->pages = pages;
-    atomic_store_explicit(&span->base, base, memory_order_relaxed);
+    kiln_span_set_base(span, base);
     if (span->class_idx == KILN_CLASS_LARGE) {
         span->kind = KILN_SPAN_LARGE;
         span->used = 1;

@@ -69,14 +69,15 @@ struct kiln_span {
     /* read without a lock, too. At 64 bits a cache line ends where the states begin: who changes
      * those of some slots does not take the rest from who reads the record for others */
     uint64_t inverse; /* constant for ever: see kiln_slot_index; 0 for large blocks and free runs */
-    _Atomic uintptr_t base;
-    _Atomic size_t slots_bytes; /* of all slots together; 0 unless in use */
-    _Atomic uint16_t slots;     /* 0 unless small and in use */
-    uint16_t seal;              /* see span_seal.h */
-    uint8_t kind;               /* kiln_span_kind_t */
-    uint8_t class_idx;          /* constant for ever; 0 serves large blocks and free runs */
-    _Atomic uint16_t taker;     /* who took slots last: central.h */
-    _Atomic uint8_t states[];   /* kiln_slot_state_t, one a slot; then the free bits; then notes */
+    _Atomic uintptr_t minus_base; /* kiln_span_base: kept so that who searches memory for addresses
+                                     of blocks, as leak checkers do, finds none here */
+    _Atomic size_t slots_bytes;   /* of all slots together; 0 unless in use */
+    _Atomic uint16_t slots;       /* 0 unless small and in use */
+    uint16_t seal;                /* see span_seal.h */
+    uint8_t kind;                 /* kiln_span_kind_t */
+    uint8_t class_idx;            /* constant for ever; 0 serves large blocks and free runs */
+    _Atomic uint16_t taker;       /* who took slots last: central.h */
+    _Atomic uint8_t states[]; /* kiln_slot_state_t, one a slot; then the free bits; then notes */
 };
 
 /* A block on its way: what a cache keeps, so that malloc need not look the span up. */
@@ -132,7 +133,12 @@ const char *kiln_span_broken_rule(const kiln_span_t *span);
 
 static inline uintptr_t kiln_span_base(const kiln_span_t *span)
 {
-    return atomic_load_explicit(&span->base, memory_order_relaxed);
+    return 0 - atomic_load_explicit(&span->minus_base, memory_order_relaxed);
+}
+
+static inline void kiln_span_set_base(kiln_span_t *span, uintptr_t base)
+{
+    atomic_store_explicit(&span->minus_base, 0 - base, memory_order_relaxed);
 }
 
 static inline uintptr_t kiln_span_end(const kiln_span_t *span)

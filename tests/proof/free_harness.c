@@ -243,7 +243,7 @@ static void any_record(void)
 
     span->class_idx = CLASS;
     span->states = slot_states;
-    atomic_store_explicit(&span->base, base, memory_order_relaxed);
+    kiln_span_set_base(span, base);
     size_t slots_bytes =
         (size_t)kiln_size_classes[CLASS].slots * kiln_size_classes[CLASS].slot_bytes;
     size_t pages_bytes = (size_t)kiln_size_classes[CLASS].span_pages << KILN_PAGE_SHIFT;

@@ -40,9 +40,9 @@ void harness(void)
     uint32_t first = nondet_below(ENTRIES), pages = nondet_below(PAGES_MAX + 1);
     PROOF_ASSUME(pages > 0 && pages <= ENTRIES - first);
     uintptr_t start = map.start + (uintptr_t)((mapped_idx * ENTRIES) << KILN_PAGE_SHIFT);
-    span.base = start + ((uintptr_t)first << KILN_PAGE_SHIFT);
+    kiln_span_set_base(&span, start + ((uintptr_t)first << KILN_PAGE_SHIFT));
     uint32_t before = nondet_below(ENTRIES);
-    other.base = start;
+    kiln_span_set_base(&other, start);
     kiln_page_map_set(&map, &other, before, 1);
     kiln_page_map_set(&map, &span, 0, pages);
 

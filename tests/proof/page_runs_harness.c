@@ -256,7 +256,7 @@ static void any_record(uint32_t number, uint8_t kind, uintptr_t base, uint32_t p
 {
     kiln_span_t *span = records[number];
     span->kind = kind;
-    span->base = base;
+    kiln_span_set_base(span, base);
     span->pages = pages;
     if (kind == KILN_SPAN_SPARE) return;
     if (kind == KILN_SPAN_LARGE) {

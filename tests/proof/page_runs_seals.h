@@ -6,7 +6,7 @@
 #define KILN_TESTS_PROOF_PAGE_RUNS_SEALS_H
 
 static struct {
-    uintptr_t base;
+    uintptr_t minus_base;
     size_t slots_bytes;
     uint32_t pages;
     uint8_t kind;
@@ -16,7 +16,7 @@ void kiln_span_seal(const kiln_seal_t *seal, kiln_span_t *span)
 {
     uint32_t i = number_of(span);
     (void)seal;
-    sealed[i].base = span->base;
+    sealed[i].minus_base = span->minus_base;
     sealed[i].slots_bytes = span->slots_bytes;
     sealed[i].pages = span->pages;
     sealed[i].kind = span->kind;
@@ -26,7 +26,7 @@ bool kiln_span_is_sealed(const kiln_seal_t *seal, const kiln_span_t *span)
 {
     uint32_t i = number_of(span);
     (void)seal;
-    return sealed[i].base == span->base && sealed[i].slots_bytes == span->slots_bytes &&
+    return sealed[i].minus_base == span->minus_base && sealed[i].slots_bytes == span->slots_bytes &&
            sealed[i].pages == span->pages && sealed[i].kind == span->kind;
 }
 

@@ -17,7 +17,7 @@ static void place(unsigned idx, uint32_t pages)
 {
     kiln_span_t *run = run_at(idx);
     run->pages = pages;
-    atomic_store_explicit(&run->base, (uintptr_t)(idx + 1) << 20, memory_order_relaxed);
+    kiln_span_set_base(run, (uintptr_t)(idx + 1) << 20);
 }
 
 static bool is_before(const kiln_span_t *a, const kiln_span_t *b)

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -369,6 +370,26 @@ static void system_block_in_a_freed_one(void)
     give(kept);
 }
 
+static __attribute__((noinline)) void take_one(bool keeps)
+{
+    char *volatile block = take(1234);
+    memset(block, 0, 1234);
+    if (keeps) kept = (char **)block;
+    block = NULL;
+}
+
+static void a_block_is_lost(void)
+{
+    (void)take(1234); /* the heap remembers where it begins itself */
+    take_one(false);
+    take_one(true); /* whatever registers and the stack still say is this one's */
+}
+
+static void a_block_is_not_lost(void)
+{
+    take_one(true);
+}
+
 static void two_heaps(void)
 {
     static kiln_heap_t second;
@@ -481,6 +502,8 @@ static const deed_t deeds[] = {
     DEED(two_writers_with_a_lock),
     DEED(system_block_in_a_live_one),
     DEED(system_block_in_a_freed_one),
+    DEED(a_block_is_lost),
+    DEED(a_block_is_not_lost),
     DEED(two_heaps),
     DEED(heaps_one_after_another),
     DEED(fork_beside_threads),

@@ -39,6 +39,8 @@ a_new_block_goes_to_another_thread          -      -      race -
 two_writers_with_a_lock                     -      -      -    -
 system_block_in_a_live_one                  -      -      -    -
 system_block_in_a_freed_one                 leak   -      -    -
+a_block_is_lost                             -      -      -    lost
+a_block_is_not_lost                         -      -      -    -
 two_heaps                                   -      -      -    -
 heaps_one_after_another                     -      -      -    -
 fork_beside_threads                         -      -      -    -
@@ -52,6 +54,7 @@ declare -A words=(
     [uninit]='(WARNING: MemorySanitizer: use-of-uninitialized-value|Conditional jump or move depends on uninitialised value)'
     [race]='WARNING: ThreadSanitizer: data race'
     [leak]='ERROR: LeakSanitizer: detected memory leaks'
+    [lost]='1,234 bytes in 1 blocks are definitely lost'
     [write]='Invalid write of size 1'
     [read]='Invalid read of size 1'
 )
@@ -59,7 +62,7 @@ declare -A origins=(
     [asan]='byte Kiln block \[.*allocated by thread .* here:.*#0 0x[0-9a-f]+ in (take|resize|write_past_aligned)'
     [msan]='(was created by|Memory was marked as uninitialized).*in (take|resize|give)'
     [tsan]='Location is heap block of size 64 .* allocated by'
-    [valgrind]='(after|inside|before|alloc.d|stack|heap).*(take|resize|give|write_past_aligned)'
+    [valgrind]='(after|inside|before|alloc.d|stack|heap|lost).*(take|resize|give|write_past_aligned)'
 )
 export ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 TSAN_OPTIONS=report_thread_leaks=0:die_after_fork=0
 
@@ -80,6 +83,7 @@ run() {
     local -a front=()
     [[ $tool != valgrind ]] ||
         front=(valgrind -q --fair-sched=yes --error-exitcode=1 --track-origins=yes)
+    [[ $tool$2 != valgrind*_lost ]] || front+=(--leak-check=full)
     timeout -k 1 300 "${front[@]}" "$folder/$1" "$2" >"$out/said" 2>&1
     ended=$?
     return "$ended"
