@@ -48,7 +48,7 @@ typedef struct kiln_options {
     bool has_idle_bytes; /* else the default stays */
     bool stats;          /* print the heap's figures when the program ends */
     bool help;           /* list the options, then go on */
-    bool has_exitcode, has_abort_on_error, has_handle_segv;
+    bool has_exitcode, has_abort_on_error, has_handle_segv, has_handle_sigbus;
     uint64_t limit_bytes; /* of heap taken from the system, at most; 0: no limit */
     kiln_report_options_t report;
 } kiln_options_t;

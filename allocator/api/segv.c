@@ -251,6 +251,7 @@ static void begin(int number, disposition_t *disposition)
 
 void kiln_segv_begin(const kiln_report_options_t *options)
 {
+    if (!options->handle_segv && !options->handle_sigbus) return;
     atomic_store_explicit(&process, this_process(), memory_order_relaxed);
     if (options->handle_segv) begin(SIGSEGV, &segv);
     if (options->handle_sigbus) begin(SIGBUS, &bus);
