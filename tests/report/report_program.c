@@ -273,8 +273,10 @@ static int null_access_after_vfork(void)
     int status = 0;
     put(get(1)); /* the heap is there, and Kiln's handler, if any */
     if (signal(SIGSEGV, jump_back) == SIG_ERR) return 2;
-    pid_t child = vfork(); // NOLINT(clang-analyzer-security.insecureAPI.vfork): what is tested
+    // NOLINTBEGIN(*vfork,*Vfork,bugprone-unsafe-functions,cert-msc*): it is what is tested
+    pid_t child = vfork();
     if (child == 0) _exit(signal(SIGSEGV, SIG_DFL) == jump_back ? 0 : 3);
+    // NOLINTEND(*vfork,*Vfork,bugprone-unsafe-functions,cert-msc*)
     if (child < 0 || waitpid(child, &status, 0) != child || status != 0) return 3;
     if (sigsetjmp(back, 1) == 0) {
         touch((volatile char *)(uintptr_t)64);
