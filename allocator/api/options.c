@@ -89,9 +89,10 @@ static const struct option {
     {"halt_on_error", OPTION_SWITCH, AT(report.halt_on_error), 0, 1, NULL, "0|1", "1",
      "a report ends the process; else the program goes on where it can"},
     {"handle_segv", OPTION_SWITCH, AT(report.handle_segv), AT(has_handle_segv), 1, NULL, "0|1",
-     "where a profile protects memory", "SIGSEGV at an address of the heap becomes a report"},
-    {"handle_sigbus", OPTION_SWITCH, AT(report.handle_sigbus), 0, 1, NULL, "0|1", "as handle_segv",
-     "the same for SIGBUS"},
+     "1 where a profile but fast, or guard, is named; else once the program handles a signal",
+     "SIGSEGV at an address of the heap becomes a report"},
+    {"handle_sigbus", OPTION_SWITCH, AT(report.handle_sigbus), AT(has_handle_sigbus), 1, NULL,
+     "0|1", "as handle_segv", "the same for SIGBUS"},
     {"help", OPTION_SWITCH, AT(help), 0, 1, NULL, "0|1", "0", "lists the options"},
     {"huge_pages", OPTION_SWITCH, AT(huge_pages), AT(has_huge_pages), 1, NULL, "0|1", "1",
      "once it holds 64 MiB, the heap asks for huge pages for blocks of up to 4 KiB"},
@@ -103,7 +104,8 @@ static const struct option {
      "reports go to FILE.PID, and JSON to FILE.PID.json; stdout and stderr are those"},
     {"malloc_context_size", OPTION_NUMBER, AT(report.malloc_context_size), 0, 64, NULL, "N", "16",
      "frames kept of where a block was allocated and freed"},
-    {"profile", OPTION_WORD, AT(profile), 0, 0, profile_words, "fast|hardened|fuzz", "fast",
+    {"profile", OPTION_WORD, AT(profile), AT(has_profile), 0, profile_words, "fast|hardened|fuzz",
+     "hardened",
      "what the heap sees: wrong frees; also damaged and freed blocks; also repeatable, with "
      "stacks"},
     {"quarantine_blocks", OPTION_NUMBER, AT(quarantine_blocks), AT(has_quarantine_blocks), 1024,
@@ -326,6 +328,8 @@ bool kiln_options_parse(const char *source, const char *list, kiln_options_t *ou
         list += entry.count;
         if (*list == ':') list++;
     }
+    if (out->has_handle_segv && !out->has_handle_sigbus)
+        out->report.handle_sigbus = out->report.handle_segv;
     /* Who names an exit code wants it. */
     if (out->has_exitcode && !out->has_abort_on_error) out->report.abort_on_error = false;
     return true;

@@ -18,9 +18,10 @@
 
 enum { KILN_OPTIONS_PATH_MAX_BYTES = 4096 };
 
+/* The first is what a program has that says nothing, or may not. */
 typedef enum kiln_profile {
-    KILN_PROFILE_FAST,
     KILN_PROFILE_HARDENED,
+    KILN_PROFILE_FAST,
     KILN_PROFILE_FUZZ,
 } kiln_profile_t;
 
@@ -37,7 +38,7 @@ typedef struct kiln_options {
     uint64_t quarantine_blocks, quarantine_bytes; /* of a size, of one thread */
     uint64_t guard;                               /* kiln_guarded_t */
     uint64_t guard_every;
-    bool has_guard, has_guard_every;
+    bool has_profile, has_guard, has_guard_every;
     bool check_at_exit, detect_leaks;
     bool alloc_dealloc_mismatch, has_alloc_dealloc_mismatch;
     bool has_seed, has_quarantine_blocks, has_quarantine_bytes, has_check_at_exit;
@@ -47,7 +48,7 @@ typedef struct kiln_options {
     bool has_idle_bytes; /* else the default stays */
     bool stats;          /* print the heap's figures when the program ends */
     bool help;           /* list the options, then go on */
-    bool has_exitcode, has_abort_on_error, has_handle_segv;
+    bool has_exitcode, has_abort_on_error, has_handle_segv, has_handle_sigbus;
     uint64_t limit_bytes; /* of heap taken from the system, at most; 0: no limit */
     kiln_report_options_t report;
 } kiln_options_t;
@@ -74,7 +75,8 @@ void kiln_options_help(kiln_out_t *out);
 /* kiln_options_read fills `*out`, zeroed by the caller: defaults, then kiln_default_options()
  * (kiln.h), then AFL++'s variables, then KILN_OPTIONS. It prints help where asked, and ends the
  * process with exit code 2 on a mistake. It works before the C library has set up `environ`. A
- * program that runs with raised privileges has no options: they could name files to write. */
+ * program that runs with raised privileges has no options, which could name files to write or take
+ * its checks away: its profile is the default. */
 void kiln_options_read(kiln_options_t *out);
 
 #endif

@@ -60,6 +60,18 @@ static bool harden(const kiln_harden_config_t *config, bool check_at_end)
     return true;
 }
 
+/* Who says nothing has the same heap as who asks for it, but is to notice nothing of it: then the
+ * first handler that the program sets is waited for (segv.h). */
+static void handle_faults(const kiln_options_t *options, bool hardens)
+{
+    bool named = options->has_handle_segv || options->has_profile || options->has_guard;
+    if (hardens) kiln_segv_explain = kiln_profile_explain;
+    if (options->has_handle_segv || (hardens && named))
+        kiln_segv_begin(&options->report);
+    else if (hardens)
+        kiln_segv_begin_later(&options->report);
+}
+
 /* Under the start lock; again after a failure. */
 static bool make_heap(void)
 {
@@ -88,7 +100,9 @@ static bool make_heap(void)
     config.seal = (kiln_seal_t){.secret = options.seed, .ruined = kiln_profile_ruined};
     kiln_recording_begin(options.record, &config);
     kiln_harden_config_t hardening;
-    bool check_at_end, hardens = kiln_profile_config(&options, below, &hardening, &check_at_end);
+    bool check_at_end;
+    bool hardens =
+        kiln_profile_config(&options, below, config.arena.block_bytes, &hardening, &check_at_end);
     if (hardens) config.note_bytes = kiln_harden_note_bytes(&hardening);
     if (kiln_heap_init(&kiln_process_heap, &config) != NULL) {
         memset(&kiln_process_heap, 0, sizeof kiln_process_heap); /* as init wants it next time */
@@ -96,8 +110,7 @@ static bool make_heap(void)
     }
     if (hardens && !harden(&hardening, check_at_end)) return false;
     kiln_recording_started(&kiln_process_heap);
-    if (hardens) kiln_segv_explain = kiln_profile_explain;
-    if (options.has_handle_segv || kiln_segv_explain) kiln_segv_begin(&options.report);
+    handle_faults(&options, hardens);
     start.has_key = pthread_key_create(&start.key, detach) == 0;
     atomic_store_explicit(&start.ready, true, memory_order_release);
     return true;
@@ -177,6 +190,7 @@ static void fork_child(void)
     kiln_recording_stop();
     kiln_report_fork_child();
     kiln_leak_fork_child();
+    kiln_segv_fork_child();
     kiln_harden_thread_t *mine = kiln_thread.hardened_before_fork;
     kiln_thread_cache_t *cache = mine ? mine->cache : kiln_thread.cache_before_fork;
     if (atomic_load_explicit(&start.ready, memory_order_relaxed)) {

@@ -115,16 +115,17 @@ static uint32_t keep_stack(uintptr_t caller)
 }
 
 /* Blocks are guarded for ever only where all are. Where some are, they take a bounded part of the
- * memory and of the address space, of which a program may have little. */
+ * memory and of the address space, of which a program may have little (ulimit -v). */
 static kiln_guard_t *make_guard(kiln_guarded_t guarded, const kiln_options_t *options,
-                                uint64_t seed, const kiln_os_t *os)
+                                uint64_t seed, const kiln_os_t *os, uint64_t block_bytes)
 {
     static kiln_guard_t guard;
     kiln_guard_config_t config = kiln_guard_config_default(os);
     config.seed = seed;
     if (guarded == KILN_GUARDED_LOW) config.policy = KILN_GUARD_LOW;
     if (guarded == KILN_GUARDED_SOME) {
-        config.space.region_bytes = os->addr_bits > 32 ? KILN_GIB(1) : KILN_MIB(64);
+        uint64_t most = os->addr_bits > 32 ? KILN_MIB(256) : KILN_MIB(64);
+        config.space.region_bytes = block_bytes < most ? block_bytes : most;
         config.space.freed_chunks_max = 16;
         config.block_bytes_max = (size_t)KILN_MIB(1);
         config.live_bytes_max = KILN_MIB(4);
@@ -136,7 +137,7 @@ static kiln_guard_t *make_guard(kiln_guarded_t guarded, const kiln_options_t *op
 }
 
 static void configure_guard(const kiln_options_t *options, const kiln_os_t *os,
-                            kiln_harden_config_t *out)
+                            uint64_t block_bytes, kiln_harden_config_t *out)
 {
     bool fuzz = options->profile == KILN_PROFILE_FUZZ;
     kiln_guarded_t guarded =
@@ -144,7 +145,7 @@ static void configure_guard(const kiln_options_t *options, const kiln_os_t *os,
     uint32_t every = fuzz ? EVERY_FUZZ : EVERY_HARDENED;
     if (options->has_guard_every) every = (uint32_t)options->guard_every;
     if (guarded == KILN_GUARDED_NONE || every == 0) return;
-    out->guard = make_guard(guarded, options, out->seed, os);
+    out->guard = make_guard(guarded, options, out->seed, os, block_bytes);
     out->guard_every = guarded == KILN_GUARDED_SOME ? every : 1;
     out->guard_rotates = fuzz;
 }
@@ -183,10 +184,12 @@ bool kiln_profile_explain(kiln_report_t *report)
     kiln_guard_t *guard = kiln_process_hardened ? kiln_process_hardened->config.guard : NULL;
     const void *address = (const void *)report->address;
     if (!guard || !kiln_guard_owns(guard, address)) return explain_large(report);
+    (void)kiln_guard_about(guard, address, &about);
+    /* A live block's own bytes fault where the program protected them. */
+    if (about.known && about.live && about.where == KILN_GUARD_INSIDE) return false;
     report->kind = KILN_REPORT_WILD_ACCESS;
     report->has_seed = true;
     report->seed = kiln_process_hardened->config.seed;
-    (void)kiln_guard_about(guard, address, &about);
     if (about.forgotten) report->kind = KILN_REPORT_USE_AFTER_FREE;
     if (!about.known) return true;
     report->kind = !about.live                       ? KILN_REPORT_USE_AFTER_FREE
@@ -209,7 +212,7 @@ const kiln_os_t *kiln_profile_os(const kiln_options_t *options, const kiln_os_t 
     return &scatter.os;
 }
 
-bool kiln_profile_config(const kiln_options_t *options, const kiln_os_t *os,
+bool kiln_profile_config(const kiln_options_t *options, const kiln_os_t *os, uint64_t block_bytes,
                          kiln_harden_config_t *out, bool *out_check_at_end)
 {
     *out_check_at_end = false;
@@ -234,7 +237,7 @@ bool kiln_profile_config(const kiln_options_t *options, const kiln_os_t *os,
     if (options->has_quarantine_blocks)
         out->quarantine.blocks_max = (uint32_t)options->quarantine_blocks;
     out->seed = options->seed;
-    configure_guard(options, os, out);
+    configure_guard(options, os, block_bytes, out);
     *out_check_at_end = options->has_check_at_exit ? options->check_at_exit : fuzz;
     return true;
 }

@@ -26,9 +26,10 @@ const kiln_os_t *kiln_profile_os(const kiln_options_t *options, const kiln_os_t 
 
 /* kiln_profile_config tells what a profile is made of, as the options say; `*out_check_at_end`,
  * whether the heap is to be checked when the process ends. A guard, if there is one, is made on
- * `os`, which counts no limit: its blocks have a bound of their own. False: the heap stays a plain
- * one. */
-bool kiln_profile_config(const kiln_options_t *options, const kiln_os_t *os,
+ * `os`, which counts no limit: its blocks have a bound of their own. The heap grows by
+ * `block_bytes` of address space, as much as there is (start.h), and guarded blocks have as much.
+ * False: the heap stays a plain one. */
+bool kiln_profile_config(const kiln_options_t *options, const kiln_os_t *os, uint64_t block_bytes,
                          kiln_harden_config_t *out, bool *out_check_at_end);
 
 /* kiln_profile_explain tells what a fault in the guard's pages was (segv.h). */

@@ -24,13 +24,20 @@ extern sighandler_t libc_signal(int number, sighandler_t handler) __asm__("ssign
 /* What the program believes to be set. Written with all signals blocked and the lock held; the
  * handler reads the copy that `current` names, which is not written until the other has been. */
 typedef struct disposition {
-    bool ours; /* Kiln's handler is set */
+    _Atomic bool ours; /* Kiln's handler is set */
     _Atomic unsigned current;
     struct sigaction wanted[2]; /* by the program */
 } disposition_t;
 
 static disposition_t segv, bus;
 static _Atomic bool writing;
+static _Atomic long process;                          /* whose handlers they are */
+static const kiln_report_options_t *_Atomic awaiting; /* kiln_segv_begin_later's, until then */
+
+static long this_process(void)
+{
+    return kiln_linux_call(__NR_getpid, 0, 0, 0, 0, 0);
+}
 
 /* NULL: the signal is not Kiln's. */
 static disposition_t *disposition_of(int number)
@@ -64,14 +71,15 @@ static void fill_registers(const ucontext_t *context, kiln_unwind_t *out)
     out->exact = true;
 }
 
-/* In the heap, or in what the heap has reserved and not used yet. No lock: what another thread
- * changes meanwhile makes a lesser answer, not a wrong step. */
+/* In the heap, or in what the heap has reserved and not used yet, but in no live block. No lock:
+ * what another thread changes meanwhile makes a lesser answer, not a wrong step. */
 static bool is_of_the_heap(uintptr_t address)
 {
     kiln_heap_t *heap = &kiln_process_heap;
     if (heap->config.os == NULL) return false;
-    return kiln_page_map_find(&heap->map, address) != NULL ||
-           (address >= heap->arena.arena_alloc && address < heap->arena.arena_end);
+    if (kiln_page_map_find(&heap->map, address) != NULL)
+        return !kiln_heap_about(heap, (const void *)address).live;
+    return address >= heap->arena.arena_alloc && address < heap->arena.arena_end;
 }
 
 static bool explain(kiln_report_t *report)
@@ -108,10 +116,9 @@ static void default_action(int number, const siginfo_t *info, bool is_ignored)
     if (info->si_code <= 0 && is_ignored) return;
     (void)libc_sigaction(number, &action, NULL);
     if (info->si_code > 0) return;
-    long process = kiln_linux_call(__NR_getpid, 0, 0, 0, 0, 0);
     long thread = kiln_linux_call(__NR_gettid, 0, 0, 0, 0, 0);
-    (void)kiln_linux_call(__NR_tgkill, (uintptr_t)process, (uintptr_t)thread, (uintptr_t)number, 0,
-                          0);
+    (void)kiln_linux_call(__NR_tgkill, (uintptr_t)this_process(), (uintptr_t)thread,
+                          (uintptr_t)number, 0, 0);
 }
 
 static void handle(int number, siginfo_t *info, void *context)
@@ -136,7 +143,7 @@ static void handle(int number, siginfo_t *info, void *context)
 }
 
 /* Kiln's handler, as the program wants its own to be called. */
-static int set_ours(int number, const struct sigaction *program)
+static int set_ours(int number, const struct sigaction *program, struct sigaction *old)
 {
     struct sigaction ours = *program;
     ours.sa_sigaction = handle;
@@ -145,7 +152,7 @@ static int set_ours(int number, const struct sigaction *program)
         ours.sa_flags = SA_ONSTACK;
     }
     ours.sa_flags = (ours.sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO;
-    return libc_sigaction(number, &ours, NULL);
+    return libc_sigaction(number, &ours, old);
 }
 
 static int set_wanted(int number, disposition_t *disposition, const struct sigaction *action,
@@ -162,7 +169,7 @@ static int set_wanted(int number, disposition_t *disposition, const struct sigac
         unsigned next = !atomic_load_explicit(&disposition->current, memory_order_relaxed);
         disposition->wanted[next] = *action;
         atomic_store_explicit(&disposition->current, next, memory_order_release);
-        answer = set_ours(number, action);
+        answer = set_ours(number, action, NULL);
     }
     atomic_store_explicit(&writing, false, memory_order_release);
     (void)kiln_linux_call(__NR_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&before, 0,
@@ -171,38 +178,94 @@ static int set_wanted(int number, disposition_t *disposition, const struct sigac
     return answer;
 }
 
+/* The child of a vfork, which has this memory and handlers of its own. */
+static int set_elsewhere(int number, disposition_t *disposition, const struct sigaction *action,
+                         struct sigaction *old)
+{
+    struct sigaction was = *wanted(disposition);
+    int answer = action ? libc_sigaction(number, action, NULL) : 0;
+    if (old) *old = was;
+    return answer;
+}
+
+static void begin_if_awaited(void)
+{
+    const kiln_report_options_t *options =
+        atomic_load_explicit(&awaiting, memory_order_relaxed) == NULL
+            ? NULL
+            : atomic_exchange_explicit(&awaiting, NULL, memory_order_acquire);
+    if (options) kiln_segv_begin(options);
+}
+
 KILN_EXPORT int sigaction(int number, const struct sigaction *restrict action,
                           struct sigaction *restrict old)
 {
     disposition_t *disposition = disposition_of(number);
-    return disposition ? set_wanted(number, disposition, action, old)
-                       : libc_sigaction(number, action, old);
+    if (disposition)
+        return this_process() == atomic_load_explicit(&process, memory_order_relaxed)
+                   ? set_wanted(number, disposition, action, old)
+                   : set_elsewhere(number, disposition, action, old);
+    int answer = libc_sigaction(number, action, old);
+    if (answer == 0) begin_if_awaited();
+    return answer;
 }
 
 /* Faults take the way above; all others go to the C library's function by its other name. */
 KILN_EXPORT sighandler_t signal(int number, sighandler_t handler)
 {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART}, old;
-    if (!disposition_of(number) || handler == SIG_ERR) return libc_signal(number, handler);
+    if (!disposition_of(number) || handler == SIG_ERR) {
+        sighandler_t was = libc_signal(number, handler);
+        if (was != SIG_ERR) begin_if_awaited();
+        return was;
+    }
     sigemptyset(&action.sa_mask);
     sigaddset(&action.sa_mask, number);
     return sigaction(number, &action, &old) < 0 ? SIG_ERR : old.sa_handler;
 }
 
+/* Behind what the kernel knows of the mask is whatever the C library had there. */
+static void keep_wanted(disposition_t *disposition, const struct sigaction *action)
+{
+    unsigned next = !atomic_load_explicit(&disposition->current, memory_order_relaxed);
+    struct sigaction *wanted = &disposition->wanted[next];
+    *wanted = *action;
+    memset((char *)&wanted->sa_mask + KERNEL_SIGSET_BYTES, 0,
+           sizeof wanted->sa_mask - KERNEL_SIGSET_BYTES);
+    atomic_store_explicit(&disposition->current, next, memory_order_release);
+}
+
+/* Another thread may set the program's handler meanwhile: then what Kiln's replaced is another than
+ * was found, and Kiln's takes its form. */
 static void begin(int number, disposition_t *disposition)
 {
-    struct sigaction now;
-    if (disposition->ours || libc_sigaction(number, NULL, &now) != 0) return;
-    /* Behind what the kernel knows of the mask is whatever the C library had there. */
-    memset((char *)&now.sa_mask + KERNEL_SIGSET_BYTES, 0, sizeof now.sa_mask - KERNEL_SIGSET_BYTES);
-    disposition->wanted[0] = now;
-    disposition->ours = set_ours(number, &now) == 0;
+    struct sigaction found, replaced;
+    if (disposition->ours || libc_sigaction(number, NULL, &replaced) != 0) return;
+    do {
+        found = replaced;
+        keep_wanted(disposition, &found);
+        if (set_ours(number, &found, &replaced) != 0) return;
+    } while (replaced.sa_sigaction != found.sa_sigaction && replaced.sa_sigaction != handle);
+    disposition->ours = true;
 }
 
 void kiln_segv_begin(const kiln_report_options_t *options)
 {
+    if (!options->handle_segv && !options->handle_sigbus) return;
+    atomic_store_explicit(&process, this_process(), memory_order_relaxed);
     if (options->handle_segv) begin(SIGSEGV, &segv);
     if (options->handle_sigbus) begin(SIGBUS, &bus);
+}
+
+void kiln_segv_begin_later(const kiln_report_options_t *options)
+{
+    atomic_store_explicit(&awaiting, options, memory_order_release);
+}
+
+void kiln_segv_fork_child(void)
+{
+    if (segv.ours || bus.ours)
+        atomic_store_explicit(&process, this_process(), memory_order_relaxed);
 }
 
 void kiln_segv_during_report(void (*handler)(int number))

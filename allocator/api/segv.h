@@ -8,6 +8,8 @@
  *         --> else: the program's handler, with the same arguments, mask, flags and stack; or the
  *             default action, on the instruction that faulted
  *
+ * A live block's own bytes are the program's: who protects such pages wants the fault.
+ *
  * Kiln's handler runs on the program's alternate stack where there is one, and needs 6 KiB of it.
  *
  * Threads  any. */
@@ -18,10 +20,15 @@
 
 #include <stdbool.h>
 
-/* kiln_segv_begin sets the handlers that the options allow. Not before there is memory that
- * faults, or the user asks: a program under a seccomp filter may not be able to. Again is allowed.
- */
+/* kiln_segv_begin sets the handlers that the options allow. Again is allowed. Where nobody asked
+ * for that there is kiln_segv_begin_later: a seccomp filter may kill for rt_sigaction, and no call
+ * tells whether it would. So the same is done when sigaction or signal has succeeded for the
+ * program. The options must stay. */
 void kiln_segv_begin(const kiln_report_options_t *options);
+void kiln_segv_begin_later(const kiln_report_options_t *options);
+
+/* kiln_segv_fork_child goes first in the child of a fork. */
+void kiln_segv_fork_child(void);
 
 /* A detector that protects memory sets this before it does: it fills in kind and block of
  * `*report`, whose address and access are there, or answers false: the fault is not of its making.

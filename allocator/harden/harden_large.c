@@ -14,6 +14,8 @@
  * its pages are cleared when they are used again. */
 #include "allocator/harden/harden.h"
 
+#include "allocator/heap/huge.h"
+
 /* What a large block must have room for behind its last byte. */
 static size_t tail_bytes(const kiln_harden_t *harden)
 {
@@ -104,6 +106,7 @@ static void leave(kiln_harden_t *harden, kiln_slot_t slot)
     kiln_page_heap_lock(pages);
     bool done = pages->os->commit(pages->os->ctx, kiln_span_base(span), kiln_span_slot_bytes(span),
                                   true, KILN_OS_HEAP) == KILN_OS_OK;
+    if (done) kiln_huge_again(pages, kiln_span_base(span), kiln_span_slot_bytes(span));
     kiln_page_heap_unlock(pages);
     if (done) kiln_page_heap_give_zeroed(pages, span);
 }

@@ -15,10 +15,16 @@ uint64_t kiln_huge_end(const kiln_page_heap_t *heap, uint64_t pages)
     return end < start ? 0 : end;
 }
 
-void kiln_huge_ask(kiln_page_heap_t *heap, uint64_t start, uint64_t end)
+static kiln_region_t *region_of(const kiln_page_heap_t *heap, uint64_t addr)
 {
     kiln_region_t *region = heap->regions;
-    while (region && (start < region->start || start >= region->end)) region = region->next;
+    while (region && (addr < region->start || addr >= region->end)) region = region->next;
+    return region;
+}
+
+void kiln_huge_ask(kiln_page_heap_t *heap, uint64_t start, uint64_t end)
+{
+    kiln_region_t *region = region_of(heap, start);
     if (!region) return;
     region->is_huge = true;
     heap->asked_huge = true;
@@ -32,6 +38,13 @@ void kiln_huge_take_back(kiln_page_heap_t *heap)
     for (kiln_region_t *region = heap->regions; region; region = region->next) {
         if (!region->is_huge) continue;
         region->is_huge = false;
+        region->plain_start = region->end;
         kiln_os_huge(heap->os, region->start, region->end - region->start, false);
     }
+}
+
+void kiln_huge_again(kiln_page_heap_t *heap, uint64_t start, uint64_t bytes)
+{
+    const kiln_region_t *region = region_of(heap, start);
+    if (region && start < region->plain_start) kiln_os_huge(heap->os, start, bytes, false);
 }

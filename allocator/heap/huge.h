@@ -7,7 +7,9 @@
  *
  * Where memory goes back to the OS, the heap takes back what it asked for, everywhere: else a
  * kernel (Linux: khugepaged) makes whole huge pages again of those of which a part is still in use.
- * Those that there are stay. What the heap grows by later is asked for anew.
+ * Those that there are stay. What the heap grows by later is asked for anew. On Linux advice is
+ * what makes a mapping another than its neighbours, and is lost with the mapping: memory that was
+ * Reserved for a while is told of it again, or would stay one of its own.
  *
  * Units    bytes, pages of KILN_PAGE_BYTES.
  * Lock     the page heap's. */
@@ -21,8 +23,10 @@
 uint64_t kiln_huge_end(const kiln_page_heap_t *heap, uint64_t pages);
 
 /* kiln_huge_ask asks for huge pages in [start, end), Ready memory of one region.
- * kiln_huge_take_back takes all of that back. */
+ * kiln_huge_take_back takes all of that back. kiln_huge_again is for [start, start + bytes) of one
+ * region, which was Reserved and is Ready again. */
 void kiln_huge_ask(kiln_page_heap_t *heap, uint64_t start, uint64_t end);
 void kiln_huge_take_back(kiln_page_heap_t *heap);
+void kiln_huge_again(kiln_page_heap_t *heap, uint64_t start, uint64_t bytes);
 
 #endif

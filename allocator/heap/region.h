@@ -14,7 +14,8 @@
 typedef struct kiln_region {
     struct kiln_region *next;
     uintptr_t start, end;
-    bool is_huge; /* huge pages were asked for, in a part of it: huge.h */
+    bool is_huge;          /* huge pages were asked for, in a part of it: huge.h */
+    uintptr_t plain_start; /* they were taken back below this */
 } kiln_region_t;
 
 /* kiln_region_add adds [start, end), which no region of the list overlaps, joined with those that

@@ -2,7 +2,8 @@
 failed=0
 passed=0
 kiln_so=$PWD/allocator/api/libkiln.so
-export KILN_OPTIONS=
+# The profile that a phase of `kiln test` tries; else the one that programs have.
+export KILN_OPTIONS=${KILN_OPTIONS:-}
 
 # check WHAT COMMAND...: the command must exit with 0; what it prints is shown where it does not.
 check()

@@ -3,6 +3,7 @@
 # constructors and after the end of main.
 source tests/api/lib.sh
 bits=$(kiln_bits)
+profile=$KILN_OPTIONS
 
 # What it exports, with size_t written as m.
 wanted=$(cat tests/api/symbols.txt)
@@ -27,19 +28,19 @@ same "a stuck child is noticed" \
     "$(timeout 300 tests/api/fork_program 2000 control 2> /dev/null | grep -cE 'stuck 1|badly [1-9]')" 1
 
 # Options.
-export KILN_OPTIONS=stat=1
+export KILN_OPTIONS=$profile:stat=1
 same "a wrong option" "$(preload tests/api/exit_program_system 2>&1)" \
     'kiln: KILN_OPTIONS has no option "stat"; the nearest is stats, and KILN_OPTIONS=help=1 lists them all'
 preload tests/api/exit_program_system > /dev/null 2>&1
 same "a wrong option's exit status" $? 2
-export KILN_OPTIONS=stats=1
+export KILN_OPTIONS=$profile:stats=1
 same "stats at the end" "$(preload tests/api/exit_program_system 2>&1 | grep -cE '^(Kiln: heap of process|  in use)')" 1
-export KILN_OPTIONS=help=1
+export KILN_OPTIONS=$profile:help=1
 check "help has every option, with defaults" bash -c "grep -q '^  report=text|json|both (default: text)' <<<\"\$(LD_PRELOAD=$kiln_so tests/api/exit_program_system 2>&1)\""
 same "help" "$(preload tests/api/exit_program_system 2>&1 | grep -cE '^  (help|idle_bytes|record|stats)=')" 4
 
 # A program with raised privileges takes no options: here the wrong one would end it.
-export KILN_OPTIONS=stat=1
+export KILN_OPTIONS=$profile:stat=1
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cp tests/api/exit_program "$folder/program"
@@ -53,7 +54,7 @@ else
 fi
 
 # Recording: one process, one file.
-export KILN_OPTIONS=record=$folder/trace
+export KILN_OPTIONS=$profile:record=$folder/trace
 tests/api/fork_program 3 > "$folder/output"
 same "a recorded program's output" "$(cat "$folder/output")" "well 3, stuck 0, badly 0"
 same "a trace begins with the width" "$(head -n 1 "$folder/trace")" "width $bits"
@@ -65,7 +66,7 @@ same "a replay goes the same way" \
 cp "$folder/trace" "$folder/copy"
 tests/api/exit_program > /dev/null
 check "an existing file is left alone" cmp "$folder/trace" "$folder/copy"
-export KILN_OPTIONS=record=$folder/none/trace
+export KILN_OPTIONS=$profile:record=$folder/none/trace
 same "a file that cannot be made" "$(tests/api/exit_program 2>&1)" \
     "kiln: KILN_OPTIONS: record=$folder/none/trace: cannot create this file (No such file or directory); name one in a folder that may be written"
 tests/api/exit_program > /dev/null 2>&1

@@ -102,6 +102,21 @@ static void test_reports(void)
     EXPECT_EQ(options.report.forms, KILN_REPORT_TEXT);
 }
 
+static void test_what_was_named_is_known(void)
+{
+    EXPECT(parse(""));
+    EXPECT(!options.has_profile && !options.has_guard && !options.has_handle_segv);
+    EXPECT_EQ(options.profile, KILN_PROFILE_HARDENED);
+    EXPECT(parse("profile=fast:guard=some"));
+    EXPECT(options.has_profile && options.has_guard && !options.has_handle_segv);
+    EXPECT_EQ(options.profile, KILN_PROFILE_FAST);
+    EXPECT(options.report.handle_segv && options.report.handle_sigbus);
+    EXPECT(parse("handle_segv=0"));
+    EXPECT(options.has_handle_segv && !options.report.handle_segv && !options.report.handle_sigbus);
+    EXPECT(parse("handle_sigbus=1:handle_segv=0"));
+    EXPECT(!options.report.handle_segv && options.report.handle_sigbus);
+}
+
 static void test_an_exit_code_is_wanted_unless_abort_is(void)
 {
     EXPECT(parse("exitcode=23"));
@@ -252,6 +267,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_numbers),
         KILN_TEST(test_right_lists),
         KILN_TEST(test_reports),
+        KILN_TEST(test_what_was_named_is_known),
         KILN_TEST(test_an_exit_code_is_wanted_unless_abort_is),
         KILN_TEST(test_libdislocators_variables),
         KILN_TEST(test_wrong_lists_are_named),

@@ -27,7 +27,7 @@ ASAN = "asan"
 # one (floor_hardened_heap.c): bounds for the others, for blocks of one size on one thread.
 FLOORS, FLOOR_GROUPS = ["floor", "floor-hardened"], ("sizes",)
 # Kiln's profiles, as heaps of their own.
-PROFILES = {KILN: {}, "kiln-hardened": {"KILN_OPTIONS": "profile=hardened"},
+PROFILES = {KILN: {"KILN_OPTIONS": "profile=fast"}, "kiln-hardened": {"KILN_OPTIONS": "profile=hardened"},
             "kiln-fuzz": {"KILN_OPTIONS": "profile=fuzz"}}
 NAMES = list(PROFILES) + [name for name, _, _ in PEERS] + [ASAN] + FLOORS
 FUNCTIONS = ("malloc", "calloc", "realloc", "free")

@@ -5,7 +5,7 @@
 set -u
 folder=tests/death
 failed=0
-export KILN_OPTIONS=
+export KILN_OPTIONS
 
 fail()
 {
@@ -52,23 +52,33 @@ region()
     echo "is located $1 inside of $2-byte region [ADDRESS,ADDRESS)"
 }
 
-expect double_free "$twice" "free $again" "$(region '0 bytes' 64)" double-free main
-expect double_free_large "$twice" "free $again" 'is in pages of the heap that no block uses now' double-free main
-expect double_free_other_thread "$twice" "free $again" "$(region '0 bytes' 64)" double-free main
-expect realloc_after_free "$twice" "realloc $again" "$(region '0 bytes' 64)" double-free main
-expect usable_size_after_free "$twice" "malloc_usable_size $again" "$(region '0 bytes' 64)" double-free main
-expect interior_free "$wrong" "free $inside" "$(region '8 bytes' 64)" interior-free main
-expect interior_free_large "$wrong" "free $inside" "$(region '8192 bytes' 1007616)" interior-free main
-expect foreign_free_stack "$wrong" "free $never" 'is not memory of this heap' foreign-free main
-expect foreign_free_number "$wrong" "free $never" 'is not memory of this heap' foreign-free main
-expect wrong_size_free 'size-mismatch on ADDRESS in thread T0:' \
-    'free_sized was told a size that does not fit the block: pass the size that was asked for.' \
-    "$(region '0 bytes' 112)
+# What a block is, a plain heap says by its size class and a hardened one to the byte; and what a
+# large block was, only a hardened one.
+judge()
+{
+    expect double_free "$twice" "free $again" "$(region '0 bytes' 64)" double-free main
+    expect double_free_large "$twice" "free $again" "$freed_large" double-free main
+    expect double_free_other_thread "$twice" "free $again" "$(region '0 bytes' 64)" double-free main
+    expect realloc_after_free "$twice" "realloc $again" "$(region '0 bytes' 64)" double-free main
+    expect usable_size_after_free "$twice" "malloc_usable_size $again" "$(region '0 bytes' 64)" double-free main
+    expect interior_free "$wrong" "free $inside" "$(region '8 bytes' 64)" interior-free main
+    expect interior_free_large "$wrong" "free $inside" "$(region '8192 bytes' $large_bytes)" interior-free main
+    expect foreign_free_stack "$wrong" "free $never" 'is not memory of this heap' foreign-free main
+    expect foreign_free_number "$wrong" "free $never" 'is not memory of this heap' foreign-free main
+    expect wrong_size_free 'size-mismatch on ADDRESS in thread T0:' \
+        'free_sized was told a size that does not fit the block: pass the size that was asked for.' \
+        "$(region '0 bytes' $small_bytes)
 the block was freed as one of 200 bytes" size-mismatch main
-expect wrong_alignment_free 'alignment-mismatch on ADDRESS in thread T0:' \
-    'free_aligned_sized was told an alignment that does not fit the block: pass the alignment that was asked for.' \
-    "$(region '0 bytes' 112)
+    expect wrong_alignment_free 'alignment-mismatch on ADDRESS in thread T0:' \
+        'free_aligned_sized was told an alignment that does not fit the block: pass the alignment that was asked for.' \
+        "$(region '0 bytes' $small_bytes)
 the block was freed as one of 100 bytes aligned to 1048576" alignment-mismatch main
+}
+
+small_bytes=112 large_bytes=1007616 freed_large='is in pages of the heap that no block uses now'
+KILN_OPTIONS=profile=fast judge
+small_bytes=100 large_bytes=1000000 freed_large=$(region '0 bytes' 1000000)
+KILN_OPTIONS=seed=1 judge # the profile that programs have; which blocks are guarded is always the same
 
 [ $failed = 0 ] && echo "every misuse was reported, no correct twin was"
 exit $((failed != 0))

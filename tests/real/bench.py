@@ -3,7 +3,7 @@
 
 What a program is, is said by tests/real/NAME.sh; this file runs it through that script's commands,
 in pairs A B A B ..., so that a machine that slows down slows both. A is the system's malloc or the
-library of --against; B is Kiln.
+library of --against; B is Kiln, which has profile=fast where KILN_OPTIONS names no other.
 
 Times are of the script's `run`: the program and the few milliseconds of bash around it. Peak memory
 is that of the biggest process: the kernel's maximum for the processes that were waited for, or what
@@ -137,6 +137,8 @@ def arguments():
 
 def main():
     args = arguments()
+    named = os.environ.get("KILN_OPTIONS")  # what is named last wins
+    os.environ["KILN_OPTIONS"] = "profile=fast" + (":" + named if named else "")
     names = [name for name in PROGRAMS if not args.only or name in args.only]
     sides = [os.path.basename(args.against).split(".so")[0] if args.against else "system", "Kiln"]
     other = measure.library_id(args.against) if args.against else "the system's malloc"

@@ -9,10 +9,12 @@
 #include "allocator/api/segv.h"
 
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -257,6 +259,95 @@ static int null_access(void)
     return 0;
 }
 
+static sigjmp_buf back;
+
+static void jump_back(int number)
+{
+    (void)number;
+    siglongjmp(back, 1);
+}
+
+/* The child's handler is the child's, although it shares the parent's memory. */
+static int null_access_after_vfork(void)
+{
+    int status = 0;
+    put(get(1)); /* the heap is there, and Kiln's handler, if any */
+    if (signal(SIGSEGV, jump_back) == SIG_ERR) return 2;
+    // NOLINTBEGIN(*vfork,*Vfork,bugprone-unsafe-functions,cert-msc*): it is what is tested
+    pid_t child = vfork();
+    if (child == 0) _exit(signal(SIGSEGV, SIG_DFL) == jump_back ? 0 : 3);
+    // NOLINTEND(*vfork,*Vfork,bugprone-unsafe-functions,cert-msc*)
+    if (child < 0 || waitpid(child, &status, 0) != child || status != 0) return 3;
+    if (sigsetjmp(back, 1) == 0) {
+        touch((volatile char *)(uintptr_t)64);
+        return 4;
+    }
+    puts("went on");
+    return 0;
+}
+
+static struct {
+    char *start;
+    size_t bytes;
+    volatile sig_atomic_t opened;
+} closed;
+
+static void open_block(int number, siginfo_t *info, void *context)
+{
+    (void)number;
+    (void)context;
+    size_t offset = (size_t)((char *)info->si_addr - closed.start);
+    if (offset >= closed.bytes) _exit(3);
+    if (mprotect(closed.start, closed.bytes, PROT_READ | PROT_WRITE) != 0) _exit(3);
+    closed.opened++;
+}
+
+/* Blocks that the program itself protects, as collectors and debuggers do: the fault is its own. */
+static int protected_blocks(void)
+{
+    enum { PAGE_BYTES = 4096, LARGEST_BYTES = 4 << 20 };
+    struct sigaction action = {.sa_sigaction = open_block, .sa_flags = SA_SIGINFO};
+    put(get(1));
+    if (sigaction(SIGSEGV, &action, NULL) != 0) return 2;
+    for (size_t bytes = PAGE_BYTES; bytes <= LARGEST_BYTES; bytes *= 4) {
+        int before = closed.opened;
+        closed.bytes = bytes;
+        closed.start = aligned(PAGE_BYTES, bytes);
+        if (!closed.start || mprotect(closed.start, bytes, PROT_NONE) != 0) return 2;
+        touch(closed.start + bytes / 2);
+        if (closed.opened != before + 1) return 1;
+        put(closed.start);
+    }
+    puts("went on");
+    return 0;
+}
+
+/* One byte behind a block: what the profile that nobody named sees. */
+static int overflow(void)
+{
+    char *block = get(24);
+    touch(block + 24);
+    put(block);
+    puts("went on");
+    return 0;
+}
+
+/* In the pages behind a guarded block; where the program set a handler, or did not. */
+static int overflow_of_pages(void)
+{
+    volatile char *block = get(100000);
+    touch(block + 103000);
+    puts("went on");
+    return 0;
+}
+
+static int overflow_of_pages_beside_a_handler(void)
+{
+    put(get(1));
+    if (signal(SIGUSR1, SIG_IGN) == SIG_ERR) return 2;
+    return overflow_of_pages();
+}
+
 static int sent_signal(void)
 {
     raise(SIGSEGV);
@@ -345,6 +436,11 @@ static const struct {
     {"wild_beside_a_handler", wild_access_beside_a_handler},
     {"null_with_a_handler", null_access_with_a_handler},
     {"null", null_access},
+    {"null_after_vfork", null_access_after_vfork},
+    {"protected", protected_blocks},
+    {"overflow", overflow},
+    {"overflow_of_pages", overflow_of_pages},
+    {"overflow_of_pages_beside_a_handler", overflow_of_pages_beside_a_handler},
     {"sent_signal", sent_signal},
     {"ignored_sent_signal", ignored_sent_signal},
     {"go_on", misuses_that_go_on},

@@ -7,9 +7,10 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 # report OPTIONS WHAT: standard error of the program goes to $folder/said, its status to $status.
+# The seed is the same each time: which of a hardened heap's blocks are guarded is drawn by it.
 report()
 {
-    { KILN_OPTIONS=$1 timeout 300 "$program" "$2" > "$folder/output" 2> "$folder/said"; } 2> /dev/null
+    { KILN_OPTIONS=seed=1:$KILN_OPTIONS:$1 timeout 300 "$program" "$2" > "$folder/output" 2> "$folder/said"; } 2> /dev/null
     status=$?
 }
 
@@ -201,5 +202,37 @@ report handle_segv=1 sent_signal
 same "a signal that was sent" "$status $(cat "$folder/said")" "139 "
 report handle_segv=1 ignored_sent_signal
 same "one that is ignored" "$status $(cat "$folder/output" "$folder/said")" "0 went on"
+
+# Without a profile's name the heap is hardened, and handles faults once the program handles something.
+export KILN_OPTIONS=
+report '' overflow
+same "by default an overflow is seen" "$status $(sed -n 's/^SUMMARY: Kiln: \([a-z-]*\) .*/\1/p' "$folder/said")" "134 heap-buffer-overflow"
+report profile=fast overflow
+same "profile=fast sees none" "$status $(cat "$folder/output" "$folder/said")" "0 went on"
+report guard_every=1 overflow_of_pages
+same "no handler is set that nobody asked for" "$status $(cat "$folder/said")" "139 "
+report guard_every=1 overflow_of_pages_beside_a_handler
+same "beside one of the program's" "$status $(sed -n 's/^SUMMARY: Kiln: \([a-z-]*\) .*/\1/p' "$folder/said")" "134 heap-buffer-overflow"
+for named in profile=hardened guard=some handle_segv=1; do
+    report guard_every=1:$named overflow_of_pages
+    same "where $named is said" "$status $(sed -n 's/^SUMMARY: Kiln: \([a-z-]*\) .*/\1/p' "$folder/said")" "134 heap-buffer-overflow"
+done
+if [ "$(id -u)" = 0 ]; then
+    cp $program "$folder/raised" && chown 1:1 "$folder/raised" && chmod 6755 "$folder/raised"
+    program=$folder/raised
+    report profile=fast overflow
+    same "raised privileges: no option takes checks away" "$status $(grep -c '^SUMMARY: Kiln: heap-buffer-overflow' "$folder/said")" "134 1"
+else
+    echo "not root: what a set-user-id program's heap is was not tested"
+fi
+program=tests/report/report_program
+
+# What is the program's stays so, whatever is handled.
+for options in '' profile=fast:handle_segv=1 profile=hardened guard_every=1:guard=some profile=fuzz profile=fuzz:guard=low; do
+    report "$options" protected
+    same "blocks that the program protects: $options" "$status $(cat "$folder/output" "$folder/said")" "0 went on"
+    report "$options" null_after_vfork
+    same "its handler after a vfork: $options" "$status $(cat "$folder/output" "$folder/said")" "0 went on"
+done
 
 finish

@@ -87,11 +87,11 @@ static const struct layout {
                {"all-over", 3600}, {"hole", 3600}, {"random", 3560}};
 
 /* Where a 32-bit kernel has its own gigabyte at the top there is one less; and what a hardened heap
- * has reserved for guarded blocks, a gigabyte at 64 bits, is no plain block's. */
+ * has reserved for guarded blocks is no plain block's. */
 static uint64_t wanted_bytes(const char *name)
 {
     uint64_t lost = WIDE || (uintptr_t)&name > 0xc0000000 ? 0 : KILN_GIB(1);
-    if (kiln_process_hardened) lost += WIDE ? KILN_GIB(1) : KILN_MIB(128);
+    if (kiln_process_hardened) lost += KILN_MIB(WIDE ? 128 : 64);
     for (unsigned i = 0; i < sizeof layouts / sizeof *layouts; i++)
         if (strcmp(layouts[i].name, name) == 0) return KILN_MIB(layouts[i].mib) - lost;
     MUST(false, "there is no layout %s", name);
@@ -327,7 +327,7 @@ static int run_layout(const char *layout, uint64_t seed)
 
 /* --- all of them, each in a process of its own ------------------------------------------------ */
 
-static int spawn(const char *program, const char *layout, uint64_t seed)
+static int spawn(const char *program, const char *options, const char *layout, uint64_t seed)
 {
     char layout_arg[64], seed_arg[64];
     snprintf(layout_arg, sizeof layout_arg, "--layout=%s", layout);
@@ -337,17 +337,19 @@ static int spawn(const char *program, const char *layout, uint64_t seed)
     if (pid == 0) {
         struct rlimit limit = {(rlim_t)SPACE_BYTES, (rlim_t)SPACE_BYTES};
         if (WIDE && setrlimit(RLIMIT_AS, &limit) != 0) _exit(3);
+        if (setenv("KILN_OPTIONS", options, 1) != 0) _exit(3);
         execl(program, program, layout_arg, seed_arg, (char *)NULL);
         _exit(3);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid || status == 0) return pid < 0;
-    fprintf(stderr, "FAILED with status %#x; again alone: %s %s %s\n", (unsigned)status, program,
-            layout_arg, seed_arg);
+    fprintf(stderr, "FAILED with status %#x; again alone: KILN_OPTIONS=%s %s %s %s\n",
+            (unsigned)status, options, program, layout_arg, seed_arg);
     return 1;
 }
 
 int main(int argc, char **argv)
 {
+    static const char *const heaps[] = {"profile=fast", "profile=hardened:seed=1"};
     const char *layout = NULL;
     uint64_t seed = 1, seeds = 1;
     for (int i = 1; i < argc; i++) {
@@ -364,7 +366,8 @@ int main(int argc, char **argv)
     int failed = 0;
     for (uint64_t n = 0; n < seeds; n++)
         for (unsigned i = 0; i < sizeof layouts / sizeof *layouts; i++)
-            failed += spawn("/proc/self/exe", layouts[i].name, seed + n);
+            for (unsigned k = 0; k < sizeof heaps / sizeof *heaps; k++)
+                failed += spawn("/proc/self/exe", heaps[k], layouts[i].name, seed + n);
     printf("%d failed\n", failed);
     return failed != 0;
 }

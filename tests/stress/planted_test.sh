@@ -1,7 +1,7 @@
 #!/bin/bash
 # tests/stress/planted_test.sh - the stresses find what was put in, and nothing where nothing was.
 #
-# bound_threads_test runs under ThreadSanitizer, exhaust_test at 32 bits. Each patch puts one bug
+# bound_threads_test runs under ThreadSanitizer, exhaust_test at 32 bits on a plain heap. Each patch puts one bug
 # into a copy of the sources. A program that hangs is ended, and has failed. Ends with "N passed, N failed".
 source "$(dirname "${BASH_SOURCE[0]}")/../../tools/lib/kiln.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/../../tools/lib/bits32.sh"
@@ -12,6 +12,7 @@ cd "$KILN_ROOT"
 out=$(mktemp -d "$KILN_OUT/planted_stress.XXXXXX")
 trap 'rm -rf "$out"' EXIT
 passed=0 failed=0
+export KILN_OPTIONS=profile=fast
 
 bound_sources=(allocator/arena/arena{,_block,_kept,_kept_list,_kiln,_pages,_seed,_start,_tables}.c allocator/base/{check,lock}.c
     allocator/os/{linux,stop_linux}.c tests/stress/bound_threads_test.c)

@@ -3,6 +3,7 @@
 
 #include "allocator/base/rng.h"
 #include "allocator/harden/harden.h"
+#include "allocator/heap/huge.h"
 
 #include <stdio.h>
 #include <sys/mman.h>
@@ -221,13 +222,40 @@ static void test_without_guard_pages(void)
     finish();
 }
 
+static uint64_t huge_calls_of_a_block(void)
+{
+    uint64_t before = world.fake.stats.calls[KILN_OS_CALL_HUGE];
+    give(take(KILN_KIB(64), KILN_KIB(128) - 1)); /* whole hardware pages: it waits */
+    EXPECT(kiln_harden_large_flush(&harden));
+    return world.fake.stats.calls[KILN_OS_CALL_HUGE] - before;
+}
+
+/* The mapping that a block waits in has none of the advice that its neighbours have: it is told
+ * again, where they were told. */
+static void test_memory_that_was_away_is_as_its_neighbours(void)
+{
+    begin((world_config_t){
+        .kind = WORLD_FAKE, .phys_bytes = KILN_KIB(64), .huge_bytes = KILN_MIB(2)});
+    kiln_page_heap_t *pages = &harden.heap->pages;
+    kiln_page_heap_use_huge(pages, KILN_MIB(1));
+    EXPECT_EQ(huge_calls_of_a_block(), 0);
+    while (!pages->asked_huge) (void)take(16, 500);
+    kiln_huge_take_back(pages);
+    EXPECT_EQ(huge_calls_of_a_block(), 1);
+    finish();
+}
+
 int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
-        KILN_TEST(test_behind_it_pages_fault),   KILN_TEST(test_it_guards_its_neighbour),
-        KILN_TEST(test_it_goes_along),           KILN_TEST(test_it_grows_into_its_room),
-        KILN_TEST(test_no_page_is_left_guarded), KILN_TEST(test_locked_memory),
+        KILN_TEST(test_behind_it_pages_fault),
+        KILN_TEST(test_it_guards_its_neighbour),
+        KILN_TEST(test_it_goes_along),
+        KILN_TEST(test_it_grows_into_its_room),
+        KILN_TEST(test_no_page_is_left_guarded),
+        KILN_TEST(test_locked_memory),
         KILN_TEST(test_without_guard_pages),
+        KILN_TEST(test_memory_that_was_away_is_as_its_neighbours),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

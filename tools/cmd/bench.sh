@@ -23,7 +23,7 @@ Groups (work and real, if none is given; about an hour):
   sizes    blocks of one size, 16 bytes to 64 KiB: last in first out, first in first out, random
   scale    cost of an operation at 10^3 to 10^7 live blocks, and on 1 to 64 threads
 
-Heaps: kiln, kiln-hardened and kiln-fuzz (its other profiles), mimalloc, jemalloc, tcmalloc, scudo,
+Heaps: kiln (profile=fast), kiln-hardened and kiln-fuzz (its other profiles), mimalloc, jemalloc, tcmalloc, scudo,
 dislocator (AFL++'s, for what finishes on it), asan (a build of the workloads with AddressSanitizer),
 floor and floor-hardened (of sizes: heaps that do nothing, so what is left is the workloads' own, and
 nothing but the checks of a hardened heap, each in the cheapest way that there is),
@@ -67,8 +67,8 @@ usage_real() {
     cat <<'END'
 Usage: kiln bench real [--pairs=N] [--only=NAME]... [--against=LIB.so] [--tsv=FILE]
 
-Runs real programs on the system's malloc and on Kiln, turn and turn about, and prints a table of
-wall time, CPU time and the biggest process's peak memory. Ratios are Kiln over the other, medians
+Runs real programs on the system's malloc and on Kiln (profile=fast, unless KILN_OPTIONS names
+another), turn and turn about, and prints a table of wall time, CPU time and the biggest process's peak memory. Ratios are Kiln over the other, medians
 over the pairs; the last column names what is over its limit: time above 1.25, memory above 1.5.
 It takes about 8 minutes; the machine should do nothing else meanwhile. Installs what is missing
 and builds libkiln.so first.

@@ -13,7 +13,7 @@ by Kiln (libkiln.so in LD_PRELOAD). Installs compiler and build tool and builds 
 if that has not been done.
 
   --profile=P     what Kiln sees: fast (wrong frees), hardened (also damage to blocks and to freed
-                  ones), fuzz (the same, repeatable, with the stacks of malloc and free)
+                  ones; the default), fuzz (the same, repeatable, with the stacks of malloc and free)
   --guard=G       which blocks end at a page that faults, so that a read or write beyond them, or
                   after they were freed, is seen at once: none, some, all; low: all begin at one.
                   With all or low the profile is fuzz, unless it is named
@@ -27,7 +27,7 @@ if that has not been done.
 PROGRAM is a 64-bit program that uses its C library as a shared library. The exit status is that
 of PROGRAM; 127 if there is no such program, 126 if it cannot be executed, 2 for a wrong option.
 The environment's KILN_OPTIONS is passed on, in front of what these options say; KILN_OPTIONS=help=1
-lists all of them.
+lists all of them. Where neither names a profile or a guard, handle_segv=1 is put in front of it.
 END
 }
 
@@ -102,6 +102,10 @@ program=$(type -P -- "$1") || {
 }
 
 [[ $guard != all && $guard != low || -n $profile ]] || profile=fuzz
+# A fault becomes a report from the start on. The library waits for the program's first handler, for
+# it may be under a filter that kills for one; who types this command is not.
+[[ -n $profile$guard || :${KILN_OPTIONS:-} =~ :(profile|guard)= ]] ||
+    export KILN_OPTIONS=handle_segv=1${KILN_OPTIONS:+:$KILN_OPTIONS}
 for setting in ${profile:+"profile=$profile"} ${guard:+"guard=$guard"}; do
     export KILN_OPTIONS=${KILN_OPTIONS:+$KILN_OPTIONS:}$setting
 done

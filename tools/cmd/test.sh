@@ -9,8 +9,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib/bits32.sh"
 PHASES='
 default    bazel  clang-19, 64 bits, assertions on
 release    bazel  as programs run on it; with the real programs
-profile-hardened heap as release, with profile=hardened; with the real programs, without the tests of Python
-profile-fuzz     heap the same with profile=fuzz
+profile-fast heap as release, with profile=fast; with the real programs, without the tests of Python
+profile-fuzz heap the same with profile=fuzz
 i386       bazel  clang-19, 32 bits
 gcc        bazel  gcc-12, 64 bits
 gcc-i386   bazel  gcc-12, 32 bits
@@ -42,9 +42,8 @@ newcomer   all    tests/newcomer/newcomer_test.sh
 '
 # Python's own tests wait for each other by the clock: once, in the phase release, is enough of that,
 # and of what real programs are tried with, which control_test is of.
-# threads_test counts bytes of mallinfo, which leaves guarded blocks out.
 HEAP_TESTS=(//tests/api/... //tests/death/... //tests/real/... //tests/report/...
-    -//tests/real:python3_test -//tests/real:control_test -//tests/api:threads_test)
+    -//tests/real:python3_test -//tests/real:control_test)
 QUICK=(default format lint layers)
 # A check that has not ended by then hangs: three times what the longest takes on a slow machine.
 CHECK_LIMIT_S=1200

@@ -18,7 +18,7 @@ session=''
 # Whatever ends this script, by the same signal to all or one after the other, ends the session.
 trap 'trap "" INT TERM; [[ -z $session ]] || pkill -KILL -s "$session" || true' EXIT
 trap 'exit 130' INT TERM
-export TMPDIR=$tree/tmp LC_ALL=C KILN_OPTIONS=
+export TMPDIR=$tree/tmp LC_ALL=C KILN_OPTIONS=profile=fast
 mkdir -p "$TMPDIR"
 cd "$tree"
 source "$KILN_ROOT/tools/mutants/programs.sh"
