@@ -5,8 +5,7 @@
 /* Linux gives a process on x86-64 2^47 bytes. Libraries and stacks lie at their top, programs from
  * 0x5555_5555_4000 on. */
 #define HEAP_FIRST (UINT64_C(0x1000) << 32)
-#define HEAP_LAST (UINT64_C(0x3f00) << 32) /* a reservation of half a TiB ends below the records   \
-                                            */
+#define HEAP_LAST (UINT64_C(0x3f00) << 32) /* half a TiB from here on ends below the records */
 #define RECORDS_FIRST (UINT64_C(0x4000) << 32)
 #define RECORDS_LAST (UINT64_C(0x4fff) << 32)
 
