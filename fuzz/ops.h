@@ -18,7 +18,9 @@
  *   alloc slot=1 arg=0x20   one record; fields not named are 0
  *   alloc+3                 the same operation, its byte 3 turns further (mutation makes these)
  *   bytes 01 ff             the last bytes, when they are not a whole record
- *   short 01 ff             an input that ends within the configuration
+ *   text seed=1\x20         where a target has no operations, what follows the configuration: lines
+ * are joined; \xNN is a byte, and so are blanks, # and \ written short 01 ff             an input
+ * that ends within the configuration
  *
  * Threads  none of this is shared.   Memory  none is allocated. */
 #ifndef KILN_FUZZ_OPS_H
@@ -50,7 +52,7 @@ typedef struct kiln_fuzz_words {
     const char *target;
     const char *config[KILN_FUZZ_CONFIG_BYTES]; /* NULL: this byte has no meaning */
     const char *const *ops;
-    unsigned op_count;
+    unsigned op_count; /* 0: no records, what follows the configuration is a text */
 } kiln_fuzz_words_t;
 
 void kiln_fuzz_open(kiln_fuzz_input_t *input, const uint8_t *data, size_t size);
