@@ -18,9 +18,9 @@
  *   alloc slot=1 arg=0x20   one record; fields not named are 0
  *   alloc+3                 the same operation, its byte 3 turns further (mutation makes these)
  *   bytes 01 ff             the last bytes, when they are not a whole record
- *   text seed=1\x20         where a target has no operations, what follows the configuration: lines
- * are joined; \xNN is a byte, and so are blanks, # and \ written short 01 ff             an input
- * that ends within the configuration
+ *   text seed=1\x20         of a target without operations, what follows the configuration: lines
+ *                           are joined, \xNN is a byte; blanks, # and \ are always written so
+ *   short 01 ff             an input that ends within the configuration
  *
  * Threads  none of this is shared.   Memory  none is allocated. */
 #ifndef KILN_FUZZ_OPS_H
