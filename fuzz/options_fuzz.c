@@ -59,9 +59,9 @@ static char *fill(char *text, unsigned count)
 static char *next_text(kiln_fuzz_input_t *input)
 {
     unsigned letters = input->config[2] + 256u * input->config[3];
-    const uint8_t *text = input->data + input->at;
     size_t left = input->size - input->at;
     if (left == 0) return copy_of(NULL, 0);
+    const uint8_t *text = input->data + input->at;
     const uint8_t *end = memchr(text, '\0', left);
     size_t bytes = end ? (size_t)(end - text) : left;
     input->at += bytes + (end != NULL);
