@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TEXT_LINE_BYTES = 100 }; /* of a text; each may take four characters */
+
 void kiln_fuzz_open(kiln_fuzz_input_t *input, const uint8_t *data, size_t size)
 {
     if (size > KILN_FUZZ_INPUT_BYTES_MAX) size = KILN_FUZZ_INPUT_BYTES_MAX;
@@ -76,6 +78,16 @@ static void put_record(kiln_fuzz_writer_t *w, const kiln_fuzz_words_t *words, co
     put(w, "\n");
 }
 
+static void put_text(kiln_fuzz_writer_t *w, const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        bool plain = data[i] > ' ' && data[i] < 0x7f && data[i] != '#' && data[i] != '\\';
+        if (i % TEXT_LINE_BYTES == 0) put(w, i == 0 ? "text " : "\ntext ");
+        put(w, plain ? "%c" : "\\x%02x", data[i]);
+    }
+    if (size > 0) put(w, "\n");
+}
+
 size_t kiln_fuzz_text_of(const kiln_fuzz_words_t *words, const uint8_t *data, size_t size,
                          char *text, size_t text_max)
 {
@@ -93,6 +105,10 @@ size_t kiln_fuzz_text_of(const kiln_fuzz_words_t *words, const uint8_t *data, si
             put(&w, "set byte%u %u\n", i, data[i]);
     }
     size_t at = KILN_FUZZ_CONFIG_BYTES;
+    if (words->op_count == 0) {
+        put_text(&w, data + at, size - at);
+        return w.length;
+    }
     for (; size - at >= KILN_FUZZ_RECORD_BYTES; at += KILN_FUZZ_RECORD_BYTES)
         put_record(&w, words, data + at);
     put_bytes(&w, "bytes", data + at, size - at);
@@ -103,7 +119,7 @@ typedef struct kiln_fuzz_reader {
     const kiln_fuzz_words_t *words;
     uint8_t *data;
     size_t size, max;
-    bool records; /* a record was read: no setting may follow */
+    bool records; /* a record, or text, was read: no setting may follow */
     bool ended;   /* `bytes` or `short` was read: nothing may follow */
 } kiln_fuzz_reader_t;
 
@@ -148,6 +164,25 @@ static const char *read_bytes(kiln_fuzz_reader_t *r, size_t count_max, char **re
         r->data[r->size++] = (uint8_t)byte;
     }
     r->ended = true;
+    return NULL;
+}
+
+static const char *read_text(kiln_fuzz_reader_t *r, const char *word)
+{
+    if (!word) return "want: text BYTES, without a blank";
+    for (; *word; word++) {
+        uint64_t byte = (unsigned char)*word;
+        if (*word == '\\') {
+            char literal[8];
+            snprintf(literal, sizeof literal, "0x%.2s", word[1] == 'x' ? word + 2 : "");
+            if (strlen(literal) != 4 || !number(literal, 255, &byte))
+                return "want \\xNN after a \\";
+            word += 3;
+        }
+        if (r->size == r->max) return "the input is too long";
+        r->data[r->size++] = (uint8_t)byte;
+    }
+    r->records = true;
     return NULL;
 }
 
@@ -207,6 +242,8 @@ static const char *read_line(kiln_fuzz_reader_t *r, char *line)
         r->size = 0;
         return read_bytes(r, KILN_FUZZ_CONFIG_BYTES - 1, &rest);
     }
+    if (r->words->op_count == 0 && strcmp(word, "text") == 0)
+        return read_text(r, strtok_r(NULL, " \t", &rest));
     if (strcmp(word, "set") != 0) return read_record(r, word, &rest);
     const char *name = strtok_r(NULL, " \t", &rest);
     const char *value = strtok_r(NULL, " \t", &rest);

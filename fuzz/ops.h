@@ -18,6 +18,8 @@
  *   alloc slot=1 arg=0x20   one record; fields not named are 0
  *   alloc+3                 the same operation, its byte 3 turns further (mutation makes these)
  *   bytes 01 ff             the last bytes, when they are not a whole record
+ *   text seed=1\x20         of a target without operations, what follows the configuration: lines
+ *                           are joined, \xNN is a byte; blanks, # and \ are always written so
  *   short 01 ff             an input that ends within the configuration
  *
  * Threads  none of this is shared.   Memory  none is allocated. */
@@ -50,7 +52,7 @@ typedef struct kiln_fuzz_words {
     const char *target;
     const char *config[KILN_FUZZ_CONFIG_BYTES]; /* NULL: this byte has no meaning */
     const char *const *ops;
-    unsigned op_count;
+    unsigned op_count; /* 0: no records, what follows the configuration is a text */
 } kiln_fuzz_words_t;
 
 void kiln_fuzz_open(kiln_fuzz_input_t *input, const uint8_t *data, size_t size);

@@ -131,7 +131,8 @@ static const struct option {
 
 enum {
     KNOWN_OPTIONS = sizeof known_options / sizeof *known_options,
-    NAME_MAX_BYTES = 32, /* longer than any name: more bytes do not help to guess */
+    NAME_MAX_BYTES = 32,    /* longer than any name */
+    QUOTED_MAX_BYTES = 256, /* of what was given, in a message */
 };
 
 /* A piece of the list: not NUL-terminated. */
@@ -145,11 +146,22 @@ static bool word_is(word_t word, const char *name)
     return strlen(name) == word.count && memcmp(word.bytes, name, word.count) == 0;
 }
 
+/* A message is one line, and has room for what follows: control bytes are written \xNN, and of a
+ * long word its beginning. */
 static void put_quoted(kiln_message_t *message, word_t word)
 {
     kiln_message_put(message, "\"");
-    kiln_message_put_bytes(message, word.bytes, word.count);
-    kiln_message_put(message, "\"");
+    for (size_t i = 0; i < word.count && i < QUOTED_MAX_BYTES; i++) {
+        unsigned char byte = (unsigned char)word.bytes[i];
+        char escape[] = "\\x00";
+        escape[2] = "0123456789abcdef"[byte >> 4];
+        escape[3] = "0123456789abcdef"[byte & 15];
+        if (byte < ' ' || byte == 0x7f)
+            kiln_message_put(message, escape);
+        else
+            kiln_message_put_bytes(message, word.bytes + i, 1);
+    }
+    kiln_message_put(message, word.count > QUOTED_MAX_BYTES ? "...\"" : "\"");
 }
 
 bool kiln_options_number(const char *digits, size_t count, uint64_t *out)
@@ -183,9 +195,8 @@ static size_t edit_distance(word_t word, const char *name)
 {
     size_t row[NAME_MAX_BYTES + 1];
     size_t name_count = strlen(name);
-    size_t word_count = word.count < NAME_MAX_BYTES ? word.count : NAME_MAX_BYTES;
     for (size_t j = 0; j <= name_count; j++) row[j] = j;
-    for (size_t i = 1; i <= word_count; i++) {
+    for (size_t i = 1; i <= word.count; i++) {
         size_t diagonal = row[0];
         row[0] = i;
         for (size_t j = 1; j <= name_count; j++) {

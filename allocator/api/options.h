@@ -54,7 +54,9 @@ typedef struct kiln_options {
 } kiln_options_t;
 
 /* kiln_options_parse reads `list` into `*out`, over what is there. On the first mistake it returns
- * false and puts one line into `*error`, which names `source`, where the list comes from. */
+ * false and puts one line into `*error`, which names `source`, where the list comes from, and what
+ * is wrong: of a name that no option has, also the nearest one, by edits of a byte, whatever the
+ * case. */
 bool kiln_options_parse(const char *source, const char *list, kiln_options_t *out,
                         kiln_message_t *error);
 

@@ -5,6 +5,7 @@
 
 #include <linux/errno.h>
 
+#include <stdbool.h>
 #include <string.h>
 
 enum { ADDRESS_DIGITS_MIN = 12 };
@@ -62,6 +63,14 @@ void kiln_out_address(kiln_out_t *out, uintptr_t address)
     for (size_t i = count; i < (sizeof address > 4 ? ADDRESS_DIGITS_MIN : 8); i++)
         kiln_out_put(out, "0");
     kiln_out_bytes(out, digits + 2, count);
+}
+
+void kiln_out_plain(kiln_out_t *out, const char *words)
+{
+    for (; *words != '\0'; words++) {
+        bool is_control = (unsigned char)*words < ' ' || *words == 0x7f;
+        kiln_out_bytes(out, is_control ? "?" : words, 1);
+    }
 }
 
 /* Bytes of the UTF-8 character at `at`, or 0: it is none (also overlong ones, and halves of

@@ -24,6 +24,10 @@ void kiln_out_number(kiln_out_t *out, uint64_t number);    /* 4096 */
 void kiln_out_hex(kiln_out_t *out, uint64_t number);       /* 0x1000 */
 void kiln_out_address(kiln_out_t *out, uintptr_t address); /* 0x and 12 digits or more */
 
+/* kiln_out_plain puts a name that others chose into a line: a control byte becomes a question mark,
+ * so that the line stays one and a terminal is told nothing. */
+void kiln_out_plain(kiln_out_t *out, const char *words);
+
 /* kiln_out_json puts a JSON string, quotes included. Bytes that are no UTF-8 become U+FFFD. */
 void kiln_out_json(kiln_out_t *out, const char *words);
 

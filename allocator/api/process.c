@@ -55,7 +55,6 @@ static bool harden(const kiln_harden_config_t *config, bool check_at_end)
     static kiln_harden_t hardened;
     if (kiln_harden_init(&hardened, &kiln_process_heap, config) != NULL) return false;
     kiln_process_hardened = &hardened;
-    kiln_report_knows_more = kiln_profile_about;
     if (check_at_end) kiln_profile_check_at_end();
     return true;
 }

@@ -3,6 +3,7 @@
 #include "allocator/api/kiln.h"
 #include "allocator/api/process.h"
 #include "allocator/api/report.h"
+#include "allocator/api/report_block.h"
 #include "allocator/base/mix.h"
 #include "allocator/os/linux_syscall.h"
 #include "allocator/os/scatter.h"
@@ -46,25 +47,7 @@ static kiln_report_kind_t kind_of(kiln_damage_kind_t kind)
 
 static void fill_block(const kiln_harden_about_t *about, kiln_report_block_t *block)
 {
-    block->known = true;
-    block->live = about->live;
-    block->start = about->block;
-    block->bytes = about->asked;
-    block->slot_bytes = about->asked == 0 ? 0 : about->slot_bytes; /* a block of 0 bytes is one */
-    block->alloc_stack = about->alloc_stack;
-    block->free_stack = about->free_stack;
-    block->alloc_thread = about->alloc_stack != 0 ? about->alloc_thread : KILN_THREAD_UNKNOWN;
-    if (kiln_process_hardened->keeps_who)
-        block->from = about->family == KILN_FAMILY_ARRAY ? "operator new []"
-                      : about->family == KILN_FAMILY_NEW ? "operator new"
-                                                         : "malloc";
-    block->free_thread = about->free_stack != 0 ? about->free_thread : KILN_THREAD_UNKNOWN;
-}
-
-void kiln_profile_about(uintptr_t address, kiln_report_block_t *block)
-{
-    kiln_harden_about_t about = kiln_harden_about(kiln_process_hardened, address);
-    if (about.known) fill_block(&about, block);
+    kiln_report_block_fill(block, about, kiln_process_hardened->keeps_who);
 }
 
 /* The block that was left or entered: of an underflow the one behind the bytes, which a guard knows
@@ -195,7 +178,7 @@ bool kiln_profile_explain(kiln_report_t *report)
     report->kind = !about.live                       ? KILN_REPORT_USE_AFTER_FREE
                    : about.where == KILN_GUARD_BELOW ? KILN_REPORT_UNDERFLOW
                                                      : KILN_REPORT_OVERFLOW;
-    kiln_profile_about(report->address, &report->block);
+    report->block = kiln_report_about(report->address);
     return true;
 }
 

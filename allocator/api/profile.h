@@ -41,7 +41,4 @@ void kiln_profile_ruined(uintptr_t record);
 /* kiln_profile_check_at_end has the heap checked when the process ends. */
 void kiln_profile_check_at_end(void);
 
-/* kiln_profile_about adds what the hardened heap knows to a report's block. */
-void kiln_profile_about(uintptr_t address, kiln_report_block_t *block);
-
 #endif

@@ -2,6 +2,7 @@
 
 #include "allocator/api/kiln.h"
 #include "allocator/api/process.h"
+#include "allocator/api/report_block.h"
 #include "allocator/api/report_json.h"
 #include "allocator/api/report_text.h"
 #include "allocator/api/segv.h"
@@ -20,68 +21,6 @@ enum {
     LOG_MODE = 0644,
     TEXT_BYTES = 16 << 10, /* most reports are one write */
 };
-
-kiln_report_knows_more_t *kiln_report_knows_more;
-
-static const kiln_report_words_t kinds[KILN_REPORT_KINDS] = {
-    [KILN_REPORT_DOUBLE_FREE] = {"double-free", "double-free", KILN_REPORT_AT_CALL,
-                                 " was given a block that had been freed before: free a block "
-                                 "once, and do not use it afterwards."},
-    [KILN_REPORT_INTERIOR_FREE] = {"interior-free", "bad-free", KILN_REPORT_BAD_FREE,
-                                   " was given an address inside a block: pass the address that "
-                                   "the allocation returned."},
-    [KILN_REPORT_FOREIGN_FREE] = {"foreign-free", "bad-free", KILN_REPORT_BAD_FREE,
-                                  " was given an address that malloc never returned: look for "
-                                  "memory of the stack, a global, or another allocator."},
-    [KILN_REPORT_SIZE_MISMATCH] = {"size-mismatch", "new-delete-type-mismatch", KILN_REPORT_AT_CALL,
-                                   " was told a size that does not fit the block: pass the size "
-                                   "that was asked for."},
-    [KILN_REPORT_ALIGNMENT_MISMATCH] = {"alignment-mismatch", "new-delete-type-mismatch",
-                                        KILN_REPORT_AT_CALL,
-                                        " was told an alignment that does not fit the block: pass "
-                                        "the alignment that was asked for."},
-    [KILN_REPORT_FUNCTION_MISMATCH] = {"alloc-dealloc-mismatch", "alloc-dealloc-mismatch",
-                                       KILN_REPORT_AT_CALL,
-                                       " was given a block of another family: pair malloc with "
-                                       "free, new with delete, new[] with delete[]."},
-    [KILN_REPORT_OVERFLOW] = {"heap-buffer-overflow", "heap-buffer-overflow", KILN_REPORT_ACCESS,
-                              " went past the end of a block: ask for more, or stop earlier."},
-    [KILN_REPORT_UNDERFLOW] = {"heap-buffer-underflow", "heap-buffer-overflow", KILN_REPORT_ACCESS,
-                               " went before the start of a block: look at the index."},
-    [KILN_REPORT_USE_AFTER_FREE] = {"heap-use-after-free", "heap-use-after-free",
-                                    KILN_REPORT_ACCESS,
-                                    " used a block after it was freed: free it later, or forget "
-                                    "the pointer."},
-    [KILN_REPORT_USE_AFTER_RESTORE] = {"use-after-restore", "heap-use-after-free",
-                                       KILN_REPORT_ACCESS,
-                                       " used a block that the restored checkpoint did not have: "
-                                       "keep no pointer across a restore."},
-    [KILN_REPORT_WILD_ACCESS] = {"wild-access", "SEGV", KILN_REPORT_FAULT,
-                                 " used an address of the heap where no block is: look for an "
-                                 "index or a pointer that is far off, or stale."},
-    [KILN_REPORT_LEAK] = {"memory-leak", "detected memory leaks", KILN_REPORT_LOST,
-                          " lost blocks: free each before the last pointer to it goes."},
-    [KILN_REPORT_TOO_BIG] = {"allocation-size-too-big", "allocation-size-too-big",
-                             KILN_REPORT_REQUEST,
-                             " was asked for more than any object can have (PTRDIFF_MAX bytes): "
-                             "look for a negative or wrapped size."},
-    [KILN_REPORT_CALLOC_OVERFLOW] = {"calloc-overflow", "calloc-overflow", KILN_REPORT_REQUEST,
-                                     " was asked for a product that is more than a size holds: "
-                                     "check both factors."},
-    [KILN_REPORT_BAD_ALIGNMENT] = {"invalid-allocation-alignment", "invalid-allocation-alignment",
-                                   KILN_REPORT_REQUEST,
-                                   " was told an alignment that is no power of two: pass one that "
-                                   "is."},
-    [KILN_REPORT_NO_MEMORY] = {"out-of-memory", "out of memory", KILN_REPORT_REQUEST,
-                               " found no memory: ask for less, or raise the limit."},
-    [KILN_REPORT_CORRUPTION] = {"heap-corruption", "unknown-crash", KILN_REPORT_ACCESS,
-                                " changed one of the heap's own records: look for a wild write."},
-};
-
-const kiln_report_words_t *kiln_report_words(kiln_report_kind_t kind)
-{
-    return &kinds[(unsigned)kind < KILN_REPORT_KINDS ? kind : KILN_REPORT_CORRUPTION];
-}
 
 /* ---- one report at a time ---- */
 
@@ -244,17 +183,7 @@ __attribute__((noinline)) void kiln_report(kiln_report_t *report)
 
 kiln_report_block_t kiln_report_about(uintptr_t address)
 {
-    kiln_heap_about_t about = kiln_heap_about(&kiln_process_heap, (const void *)address);
-    kiln_report_block_t block = {
-        .known = about.heap && about.slot_bytes > 0,
-        .live = about.live,
-        .start = (uintptr_t)about.block,
-        .slot_bytes = about.slot_bytes,
-        .alloc_thread = KILN_THREAD_UNKNOWN,
-        .free_thread = KILN_THREAD_UNKNOWN,
-    };
-    if (kiln_report_knows_more) kiln_report_knows_more(address, &block);
-    return block;
+    return kiln_report_block_of(&kiln_process_heap, kiln_process_hardened, address);
 }
 
 void kiln_report_misuse(kiln_misuse_t misuse, const char *call, uintptr_t caller, const void *block,

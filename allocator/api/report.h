@@ -130,11 +130,8 @@ void kiln_report_refused(kiln_report_kind_t kind, const char *call, uintptr_t ca
 /* kiln_report_no_memory ends the program: a throwing operator new has nobody to throw to. */
 _Noreturn void kiln_report_no_memory(size_t bytes, uintptr_t caller);
 
-/* kiln_report_about tells what is known of the block at or around `address`: by kiln_heap_about,
- * and by `*kiln_report_knows_more` where a detector has set it at start-up: it may fill in what it
- * keeps (sizes, stacks, threads), must not fault whatever the address is, and takes no lock. */
-typedef void kiln_report_knows_more_t(uintptr_t address, kiln_report_block_t *block);
-extern kiln_report_knows_more_t *kiln_report_knows_more;
+/* kiln_report_about tells what the process's heap knows of the block at or around `address`
+ * (report_block.h). */
 kiln_report_block_t kiln_report_about(uintptr_t address);
 
 /* kiln_report_fork_child: a report that another thread was in is not going on here. */

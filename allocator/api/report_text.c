@@ -155,7 +155,7 @@ void kiln_report_text_head(const kiln_report_t *report, kiln_out_t *out)
 static void put_location(kiln_out_t *out, const kiln_frame_t *frame)
 {
     if (frame->symbol.file[0] != '\0') {
-        kiln_out_put(out, frame->symbol.file);
+        kiln_out_plain(out, frame->symbol.file);
         if (frame->symbol.line != 0) {
             kiln_out_put(out, ":");
             kiln_out_number(out, frame->symbol.line);
@@ -167,9 +167,9 @@ static void put_location(kiln_out_t *out, const kiln_frame_t *frame)
         return;
     }
     kiln_out_put(out, "(");
-    kiln_out_put(out, !frame->has_module              ? "<unknown module>"
-                      : frame->module.path[0] == '\0' ? "<program>"
-                                                      : frame->module.path);
+    kiln_out_plain(out, !frame->has_module              ? "<unknown module>"
+                        : frame->module.path[0] == '\0' ? "<program>"
+                                                        : frame->module.path);
     if (frame->has_module) {
         kiln_out_put(out, "+");
         kiln_out_hex(out, frame->offset);
@@ -183,7 +183,7 @@ static void put_token(kiln_out_t *out, const kiln_frame_t *frame)
     if (frame->symbol.function[0] == '\0')
         put_location(out, frame);
     else
-        kiln_out_put(out, frame->symbol.function);
+        kiln_out_plain(out, frame->symbol.function);
 }
 
 /* The frames; and their names up to dedup_token_length into `*token`. The first one goes to
@@ -204,7 +204,7 @@ static void put_frames(kiln_out_t *out, const uintptr_t *pcs, unsigned count, bo
             kiln_out_address(out, frame.pc);
             if (frame.symbol.function[0] != '\0') {
                 kiln_out_put(out, " in ");
-                kiln_out_put(out, frame.symbol.function);
+                kiln_out_plain(out, frame.symbol.function);
             }
             kiln_out_put(out, " ");
             put_location(out, &frame);
@@ -213,7 +213,7 @@ static void put_frames(kiln_out_t *out, const uintptr_t *pcs, unsigned count, bo
                 put_location(summary, &frame);
                 if (frame.symbol.function[0] != '\0') {
                     kiln_out_put(summary, " in ");
-                    kiln_out_put(summary, frame.symbol.function);
+                    kiln_out_plain(summary, frame.symbol.function);
                 }
             }
             if (number < kiln_report_options.dedup_token_length) {
@@ -369,7 +369,7 @@ void kiln_report_text_body(const kiln_report_t *report, kiln_out_t *out)
     }
     if (report->replay) {
         kiln_out_put(out, "REPLAY: ");
-        kiln_out_put(out, report->replay);
+        kiln_out_plain(out, report->replay);
         kiln_out_put(out, "\n");
     }
     kiln_out_put(out, "SUMMARY: ");

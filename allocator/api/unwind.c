@@ -48,8 +48,7 @@ typedef struct row {
 } row_t;
 
 typedef struct table {
-    uintptr_t pc_start; /* of the function that the table is for */
-    const unsigned char *end;
+    uintptr_t pc_start;  /* of the function that the table is for */
     bytes_t first, then; /* instructions common to many functions, and of this one */
     uint64_t code_unit;
     int64_t data_unit;
@@ -243,6 +242,12 @@ typedef struct machine {
     uintptr_t at; /* the pc from which the row is right */
 } machine_t;
 
+/* Ruined tables say anything: products wrap. */
+static int64_t scaled(uint64_t number, int64_t unit)
+{
+    return (int64_t)(number * (uint64_t)unit);
+}
+
 /* Rules for registers that nobody asks for (vector registers) go nowhere. */
 static void set_rule(machine_t *machine, uint64_t number, rule_t rule)
 {
@@ -302,9 +307,9 @@ static bool run_frame(machine_t *machine, unsigned operation, bytes_t *from)
     case 0x0c: /* def_cfa */
     case 0x12: /* def_cfa_sf */
         row->frame_register = (unsigned)take_uleb(from);
-        row->frame_offset = operation == 0x0c
-                                ? (intptr_t)take_uleb(from)
-                                : (intptr_t)(take_sleb(from) * machine->table.data_unit);
+        row->frame_offset = operation == 0x0c ? (intptr_t)take_uleb(from)
+                                              : (intptr_t)scaled((uint64_t)take_sleb(from),
+                                                                 machine->table.data_unit);
         row->frame_expression = NULL;
         return true;
     case 0x0d: /* def_cfa_register */
@@ -317,7 +322,7 @@ static bool run_frame(machine_t *machine, unsigned operation, bytes_t *from)
         row->frame_expression = take_expression(from);
         return true;
     case 0x13: /* def_cfa_offset_sf */
-        row->frame_offset = (intptr_t)(take_sleb(from) * machine->table.data_unit);
+        row->frame_offset = (intptr_t)scaled((uint64_t)take_sleb(from), machine->table.data_unit);
         return true;
     default:
         return false;
@@ -334,7 +339,7 @@ static bool run_register(machine_t *machine, unsigned operation, bytes_t *from)
     uint64_t number = take_uleb(from); /* all others, but the last, begin with a register */
     switch (operation) {
     case 0x05: /* offset_extended */
-        set_offset(machine, number, RULE_AT, (int64_t)take_uleb(from) * unit);
+        set_offset(machine, number, RULE_AT, scaled(take_uleb(from), unit));
         return true;
     case 0x06:
         restore(machine, number);
@@ -352,13 +357,13 @@ static bool run_register(machine_t *machine, unsigned operation, bytes_t *from)
         set_rule(machine, number, (rule_t){RULE_AT_EXPRESSION, 0, take_expression(from)});
         return true;
     case 0x11:
-        set_offset(machine, number, RULE_AT, take_sleb(from) * unit);
+        set_offset(machine, number, RULE_AT, scaled((uint64_t)take_sleb(from), unit));
         return true;
     case 0x14:
-        set_offset(machine, number, RULE_PLUS, (int64_t)take_uleb(from) * unit);
+        set_offset(machine, number, RULE_PLUS, scaled(take_uleb(from), unit));
         return true;
     case 0x15:
-        set_offset(machine, number, RULE_PLUS, take_sleb(from) * unit);
+        set_offset(machine, number, RULE_PLUS, scaled((uint64_t)take_sleb(from), unit));
         return true;
     case 0x16:
         set_rule(machine, number, (rule_t){RULE_EXPRESSION, 0, take_expression(from)});
@@ -377,7 +382,7 @@ static bool run(machine_t *machine, bytes_t from, uintptr_t pc)
         if (byte >> 6 == 1)
             machine->at += (uintptr_t)(low * machine->table.code_unit);
         else if (byte >> 6 == 2)
-            set_offset(machine, low, RULE_AT, (int64_t)take_uleb(&from) * machine->table.data_unit);
+            set_offset(machine, low, RULE_AT, scaled(take_uleb(&from), machine->table.data_unit));
         else if (byte >> 6 == 3)
             restore(machine, low);
         else if (!run_frame(machine, low, &from) && !run_register(machine, low, &from))

@@ -190,7 +190,8 @@ void *kiln_harden_realloc(kiln_harden_t *harden, kiln_harden_thread_t *mine, voi
                           size_t bytes, kiln_site_t site, kiln_misuse_t *out_misuse);
 size_t kiln_harden_usable(kiln_harden_t *harden, const void *block, kiln_misuse_t *out_misuse);
 
-/* kiln_harden_about never faults, whatever `address` is, and takes no lock. */
+/* kiln_harden_about never faults, whatever `address` is, and whatever the numbers in its span's
+ * record are but for the class; it takes no lock. */
 kiln_harden_about_t kiln_harden_about(const kiln_harden_t *harden, uintptr_t address);
 
 /* kiln_harden_check looks at every slot of the heap, tells of each that is damaged and gives how

@@ -179,7 +179,7 @@ kiln_harden_about_t kiln_harden_about(const kiln_harden_t *harden, uintptr_t add
     const kiln_span_t *span = kiln_page_map_find(&harden->heap->map, (uintptr_t)heap.block);
     if (!span) return about;
     uint32_t slot_idx = kiln_span_slot_at(span, (uintptr_t)heap.block - kiln_span_base(span));
-    if (slot_idx == UINT32_MAX) return about;
+    if (slot_idx >= kiln_span_slots(span)) return about; /* none; or the record is ruined */
     uint8_t state = atomic_load_explicit(&span->states[slot_idx], memory_order_relaxed);
     return about_slot(harden, span, slot_idx, state);
 }

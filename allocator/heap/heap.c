@@ -484,7 +484,7 @@ kiln_heap_about_t kiln_heap_about(kiln_heap_t *heap, const void *address)
     kiln_heap_about_t about = {0};
     uintptr_t addr = (uintptr_t)address;
     const kiln_span_t *span = kiln_page_map_find(&heap->map, addr);
-    if (!span) return about;
+    if (!span || span->class_idx >= KILN_SIZE_CLASSES) return about; /* a ruined record is none */
     uintptr_t base = kiln_span_base(span);
     size_t slot_bytes = kiln_span_slot_bytes(span), offset = addr - base;
     about.heap = offset < span_bytes(span);

@@ -1,6 +1,6 @@
 #!/bin/bash
-# fuzz/seeds/make.sh TARGET PROGRAM FOLDER - writes the seeds of a target (arena, heap or os) from their
-# text in fuzz/seeds/TARGET into FOLDER: seed_NAME. PROGRAM is the target without an engine.
+# fuzz/seeds/make.sh TARGET PROGRAM FOLDER - writes the seeds of a target from their text in
+# fuzz/seeds/TARGET into FOLDER: seed_NAME. PROGRAM is the target without an engine.
 # What is committed in corpus/ comes from here; //tests/fuzz:seeds_test compares.
 set -euo pipefail
 

@@ -199,9 +199,17 @@ static void test_long_values_neither_fit_nor_spill(void)
     EXPECT(parse(list));
     EXPECT_EQ(strlen(options.record), 4095);
     memset(list, 'x', sizeof list - 1);
-    memcpy(list + sizeof list - 3, "=1", 3);
-    EXPECT(!parse(list)); /* the message is cut, not the memory after it */
-    EXPECT_EQ(strlen(error_text), KILN_MESSAGE_BYTES_MAX);
+    memcpy(list + sizeof list - 8, "stats=1", 7);
+    EXPECT(!parse(
+        list)); /* of the name there is the beginning; what it is nearest to, for all of it */
+    EXPECT(strlen(error_text) < 512);
+    EXPECT(strstr(error_text, "xxxx...\"; the nearest is stats, and"));
+}
+
+static void test_a_message_is_one_line(void)
+{
+    EXPECT(!parse("stats=\n\x7f\t\xc3\xa9"));
+    EXPECT_STR(error_text, "KILN_OPTIONS: stats is 0 or 1, not \"\\x0a\\x7f\\x09\xc3\xa9\"\n");
 }
 
 static void test_help_names_every_option(void)
@@ -272,6 +280,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_libdislocators_variables),
         KILN_TEST(test_wrong_lists_are_named),
         KILN_TEST(test_long_values_neither_fit_nor_spill),
+        KILN_TEST(test_a_message_is_one_line),
         KILN_TEST(test_help_names_every_option),
         KILN_TEST(test_helps_defaults_are_true),
     };

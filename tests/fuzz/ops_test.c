@@ -13,6 +13,9 @@ static const kiln_fuzz_words_t words = {
     .op_count = 3,
 };
 
+/* Of a target without operations. */
+static const kiln_fuzz_words_t text_words = {.target = "text", .config = {"speed"}};
+
 static char text[1 << 16];
 static uint8_t bytes[4096], again[4096];
 
@@ -60,23 +63,43 @@ static void test_what_is_missing_counts_as_zero(void)
     EXPECT(!kiln_fuzz_next(&input, &record));
 }
 
-static void test_text_loses_no_byte(void)
+static void test_a_target_may_have_no_operations(void)
+{
+    size_t size = 0;
+    unsigned line = 0;
+    static const char spoken[] = "set speed 3\ntext a=b\\x00\\x5c # two lines\ntext \\xffc\n";
+    EXPECT_RULE(kiln_fuzz_bytes_of(&text_words, spoken, bytes, sizeof bytes, &size, &line));
+    EXPECT_EQ(size, KILN_FUZZ_CONFIG_BYTES + 7);
+    EXPECT_EQ(bytes[0], 3);
+    EXPECT(memcmp(bytes + KILN_FUZZ_CONFIG_BYTES,
+                  "a=b\0\\\xff"
+                  "c",
+                  7) == 0);
+}
+
+static void text_loses_no_byte(const kiln_fuzz_words_t *about, uint64_t size_max, uint64_t rarely)
 {
     kiln_rng_t rng = {.state = 1};
     unsigned line = 0;
     for (unsigned round = 0; round < 3000; round++) {
-        size_t size = (size_t)kiln_rng_below(&rng, 200), back = 0;
+        size_t size = (size_t)kiln_rng_below(&rng, size_max), back = 0;
         for (size_t i = 0; i < size; i++)
-            bytes[i] = kiln_rng_below(&rng, 3) ? (uint8_t)kiln_rng_next(&rng)
-                                               : 0; /* many zeros: fields left out */
-        size_t length = kiln_fuzz_text_of(&words, bytes, size, text, sizeof text);
+            bytes[i] = kiln_rng_below(&rng, rarely) ? (uint8_t)kiln_rng_next(&rng)
+                                                    : 0; /* many zeros: fields left out */
+        size_t length = kiln_fuzz_text_of(about, bytes, size, text, sizeof text);
         EXPECT(length < sizeof text);
         EXPECT_EQ(strlen(text), length);
-        EXPECT_RULE(kiln_fuzz_bytes_of(&words, text, again, sizeof again, &back, &line));
+        EXPECT_RULE(kiln_fuzz_bytes_of(about, text, again, sizeof again, &back, &line));
         if (size == 0) continue; /* no text is a configuration of zeros */
         EXPECT_EQ(back, size);
         EXPECT(memcmp(bytes, again, size) == 0);
     }
+}
+
+static void test_text_loses_no_byte(void)
+{
+    text_loses_no_byte(&words, 200, 3);
+    text_loses_no_byte(&text_words, 400, 10);
 }
 
 static void test_text_that_does_not_fit_is_cut(void)
@@ -117,8 +140,19 @@ static void test_bad_text_is_refused_with_its_line(void)
         EXPECT_EQ(line, 2);
         EXPECT_EQ(size, 0);
     }
+    static const char *const bad_text[] = {"\ntext",       "\ntext a\\", "\ntext \\x1",
+                                           "\ntext \\n00", "\ntake",     "text a\nset speed 1"};
+    for (unsigned i = 0; i < sizeof bad_text / sizeof *bad_text; i++) {
+        size_t size = 1;
+        unsigned line = 0;
+        EXPECT(kiln_fuzz_bytes_of(&text_words, bad_text[i], again, sizeof again, &size, &line));
+        EXPECT_EQ(line, 2);
+        EXPECT_EQ(size, 0);
+    }
     size_t size;
     unsigned line;
+    EXPECT_STR(kiln_fuzz_bytes_of(&words, "text a", again, sizeof again, &size, &line),
+               "no such operation");
     EXPECT_RULE(kiln_fuzz_bytes_of(&words, "take+85\n", again, sizeof again, &size, &line));
     EXPECT_STR(kiln_fuzz_bytes_of(&words, "take\ntake\n", again, 20, &size, &line),
                "the input is too long");
@@ -130,6 +164,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_a_record_reads_as_it_was_written),
         KILN_TEST(test_what_is_missing_counts_as_zero),
         KILN_TEST(test_text_loses_no_byte),
+        KILN_TEST(test_a_target_may_have_no_operations),
         KILN_TEST(test_text_that_does_not_fit_is_cut),
         KILN_TEST(test_bad_text_is_refused_with_its_line),
     };

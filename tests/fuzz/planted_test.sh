@@ -32,6 +32,15 @@ heap_sources=("${arena_sources[@]//fuzz\/arena_/fuzz/heap_}" allocator/os/fake_w
 os_sources=(allocator/os/{check,fake,fake_policy,fake_window_linux,fault,linux,model,ranges}.c
     allocator/base/{check,lock}.c fuzz/{os_call,os_fuzz,os_pages,os_probe,os_sleeper,os_world,ops,target}.c)
 
+options_sources=(allocator/api/{message,options,out,report_options}.c allocator/base/check.c
+    fuzz/{ops,options_fuzz,options_model,target}.c)
+
+report_sources=(allocator/arena/{arena,arena_block,arena_kept,arena_kept_list,arena_kiln,arena_pages,arena_seed,arena_start,arena_tables}.c
+    allocator/os/{fake,fake_policy,fake_window_linux,model,ranges}.c allocator/base/{check,lock}.c
+    allocator/heap/*.c allocator/harden/*.c
+    allocator/api/{frame,out,readable,report_block,report_json,report_options,report_text,report_words,stack,stack_depot,unwind}.c
+    fuzz/{ops,report_code,report_fuzz,report_heap,report_judge,target}.c)
+
 declare -A flags=(
     [libfuzzer]='-fsanitize=fuzzer-no-link' [afl]='-fsanitize-coverage=trace-pc-guard' [replay]=''
 )
@@ -128,7 +137,7 @@ status=1
 verdict "$status" "a replay of the corpus does, since then"
 both arena 20259 1 'broken rule: L2: arena_used never decreases'
 both arena none 0 ''
-for target in os heap; do
+for target in os heap options report; do
     build libfuzzer "$target"
     status=0
     fuzz libfuzzer "$target" none || status=$?
@@ -168,6 +177,20 @@ heap double_free_not_told L5: a misuse is reported$
 heap family_not_checked L5: a misuse is reported$
 heap size_not_checked L5: a misuse is reported$
 os release_short linux: what is released is not mapped
+options bound_of_numbers L7: (no value is out of its range|a list is taken that is right, and no other)
+options message_not_cut L7: a message (fits|says|is a line)
+options message_of_two_lines L7: a message is one line
+options nearest_by_beginning L7: what is said to be nearest is an option, and is nearest
+options path_keeps_tail L7: (a list means what it says|what was read and is written is right)
+options value_of_next_piece L7: a message
+report about_takes_lock a report takes no lock
+report bytes_lost_at_flush a report is written whole
+report guard_count_believed a report faults only where an address was ruined
+report json_control_bytes a string has no control bytes, and ends
+report kept_number_believed a stack ends
+report slot_index_believed a report faults only where an address was ruined
+report step_half_done where no step can be made the frame stays as it was
+report text_of_two_lines (frames are counted|a text .*)
 END
 
 echo "$passed passed, $failed failed"

@@ -6,7 +6,7 @@ set -euo pipefail
 out=${TEST_TMPDIR:-$(mktemp -d)}
 failed=0
 
-for target in arena heap os; do
+for target in arena heap options os report; do
     program=fuzz/${target}_fuzz_raw_
     bash fuzz/seeds/make.sh "$target" "$program" "$out/$target"
     for seed in "$out/$target"/seed_*; do

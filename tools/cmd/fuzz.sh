@@ -1,5 +1,5 @@
 #!/bin/bash
-# kiln fuzz - fuzzes the arena, the heap or what they stand on, or replays one input
+# kiln fuzz - fuzzes the arena, the heap, what they stand on or what they say, or replays one input
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
 
 usage() {
@@ -14,7 +14,10 @@ breaks. Shows how it goes, and for each finding the input and the command that r
   TARGET        arena: the arena on a fake operating system that answers as the input wants
                 heap: malloc, free, realloc, calloc, aligned_alloc and misuse on such a system,
                 of a plain heap or a hardened one, as the input wants
+                options: KILN_OPTIONS and what else says what a heap is like, and the messages
+                about mistakes in it
                 os: the systems themselves, Linux and the simulated ones, against their contract
+                report: reports about a heap, stacks and code whose records are ruined
   --engine      libfuzzer (if not given) or afl
   --sanitizer   asan (if not given), msan, ubsan or none
   --seconds     how long to fuzz; 60 if not given
