@@ -34,13 +34,13 @@ static const fact_t facts[] = {
     {"guard_every", "N", 4294967295, AT(guard_every), AT(has_guard_every)},
     {"halt_on_error", "0|1", 1, AT(report.halt_on_error), 0},
     {"handle_segv", "0|1", 1, AT(report.handle_segv), AT(has_handle_segv)},
-    {"handle_sigbus", "0|1", 1, AT(report.handle_sigbus), 0},
+    {"handle_sigbus", "0|1", 1, AT(report.handle_sigbus), AT(has_handle_sigbus)},
     {"help", "0|1", 1, AT(help), 0},
     {"huge_pages", "0|1", 1, AT(huge_pages), AT(has_huge_pages)},
     {"idle_bytes", "N", UINT64_MAX, AT(idle_bytes), AT(has_idle_bytes)},
     {"log_path", "FILE", 0, AT(report.log_path), 0},
     {"malloc_context_size", "N", 64, AT(report.malloc_context_size), 0},
-    {"profile", "fast|hardened|fuzz", 2, AT(profile), 0},
+    {"profile", "hardened|fast|fuzz", 2, AT(profile), AT(has_profile)},
     {"quarantine_blocks", "N", 1024, AT(quarantine_blocks), AT(has_quarantine_blocks)},
     {"quarantine_bytes", "N", 4294967295, AT(quarantine_bytes), AT(has_quarantine_bytes)},
     {"record", "FILE", 0, AT(record), 0},
@@ -206,6 +206,8 @@ kiln_options_verdict_t kiln_options_model_parse(const char *list, kiln_options_t
         }
         piece += bytes + (piece[bytes] == ':');
     }
+    if (out->has_handle_segv && !out->has_handle_sigbus)
+        out->report.handle_sigbus = out->report.handle_segv;
     if (out->has_exitcode && !out->has_abort_on_error) out->report.abort_on_error = false;
     return (kiln_options_verdict_t){.mistake = KILN_OPTIONS_RIGHT};
 }

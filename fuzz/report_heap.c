@@ -165,13 +165,13 @@ static bool ruin_span(kiln_span_t *span, size_t at, uintptr_t word)
 {
     switch (at % 7) {
     case 0:
-        atomic_store(&span->base, word);
+        atomic_store(&span->minus_base, word);
         break;
     case 1:
         atomic_store(&span->slots_bytes, word);
         break;
     case 2:
-        atomic_store(&span->slots, (uint32_t)word);
+        atomic_store(&span->slots, (uint16_t)word);
         break;
     case 3:
         span->inverse = (uint64_t)word << at / 7 % 32; /* wider than an index */

@@ -32,8 +32,8 @@ static const choice_t form_words[] = {
 };
 
 static const choice_t profile_words[] = {
-    {"fast", KILN_PROFILE_FAST},
     {"hardened", KILN_PROFILE_HARDENED},
+    {"fast", KILN_PROFILE_FAST},
     {"fuzz", KILN_PROFILE_FUZZ},
     {NULL, 0},
 };
@@ -104,10 +104,10 @@ static const struct option {
      "reports go to FILE.PID, and JSON to FILE.PID.json; stdout and stderr are those"},
     {"malloc_context_size", OPTION_NUMBER, AT(report.malloc_context_size), 0, 64, NULL, "N", "16",
      "frames kept of where a block was allocated and freed"},
-    {"profile", OPTION_WORD, AT(profile), AT(has_profile), 0, profile_words, "fast|hardened|fuzz",
+    {"profile", OPTION_WORD, AT(profile), AT(has_profile), 0, profile_words, "hardened|fast|fuzz",
      "hardened",
-     "what the heap sees: wrong frees; also damaged and freed blocks; also repeatable, with "
-     "stacks"},
+     "what the heap sees: wrong frees, damaged and freed blocks; only wrong frees; all, "
+     "repeatable, with stacks"},
     {"quarantine_blocks", OPTION_NUMBER, AT(quarantine_blocks), AT(has_quarantine_blocks), 1024,
      NULL, "N", "32, with profile=fuzz 1024",
      "freed blocks of a size that a thread keeps from being used again, at most"},

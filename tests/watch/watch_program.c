@@ -1,5 +1,6 @@
-/* watch_program CASE - does one thing with blocks of a heap that is watched, or of one that is not.
- * watch_test.sh says what each tool must say of it. */
+/* watch_program CASE [EVENT] - does one thing with blocks of a heap that is watched, or of one that
+ * is not. With EVENT the watcher is not told of those. watch_test.sh says what each tool must say
+ * of it. */
 #define _GNU_SOURCE
 #include "allocator/api/start.h"
 #include "allocator/os/linux.h"
@@ -29,10 +30,39 @@ static kiln_heap_t heap;
 static kiln_os_t linux_os;
 static kiln_os_within_t small; /* valgrind takes minutes over half a TiB */
 
+static const char *forgotten;
+
+static void forget_grow(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    (void)ctx;
+    (void)addr;
+    (void)bytes;
+}
+
+static void forget(kiln_watcher_t *watcher, const char *event)
+{
+    if (strcmp(event, "alloc") == 0) watcher->alloc = NULL;
+    if (strcmp(event, "free") == 0) watcher->free = NULL;
+    if (strcmp(event, "zeroed") == 0) watcher->zeroed = NULL;
+    if (strcmp(event, "copy") == 0) watcher->copy = NULL;
+    if (strcmp(event, "retire") == 0) watcher->retire = NULL;
+    if (strcmp(event, "grow") == 0) watcher->grow = forget_grow;
+}
+
+/* The tool's watcher, but for what is forgotten. */
+static const kiln_watcher_t *watcher_of(void)
+{
+    static kiln_watcher_t part;
+    if (!kiln_watch() || !forgotten) return kiln_watch();
+    part = *kiln_watch();
+    forget(&part, forgotten);
+    return &part;
+}
+
 static void open_heap(kiln_heap_t *new)
 {
     kiln_heap_config_t config = kiln_start_config(kiln_watch_os(&small.os));
-    config.watcher = kiln_watch();
+    config.watcher = watcher_of();
     const char *reason = kiln_heap_init(new, &config);
     if (reason) {
         fprintf(stderr, "watch_program: %s\n", reason);
@@ -513,7 +543,8 @@ static const deed_t deeds[] = {
 
 int main(int argc, char **argv)
 {
-    const char *name = argc == 2 ? argv[1] : "";
+    const char *name = argc == 2 || argc == 3 ? argv[1] : "";
+    forgotten = argc == 3 ? argv[2] : NULL;
     kiln_os_linux_init(&linux_os, 0);
     kiln_os_within_init(&small, &linux_os, 0, 0, KILN_GIB(1));
     open_heap(&heap);
