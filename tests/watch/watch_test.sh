@@ -57,6 +57,7 @@ declare -A words=(
     [lost]='1,234 bytes in 1 blocks are definitely lost'
     [write]='Invalid write of size 1'
     [read]='Invalid read of size 1'
+    [reads]='Invalid read of size'
 )
 declare -A origins=(
     [asan]='byte Kiln block \[.*allocated by thread .* here:.*#0 0x[0-9a-f]+ in (take|resize|write_past_aligned)'
@@ -76,7 +77,7 @@ verdict() { # verdict STATUS WHAT
     fi
 }
 
-# run PROGRAM CASE - what it says goes to $out/said, its status to $ended; 124 is
+# run PROGRAM CASE [EVENT] - what it says goes to $out/said, its status to $ended; 124 is
 # five minutes over: it hangs. A thread that gives a lock back keeps valgrind's own one, unless it is
 # told to be fair, and so has the first one back before those who wait.
 run() {
@@ -84,7 +85,7 @@ run() {
     [[ $tool != valgrind ]] ||
         front=(valgrind -q --fair-sched=yes --error-exitcode=1 --track-origins=yes)
     [[ $tool$2 != valgrind*_lost ]] || front+=(--leak-check=full)
-    timeout -k 1 300 "${front[@]}" "$folder/$1" "$2" >"$out/said" 2>&1
+    timeout -k 1 300 "${front[@]}" "$folder/$1" "${@:2}" >"$out/said" 2>&1
     ended=$?
     return "$ended"
 }
@@ -136,6 +137,40 @@ a_place_goes_to_another_thread tsan race
 system_block_in_a_live_one asan leak
 END
 
+# What each event is for: where the watcher is not told of it, the tool misses what it reported above,
+# or accuses what is right.
+while read -r name event for_tool word; do
+    [[ $for_tool == "$tool" ]] || continue
+    run watch_program "$name" "$event"
+    if [[ $word == - ]]; then
+        grep -q '^done$' "$out/said" && ! grep -qE "$reports" "$out/said"
+        verdict $? "$name: not told of $event, $tool sees nothing"
+    else
+        grep -qE "${words[$word]}" "$out/said"
+        verdict $? "$name: not told of $event, $tool reports falsely: ${words[$word]}"
+    fi
+done <<'END'
+write_past_20                  grow   asan     -
+a_place_used_again             alloc  asan     poison
+read_after_free                free   asan     -
+use_what_a_realloc_kept        copy   asan     poison
+a_heap_that_is_gone            retire asan     poison
+read_after_free                free   msan     -
+use_what_calloc_cleared        zeroed msan     uninit
+a_place_goes_to_another_thread alloc  tsan     race
+write_past_20                  grow   valgrind -
+a_place_used_again             alloc  valgrind write
+read_after_free                free   valgrind -
+use_what_calloc_cleared        zeroed valgrind uninit
+use_what_a_realloc_kept        copy   valgrind reads
+END
+
+# code PROGRAM FUNCTION prints the function's instructions, without addresses.
+code() {
+    objdump -d --no-show-raw-insn --disassemble="$2" "$folder/$1" |
+        sed -nE 's/^ +[0-9a-f]+:\t([a-z][^#<]*).*/\1/p' | sed -E 's/[0-9a-f]{4,}//g'
+}
+
 # A program has the calls of its own tool, and of no other. valgrind's requests are four rotations of
 # a register, the last of them by 51 bits.
 if [[ $tool == valgrind ]]; then
@@ -150,6 +185,15 @@ if [[ $tool == valgrind ]]; then
     objdump -d "$folder/watch_program_none" >"$out/said"
     ! grep -E 'rol +\$0x33,' "$out/said"
     verdict $? "watch_program_none: none of valgrind's requests is"
+    for function in kiln_heap_malloc kiln_thread_cache_refill; do
+        code watch_program_none "$function" >"$out/said"
+        [[ $(wc -l <"$out/said") -gt 10 ]] && cmp -s "$out/said" <(code watch_program "$function") &&
+            ! grep -E 'call +\*' "$out/said"
+        verdict $? "$function: the same instructions with a watcher and without, and nobody is called"
+    done
+    code watch_program told_alloc >"$out/said"
+    grep -qE 'rol +\$0x33,' "$out/said"
+    verdict $? "told_alloc: an instruction of the watcher's would be seen"
 fi
 
 # The worked example: hidden by the program's own pool, shown by Kiln's.
