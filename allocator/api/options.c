@@ -89,7 +89,8 @@ static const struct option {
     {"halt_on_error", OPTION_SWITCH, AT(report.halt_on_error), 0, 1, NULL, "0|1", "1",
      "a report ends the process; else the program goes on where it can"},
     {"handle_segv", OPTION_SWITCH, AT(report.handle_segv), AT(has_handle_segv), 1, NULL, "0|1",
-     "1 where a profile but fast, or guard, is named; else once the program handles a signal",
+     "1; with profile=fast 0; in a static program once it handles a signal, or names a profile or "
+     "guard",
      "SIGSEGV at an address of the heap becomes a report"},
     {"handle_sigbus", OPTION_SWITCH, AT(report.handle_sigbus), AT(has_handle_sigbus), 1, NULL,
      "0|1", "as handle_segv", "the same for SIGBUS"},

@@ -59,13 +59,16 @@ static bool harden(const kiln_harden_config_t *config, bool check_at_end)
     return true;
 }
 
-/* Who says nothing has the same heap as who asks for it, but is to notice nothing of it: then the
- * first handler that the program sets is waited for (segv.h). */
+/* Who says nothing has the same heap as who asks for it, but is to notice nothing of it. A filter
+ * that kills for sigaction leaves no dynamic linker at work, which makes many more calls, but may
+ * have been set before a static program: there the first handler that the program sets is waited
+ * for (segv.h). */
 static void handle_faults(const kiln_options_t *options, bool hardens)
 {
+    bool is_linked = getauxval(AT_BASE) != 0; /* by a dynamic linker */
     bool named = options->has_handle_segv || options->has_profile || options->has_guard;
     if (hardens) kiln_segv_explain = kiln_profile_explain;
-    if (options->has_handle_segv || (hardens && named))
+    if (options->has_handle_segv || (hardens && (named || is_linked)))
         kiln_segv_begin(&options->report);
     else if (hardens)
         kiln_segv_begin_later(&options->report);

@@ -37,14 +37,14 @@ typedef enum kiln_span_kind {
  * set, else out in a thread cache, or on its way from or to one. Only a free takes a block out of
  * LIVE or KEPT, by one atomic exchange: of two that race, one finds it taken already. */
 typedef enum kiln_slot_state {
-    KILN_SLOT_FREE,
-    KILN_SLOT_LIVE, /* the program's */
-    KILN_SLOT_KEPT, /* the program's, after a realloc that a smaller slot could have served */
-    KILN_SLOT_QUARANTINED, /* the program freed it; the layer above the heap keeps it a while */
-    KILN_SLOT_BUSY,        /* a realloc, or that layer, is at work in it */
-    KILN_SLOT_FRESH = 8,   /* FREE, and all zero: nobody's since the span was opened. Only where
-                              slots are larger than KILN_SPAN_FRESH_MIN: less is cleared sooner than
-                              asked about. A bit of its own, see kiln_span_take */
+    KILN_SLOT_FREE = 0,
+    KILN_SLOT_LIVE = 1, /* the program's */
+    KILN_SLOT_KEPT = 2, /* the program's, after a realloc that a smaller slot could have served */
+    KILN_SLOT_QUARANTINED = 3, /* the program freed it; the layer above the heap keeps it a while */
+    KILN_SLOT_BUSY = 4,        /* a realloc, or that layer, is at work in it */
+    KILN_SLOT_FRESH = 8,       /* FREE, and all zero: nobody's since the span was opened. Only where
+                                  slots are larger than KILN_SPAN_FRESH_MIN: less is cleared sooner
+                                  than asked about. A bit of its own, see kiln_span_take */
 } kiln_slot_state_t;
 
 enum {

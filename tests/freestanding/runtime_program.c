@@ -56,8 +56,15 @@ _Noreturn void kiln_stop(const char *text, size_t bytes)
     end(1);
 }
 
-#define SAY(text) say(text "\n", sizeof text)
-#define MUST(x) ((x) ? (void)0 : (SAY("wrong: " #x), end(1)))
+static void say_line(const char *text)
+{
+    size_t bytes = 0;
+    while (text[bytes] != '\0') bytes++;
+    say(text, bytes);
+    say("\n", 1);
+}
+
+#define MUST(x) ((x) ? (void)0 : (say_line("wrong: " #x), end(1)))
 
 /* ---- the heaps ---- */
 
@@ -180,7 +187,7 @@ __attribute__((used)) void begin(void)
     kiln_heap_detach(&inner, inner_cache);
     MUST(kiln_heap_stats(&inner).live_bytes == 0);
     kiln_heap_destroy(&inner);
-    SAY("two heaps, no library, nothing relocated");
+    say_line("two heaps, no library, nothing relocated");
     end(0);
 }
 

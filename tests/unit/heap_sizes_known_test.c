@@ -1,7 +1,6 @@
 /* What a compiler knows of blocks, from the prototypes of heap.h: their length and alignment. Built
- * with optimisation; a memset beyond a block, by a length that only the program's run tells, then
- * ends the process. */
-#define _FORTIFY_SOURCE 2
+ * with optimisation and _FORTIFY_SOURCE; a memset beyond a block, by a length that only the
+ * program's run tells, then ends the process. */
 #include "tests/unit/heap_world.h"
 
 #include <signal.h>

@@ -27,7 +27,7 @@ if that has not been done.
 PROGRAM is a 64-bit program that uses its C library as a shared library. The exit status is that
 of PROGRAM; 127 if there is no such program, 126 if it cannot be executed, 2 for a wrong option.
 The environment's KILN_OPTIONS is passed on, in front of what these options say; KILN_OPTIONS=help=1
-lists all of them. Where neither names a profile or a guard, handle_segv=1 is put in front of it.
+lists all of them.
 END
 }
 
@@ -102,10 +102,6 @@ program=$(type -P -- "$1") || {
 }
 
 [[ $guard != all && $guard != low || -n $profile ]] || profile=fuzz
-# A fault becomes a report from the start on. The library waits for the program's first handler, for
-# it may be under a filter that kills for one; who types this command is not.
-[[ -n $profile$guard || :${KILN_OPTIONS:-} =~ :(profile|guard)= ]] ||
-    export KILN_OPTIONS=handle_segv=1${KILN_OPTIONS:+:$KILN_OPTIONS}
 for setting in ${profile:+"profile=$profile"} ${guard:+"guard=$guard"}; do
     export KILN_OPTIONS=${KILN_OPTIONS:+$KILN_OPTIONS:}$setting
 done
