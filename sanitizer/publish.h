@@ -27,7 +27,8 @@
  * Threads  grow is called with the arena's lock held, and must not call back into that arena. All
  *          others but retire are called by the thread that allocates, without a lock, by many at
  *          once. They may allocate from that heap and free there, if they see to it that this ends:
- *          they are told of those blocks as well.
+ *          they are told of those blocks as well. Not so when it is told of what was live as the
+ *          heap is destroyed.
  * Owner    the watcher outlives the arena. */
 #ifndef KILN_SANITIZER_PUBLISH_H
 #define KILN_SANITIZER_PUBLISH_H

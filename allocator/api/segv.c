@@ -71,14 +71,20 @@ static void fill_registers(const ucontext_t *context, kiln_unwind_t *out)
     out->exact = true;
 }
 
-/* In the heap, or in what the heap has reserved and not used yet, but in no live block. No lock:
- * what another thread changes meanwhile makes a lesser answer, not a wrong step. */
+static bool is_the_programs(kiln_heap_about_t about)
+{
+    return about.live || (about.heap && about.state == KILN_SLOT_BUSY);
+}
+
+/* In the heap, or in what the heap has reserved and not used yet, but in no block that is live or
+ * that a call is at work in. No lock: what another thread changes meanwhile makes a lesser answer,
+ * not a wrong step. */
 static bool is_of_the_heap(uintptr_t address)
 {
     kiln_heap_t *heap = &kiln_process_heap;
     if (heap->config.os == NULL) return false;
     if (kiln_page_map_find(&heap->map, address) != NULL)
-        return !kiln_heap_about(heap, (const void *)address).live;
+        return !is_the_programs(kiln_heap_about(heap, (const void *)address));
     return address >= heap->arena.arena_alloc && address < heap->arena.arena_end;
 }
 
@@ -222,6 +228,26 @@ KILN_EXPORT sighandler_t signal(int number, sighandler_t handler)
     sigemptyset(&action.sa_mask);
     sigaddset(&action.sa_mask, number);
     return sigaction(number, &action, &old) < 0 ? SIG_ERR : old.sa_handler;
+}
+
+/* What <signal.h> makes of signal() for a program that asks for nothing but POSIX or C. */
+KILN_EXPORT sighandler_t kiln_sysv_signal(int number,
+                                          sighandler_t handler) __asm__("__sysv_signal");
+KILN_EXPORT sighandler_t kiln_sysv_signal(int number, sighandler_t handler)
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)};
+    struct sigaction old;
+    if (handler == SIG_ERR) {
+        errno = EINVAL;
+        return SIG_ERR;
+    }
+    sigemptyset(&action.sa_mask);
+    return sigaction(number, &action, &old) < 0 ? SIG_ERR : old.sa_handler;
+}
+
+KILN_EXPORT sighandler_t sysv_signal(int number, sighandler_t handler)
+{
+    return kiln_sysv_signal(number, handler);
 }
 
 /* Behind what the kernel knows of the mask is whatever the C library had there. */

@@ -125,13 +125,14 @@ void kiln_heap_flush(kiln_heap_t *heap, kiln_thread_cache_t *cache);
  * `bytes` above PTRDIFF_MAX. kiln_heap_calloc gives zeroed bytes and checks count * bytes.
  * kiln_heap_aligned wants `align` to be a power of two, or answers NULL. Compilers know how long
  * the blocks are, so that _FORTIFY_SOURCE and -fsanitize=object-size do, too: of a block's slack
- * (kiln_heap_usable) they know nothing. */
+ * (kiln_heap_usable) they know nothing. They are not told, as of malloc, that nobody else has the
+ * address: kiln_heap_walk has it. */
 void *kiln_heap_malloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
-    __attribute__((malloc, alloc_size(3)));
+    __attribute__((alloc_size(3)));
 void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t count, size_t bytes)
-    __attribute__((malloc, alloc_size(3, 4)));
+    __attribute__((alloc_size(3, 4)));
 void *kiln_heap_aligned(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t align, size_t bytes)
-    __attribute__((malloc, alloc_size(4), alloc_align(3)));
+    __attribute__((alloc_size(4), alloc_align(3)));
 
 /* kiln_heap_realloc changes the size of the live block `block` (not NULL) to `bytes` (not 0),
  * in place where it can (a watched heap: never). `*out_misuse` tells what was wrong with `block`:

@@ -213,8 +213,10 @@ static bool cut(kiln_page_heap_t *heap, kiln_span_t *run, uint32_t skip, uint32_
     uintptr_t base = kiln_span_base(run);
     uint32_t all = run->pages, after = skip + pages;
     uintptr_t start = base + (uintptr_t)bytes_of(skip);
+    kiln_span_check(&heap->seal, run);
     if (run->kind == KILN_SPAN_DISCARDED && !commit(heap, start, pages)) return false;
-    remove_run(heap, run);
+    kiln_free_tree_remove(tree_of(heap, run), run); /* remove_run, without a second check */
+    heap->counts.dirty -= run->dirty_end - run->dirty_start;
     uint32_t dirty_start = run->dirty_start, dirty_end = run->dirty_end;
     uint8_t kind = run->kind;
     if (skip > 0) add_run(heap, run, base, 0, skip, dirty_start, dirty_end);

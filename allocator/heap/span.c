@@ -209,8 +209,7 @@ uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t co
         }
         word |= UINT64_C(1) << slot_idx % WORD_BITS;
     }
-    KILN_ASSERT(given > 0);
-    if (__builtin_expect(given > span->used, 0)) return 0;
+    if (__builtin_expect(given == 0 || given > span->used, 0)) return 0;
     bits[word_idx] = word;
     span->first_word = (uint16_t)first_word;
     span->used = (uint16_t)(span->used - given);

@@ -119,7 +119,7 @@ uint32_t kiln_span_take_apart(kiln_span_t *span, kiln_slot_t *out_end, uint32_t 
 
 /* kiln_span_give takes slots, free and out, back: those of `count` (not 0) from the first on that
  * are of this span, as the first is. It gives how many; or 0, and the records are ruined: not so
- * many are out. */
+ * many are out, or the first one's state is not of this span. */
 uint32_t kiln_span_give(kiln_span_t *span, const kiln_slot_t *slots, uint32_t count);
 
 /* kiln_span_is_whole: are all of its slots in it, as they are where none is counted as out? */

@@ -3,9 +3,10 @@
  *
  * Records lie apart from all blocks, so only a wild write, or somebody who can write where he
  * pleases, reaches one. Sixteen bits find all but one in 65,536 such changes. Whoever changes a
- * record seals it, and whoever is about to use one for more than a look checks it, both under the
- * lock that span.h names. The common path of free, which reads records without a lock, does not:
- * what it does with a wrong one is seen when the slot goes back to its span.
+ * record of pages seals it, and whoever is about to use one for more than a look checks it, both
+ * under the lock that span.h names; a record that waits has only its kind and class looked at. The
+ * common path of free, which reads records without a lock, does not: what it does with a wrong one
+ * is seen when the slot goes back to its span.
  *
  * Errors   a record whose seal does not fit is told to `ruined`, if there is one; then the program
  *          is stopped. */

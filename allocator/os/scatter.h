@@ -17,9 +17,9 @@
 
 #include <stdatomic.h>
 
-/* A reservation of less keeps its hint: an arena that grows by blocks wants them near each other.
- */
-#define KILN_OS_SCATTER_RESERVE_MIN KILN_GIB(1)
+/* A reservation of less keeps its hint: an arena that grows by blocks, as under `ulimit -v`, wants
+ * them in its range. */
+#define KILN_OS_SCATTER_RESERVE_MIN KILN_GIB(512)
 
 typedef struct kiln_os_scatter {
     kiln_os_t os; /* what the heap is given */

@@ -30,6 +30,8 @@ for bytes in 16 64 5000 40000 200000 1048576 16777216; do
 done
 check "the program notices less" bash -c '! (ulimit -v 524288 && tests/api/limit_program 520 64)'
 if [ "$bits" = 64 ]; then
+    check "one block of 1.5 GiB in 8 GiB of address space" \
+        bash -c 'ulimit -v 8388608 && tests/api/limit_program 1500 1572864000'
     same "bash in half a GiB" "$(limited preload bash -c 'x=$(seq 100000); echo ${#x}')" 588894
     if [ -x /usr/bin/python3 ]; then
         same "python3 in half a GiB" "$(PYTHONMALLOC=malloc limited preload /usr/bin/python3 -c '

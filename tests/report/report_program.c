@@ -303,20 +303,34 @@ static void open_block(int number, siginfo_t *info, void *context)
 }
 
 /* Blocks that the program itself protects, as collectors and debuggers do: the fault is its own. */
+/* Makes a block and closes it; 0: that cannot be. */
+static int close_block(size_t bytes)
+{
+    closed.bytes = bytes;
+    closed.start = aligned(4096, bytes);
+    return closed.start && mprotect(closed.start, bytes, PROT_NONE) == 0;
+}
+
 static int protected_blocks(void)
 {
-    enum { PAGE_BYTES = 4096, LARGEST_BYTES = 4 << 20 };
+    enum { PAGE_BYTES = 4096, SMALL_BYTES = 16 << 10, LARGEST_BYTES = 4 << 20 };
     struct sigaction action = {.sa_sigaction = open_block, .sa_flags = SA_SIGINFO};
     put(get(1));
     if (sigaction(SIGSEGV, &action, NULL) != 0) return 2;
     for (size_t bytes = PAGE_BYTES; bytes <= LARGEST_BYTES; bytes *= 4) {
         int before = closed.opened;
-        closed.bytes = bytes;
-        closed.start = aligned(PAGE_BYTES, bytes);
-        if (!closed.start || mprotect(closed.start, bytes, PROT_NONE) != 0) return 2;
+        if (!close_block(bytes)) return 2;
         touch(closed.start + bytes / 2);
         if (closed.opened != before + 1) return 1;
         put(closed.start);
+        if (!close_block(bytes)) return 2;
+        put(resize(closed.start, 2 * bytes + 100)); /* which reads it */
+        if (bytes > SMALL_BYTES) continue;
+        if (!close_block(bytes)) return 2;
+        before = closed.opened;
+        put(closed.start); /* which may clear it, or leave it closed */
+        if (closed.opened == before && mprotect(closed.start, bytes, PROT_READ | PROT_WRITE) != 0)
+            return 2;
     }
     puts("went on");
     return 0;
@@ -358,6 +372,18 @@ static int ignored_sent_signal(void)
 {
     if (signal(SIGSEGV, SIG_IGN) != SIG_DFL || signal(SIGSEGV, SIG_IGN) != SIG_IGN) return 2;
     raise(SIGSEGV);
+    puts("went on");
+    return 0;
+}
+
+/* As signal() is where a program asks for nothing but POSIX. */
+static int sysv_signals(void)
+{
+    put(get(1));
+    if (sysv_signal(SIGSEGV, SIG_IGN) != SIG_DFL || sysv_signal(SIGSEGV, SIG_DFL) != SIG_IGN)
+        return 2;
+    if (sysv_signal(SIGUSR2, SIG_IGN) != SIG_DFL || sysv_signal(SIGUSR2, SIG_ERR) != SIG_ERR)
+        return 2;
     puts("went on");
     return 0;
 }
@@ -443,6 +469,7 @@ static const struct {
     {"overflow_of_pages_beside_a_handler", overflow_of_pages_beside_a_handler},
     {"sent_signal", sent_signal},
     {"ignored_sent_signal", ignored_sent_signal},
+    {"sysv_signals", sysv_signals},
     {"go_on", misuses_that_go_on},
     {"refusals", refusals},
     {"limited", limited},

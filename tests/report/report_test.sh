@@ -190,6 +190,8 @@ report handle_segv=1:$as wild
 says text type="UNKNOWN WRITE" state=touch,wild_access,main
 report handle_segv=1:report=json wild
 says json access=write stack="touch,wild_access,main*" call=None
+report handle_segv=1 sysv_signals
+same "handlers of the old kind are the program's" "$status $(cat "$folder/output" "$folder/said")" "0 went on"
 report handle_segv=0 wild
 same "not handled" "$status $(cat "$folder/said")" "139 "
 report handle_segv=1 wild_beside_a_handler

@@ -67,13 +67,13 @@ static void test_addresses_are_drawn_from_the_seed(void)
         for (unsigned again = 0; again < 2; again++) {
             start(64, seed);
             records[again] = record(PAGE);
-            heaps[again] = reserve(UINT64_C(0xc0) << 32, KILN_GIB(1));
+            heaps[again] = reserve(UINT64_C(0xc0) << 32, KILN_OS_SCATTER_RESERVE_MIN);
         }
         EXPECT_EQ(records[0], records[1]);
         EXPECT_EQ(heaps[0], heaps[1]);
         start(64, seed + 1000);
         EXPECT(record(PAGE) != records[0]);
-        EXPECT(reserve(0, KILN_GIB(1)) != heaps[0]);
+        EXPECT(reserve(0, KILN_OS_SCATTER_RESERVE_MIN) != heaps[0]);
     }
 }
 
@@ -82,7 +82,7 @@ static void test_heap_and_records_are_far_apart(void)
     for (uint64_t seed = 0; seed < 1000; seed++) {
         start(64, seed);
         kiln_addr_t low = record(PAGE), high = record(KILN_MIB(1));
-        kiln_addr_t heap = reserve(0, KILN_GIB(512) + KILN_GIB(1));
+        kiln_addr_t heap = reserve(0, KILN_GIB(513));
         EXPECT(low >= UINT64_C(0x4000) << 32 && high < UINT64_C(0x5000) << 32);
         EXPECT(high >= low + 3 * PAGE && high <= low + (2 + 16 + 1) * PAGE);
         EXPECT(heap >= UINT64_C(0x1000) << 32);
@@ -94,8 +94,8 @@ static void test_what_is_no_large_reservation_keeps_its_hint(void)
 {
     const kiln_addr_t hint = UINT64_C(0xc0) << 32;
     start(64, 3);
-    EXPECT_EQ(reserve(hint, KILN_GIB(1) - PAGE), hint);
-    EXPECT(reserve(hint, KILN_GIB(1)) != hint);
+    EXPECT_EQ(reserve(hint, KILN_OS_SCATTER_RESERVE_MIN - PAGE), hint);
+    EXPECT(reserve(hint, KILN_OS_SCATTER_RESERVE_MIN) != hint);
     start(32, 3);
     EXPECT_EQ(reserve(0x40000000, KILN_GIB(1)), 0x40000000);
 }

@@ -137,7 +137,7 @@ a_place_goes_to_another_thread tsan race
 system_block_in_a_live_one asan leak
 END
 
-# What each event is for: where the watcher is not told of it, the tool misses what it reported above,
+# What events are for: where the watcher is not told of it, the tool misses what it reported above,
 # or accuses what is right.
 while read -r name event for_tool word; do
     [[ $for_tool == "$tool" ]] || continue
@@ -187,9 +187,8 @@ if [[ $tool == valgrind ]]; then
     verdict $? "watch_program_none: none of valgrind's requests is"
     for function in kiln_heap_malloc kiln_thread_cache_refill; do
         code watch_program_none "$function" >"$out/said"
-        [[ $(wc -l <"$out/said") -gt 10 ]] && cmp -s "$out/said" <(code watch_program "$function") &&
-            ! grep -E 'call +\*' "$out/said"
-        verdict $? "$function: the same instructions with a watcher and without, and nobody is called"
+        [[ $(wc -l <"$out/said") -gt 10 ]] && ! grep -E 'call +\*' "$out/said"
+        verdict $? "$function: nobody is told on the way through a cache"
     done
     code watch_program told_alloc >"$out/said"
     grep -qE 'rol +\$0x33,' "$out/said"
