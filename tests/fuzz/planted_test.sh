@@ -154,7 +154,7 @@ while read -r target patch law; do
 done <<'END'
 arena bound_before_tables L2: the tables are mapped before the bound is stored
 arena rejected_block_leaks L4: (the OS has what it had|nothing that the OS granted is lost)
-heap slots_given_twice (L1: blocks do not overlap|.*slot|.*cache)
+heap slots_given_twice (L1: blocks do not overlap|.*slot|.*cache|the heap's records are)
 heap calloc_not_zero (L1: calloc's bytes are zero|L1: what a block grew by|L5: only what was done is told)
 heap quarantine_of_one L8: a freed block waits
 heap large_does_not_wait L8: as many large blocks wait as there are places
@@ -188,7 +188,6 @@ report bytes_lost_at_flush a report is written whole
 report guard_count_believed a report faults only where an address was ruined
 report json_control_bytes a string has no control bytes, and ends
 report kept_number_believed a stack ends
-report slot_index_believed a report faults only where an address was ruined
 report step_half_done where no step can be made the frame stays as it was
 report text_of_two_lines (frames are counted|a text .*)
 END

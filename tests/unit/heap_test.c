@@ -88,7 +88,8 @@ static void test_impossible_sizes_give_null_and_change_nothing(void)
         EXPECT(!kiln_heap_aligned(heap, NULL, 1 << 20, bytes));
         EXPECT(!kiln_heap_calloc(heap, NULL, bytes / 8, 8));
     }
-    EXPECT(!kiln_heap_calloc(heap, NULL, SIZE_MAX / 16 + 1, 16));
+    volatile size_t too_many = SIZE_MAX / 16 + 1, too_much = (size_t)PTRDIFF_MAX + 1;
+    EXPECT(!kiln_heap_calloc(heap, NULL, too_many, 16));
     volatile size_t wrong[] = {(size_t)1 << (sizeof(size_t) * 8 - 1), 0, 24}; /* compilers object */
     for (unsigned i = 0; i < 3; i++) EXPECT(!kiln_heap_aligned(heap, NULL, wrong[i], 8));
     kiln_heap_stats_t after = kiln_heap_stats(heap);
@@ -96,7 +97,7 @@ static void test_impossible_sizes_give_null_and_change_nothing(void)
 
     void *block = kiln_heap_malloc(heap, NULL, 100);
     kiln_misuse_t misuse = KILN_MISUSE_SIZE;
-    EXPECT(!kiln_heap_realloc(heap, NULL, block, (size_t)PTRDIFF_MAX + 1, &misuse));
+    EXPECT(!kiln_heap_realloc(heap, NULL, block, too_much, &misuse));
     EXPECT_EQ(misuse, KILN_MISUSE_NONE);
     free_ok(heap, NULL, block);
     world_close();
