@@ -327,7 +327,8 @@ static bool put_back(const kiln_os_rewind_t *rewind, kiln_addr_t addr, uint64_t 
            inner->protect(inner->ctx, addr, bytes, (kiln_os_access_t)marked.access);
 }
 
-/* Goes over all addresses, stretch by stretch of one tag now and one at the mark. */
+/* Goes over all addresses, stretch by stretch of one tag now and one at the mark. None has memory
+ * at 0, which stands for no address. */
 static bool go_over(const kiln_os_rewind_t *rewind, bool takes_away)
 {
     const kiln_ranges_t *ranges = &rewind->model.ranges;
@@ -342,8 +343,9 @@ static bool go_over(const kiln_os_rewind_t *rewind, bool takes_away)
             if (mark->ranges[i].tag.state == KILN_OS_READY) copy += range_bytes(&mark->ranges[i]);
         if (takes_away)
             take_away(rewind, from, to - from + 1, now, marked);
-        else if (has_memory(marked) && !put_back(rewind, from, to - from + 1, now, marked,
-                                                 copy + (from - mark->ranges[i].first)))
+        else if (from != 0 && has_memory(marked) &&
+                 !put_back(rewind, from, to - from + 1, now, marked,
+                           copy + (from - mark->ranges[i].first)))
             return false;
         if (to == rewind->model.mask) return true;
     }
