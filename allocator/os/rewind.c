@@ -310,11 +310,11 @@ static bool make_ready(const kiln_os_rewind_t *rewind, kiln_addr_t addr, uint64_
            inner->protect(inner->ctx, addr, bytes, KILN_OS_READ_WRITE);
 }
 
+/* What had memory at the mark. */
 static bool put_back(const kiln_os_rewind_t *rewind, kiln_addr_t addr, uint64_t bytes,
                      kiln_os_tag_t now, kiln_os_tag_t marked, const char *copy)
 {
     const kiln_os_t *inner = rewind->inner;
-    if (!has_memory(marked)) return true;
     if (marked.state != KILN_OS_READY && marked.state == now.state) return true;
     if (!make_ready(rewind, addr, bytes, now, (kiln_os_use_t)marked.use)) return false;
     if (marked.state == KILN_OS_GUARDED) return kiln_os_guard(inner, addr, bytes, true);
