@@ -4,7 +4,9 @@
 A program does one wrong step with a block (tests/death/case.h), built without any heap of its own, and
 so its correct twin. A heap caught a step when the program ended by a signal, with the heap's error
 status or after a report, and its twin did not. A crash that the step itself led to counts: the program
-did not go on. A heap that is told to do so is run several times, and caught what one of the runs did.
+did not go on. A request that cannot be served is caught by an answer of NULL, too, and old bytes by a
+program that could not read them. A heap that is told to do so is run several times, and caught what one
+of the runs did.
 """
 
 import collections
@@ -25,12 +27,19 @@ import measure
 LIMIT_S = 60
 SEEDS = 10
 VALGRIND_STATUS = 99
-OWN_STATUSES = (0, 2, 3, 4)  # of case.h: none of them is a heap's
+NO_PLACE = 3
+OWN_STATUSES = (0, 2, NO_PLACE, 4)  # of case.h: none of them is a heap's
+REFUSED = b"\nrefused 0x0 "
 REPORT = re.compile(rb"ERROR: (Kiln|AddressSanitizer|LeakSanitizer): |Scudo ERROR: |^\*\*\* \[AFL\] ", re.M)
 
 SIZES = (24, 1000, 4097, 1 << 20)
 SMALL = SIZES[:2]
-Run = collections.namedtuple("Run", "caught cpu_s")
+HUGE = 64 << 20
+ALIGNED = ((100, 64), (5000, 4096))  # bytes, alignment
+MOST = (1 << 64) - 1
+BARS_OF = 176
+BARS = {"hardened": 110, "fuzz": 140, "guard": 165}  # so many of BARS_OF is what a profile is for
+Run = collections.namedtuple("Run", "caught done cpu_s")
 
 
 def row(kind, deed, **numbers):
@@ -38,38 +47,91 @@ def row(kind, deed, **numbers):
     return kind, words
 
 
-def cases():
-    """(kind, arguments) of each: distances, waits, wrong frees and what is never freed, at four sizes."""
-    for what in ("write", "read"):
-        for side, kind, distances in (("overflow", "past the end", (1, 8, 16, 64, 4096)),
-                                      ("underflow", "before the start", (1, 8, 16, 4096))):
-            for size in SIZES:
-                for distance in distances:
-                    yield row(f"{what} {kind}", f"{side}-{what}", bytes=size, neighbour=size, blocks=40 if size < 1 << 20 else 3,
-                              distance=distance)
-        for size in SIZES:
-            for ops in (0, 10, 1000) if size < 1 << 20 else (0,):
-                yield row(f"{what} after free", f"freed-{what}", bytes=size, neighbour=size, blocks=8, distance=size // 2, ops=ops)
-        for size in SMALL:
-            yield row(f"{what} after free", f"freed-{what}", bytes=size, neighbour=size, blocks=8, distance=size // 2, how="realloc")
+def block(size, align=0):
+    """The arguments for one of that size with neighbours like it."""
+    taken = {"take": "posix_memalign", "align": align} if align else {}
+    return {"bytes": size, "neighbour": size, "blocks": 40 if size < 1 << 20 else 3, **taken}
+
+
+def accesses(what):
+    """Writes or reads beyond a block's ends, and of one that was freed."""
+    past, before, freed = f"{what} past the end", f"{what} before the start", f"{what} after free"
     for size in SIZES:
+        for distance in (1, 8, 16, 64, 4096):
+            yield row(past, f"overflow-{what}", **block(size), distance=distance)
+        for distance in (1, 8, 16, 4096):
+            yield row(before, f"underflow-{what}", **block(size), distance=distance)
+        for ops in (0, 10, 1000) if size < 1 << 20 else (0,):
+            yield row(freed, f"freed-{what}", **block(size), distance=size // 2, ops=ops)
+        yield row(freed, f"freed-{what}", **block(size), distance=size // 2, how="realloc")
+    for size in (24, 4097):
+        yield row(freed, f"freed-{what}", **block(size), distance=size // 2, ops=100000)
+    for size, align in ALIGNED + ((HUGE, 0),):
+        for distance in (1, 64):
+            yield row(past, f"overflow-{what}", **block(size, align), distance=distance)
+        yield row(before, f"underflow-{what}", **block(size, align), distance=8)
+        yield row(freed, f"freed-{what}", **block(size, align), distance=size // 2)
+
+
+def frees():
+    """Of blocks that were freed before, and of what is no block."""
+    for size in SIZES + (HUGE,):
         for ops in (0, 10):
             yield row("double free", "double-free", bytes=size, ops=ops)
         yield row("double free", "double-free", bytes=size, how="threads")
         for distance in (8, 16, size // 2):
             yield row("invalid free", "interior-free", bytes=size, distance=distance)
-    for how in ("stack", "global", "code", "foreign", "unmapped"):
+    for size in SMALL:
+        yield row("double free", "double-free", bytes=size, ops=1000)
+        for how in ("reuse", "race", "realloc"):
+            yield row("double free", "double-free", bytes=size, how=how)
+    for size in SIZES:
+        yield row("double free", "double-free", bytes=size, call="realloc")
+    for how in ("stack", "global", "code", "foreign", "headed", "unmapped"):
         for distance in (0, 16):
             yield row("invalid free", "foreign-free", bytes=100, how=how, distance=distance)
+        yield row("invalid free", "foreign-free", bytes=100, how=how, call="realloc")
+    for size in SMALL:
+        yield row("invalid free", "interior-free", bytes=size, distance=16, call="realloc")
+
+
+def mismatches():
+    """Blocks that are freed as what they are not: of another size, alignment or family."""
     for size in SIZES:
-        yield row("mismatched delete", "size-mismatch", bytes=size, take="new", call="delete_sized", claimed=size + 1)
-        yield row("mismatched delete", "size-mismatch", bytes=size, take="new_array", call="delete_array_sized", claimed=size // 2)
-
-
+        yield row("wrong size or alignment", "size-mismatch", bytes=size, take="new", call="delete_sized", claimed=size + 1)
+        yield row("wrong size or alignment", "size-mismatch", bytes=size, take="new_array", call="delete_array_sized", claimed=size // 2)
+    for size in (24, 4097):
+        yield row("wrong size or alignment", "size-mismatch", bytes=size, call="free_sized", claimed=size * 2)
+        aligned = {"bytes": size, "align": 64}
+        yield row("wrong size or alignment", "size-mismatch", **aligned, take="posix_memalign", call="free_aligned_sized",
+                  claimed=size * 2, claimed_align=64)
+        yield row("wrong size or alignment", "size-mismatch", **aligned, take="new_aligned", call="delete_sized_aligned",
+                  claimed=size * 2, claimed_align=64)
+        yield row("wrong size or alignment", "size-mismatch", **aligned, take="new_aligned", call="delete_aligned",
+                  claimed_align=65536, how="misaligned")
+        yield row("wrong size or alignment", "wrong-family", **aligned, take="new_aligned", call="delete")
     for take, call in (("malloc", "delete"), ("new", "free"), ("new_array", "delete"), ("new", "delete_array"),
                        ("malloc", "delete_array"), ("new_array", "free")):
         for size in (24, 4097):
             yield row("wrong family", "wrong-family", bytes=size, take=take, call=call)
+
+
+def requests():
+    """What no heap can serve."""
+    for take, align, count, size in (("malloc", 0, 1, MOST // 2 + 1), ("malloc", 0, 1, MOST), ("calloc", 0, MOST // 2 + 1, 2),
+                                     ("calloc", 0, 1 << 32, 1 << 32), ("reallocarray", 0, MOST // 2 + 1, 2),
+                                     ("aligned_alloc", 24, 1, 96), ("memalign", 24, 1, 96), ("posix_memalign", 24, 1, 96)):
+        yield row("bad request", "request", take=take, align=align, count=count, bytes=size)
+    yield row("bad request", "request", how="resize", bytes=MOST)
+
+
+def cases():
+    """(kind, arguments) of each."""
+    for made in (accesses("write"), accesses("read"), frees(), mismatches(), requests()):
+        yield from made
+    for size in (100, 1000, 4097, 1 << 20):
+        yield row("old bytes", "old-bytes", bytes=size)
+    yield row("old bytes", "old-bytes", bytes=1000, how="grown")
     for how in ("plain", "chain", "ring"):
         for size in SIZES:
             yield row("lost at the end", "leak", bytes=size, blocks=5, how=how, when="exit")
@@ -113,8 +175,12 @@ def subjects(program, asan_program, library):
     return found
 
 
-def is_caught(status, said):
-    return status not in OWN_STATUSES or REPORT.search(said) is not None
+def is_caught(words, status, said, out):
+    if status not in OWN_STATUSES or REPORT.search(said):
+        return True
+    if "--deed=request" in words:
+        return REFUSED in out
+    return "--deed=old-bytes" in words and "--right" not in words and status == 0
 
 
 def asked_for_leaks(before, env):
@@ -129,9 +195,9 @@ def run(subject, setting, words):
     before, env = subject.before, {"PATH": "/usr/bin:/bin", "LC_ALL": "C", **setting}
     if "--deed=leak" in words:
         before, env = asked_for_leaks(before, env)
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as out:
         child = subprocess.Popen(before + [subject.program] + words, env=env, stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.DEVNULL, stderr=said)
+                                 stdout=out, stderr=said)
         ended = threading.Event()
 
         def stop():
@@ -143,8 +209,9 @@ def run(subject, setting, words):
         timer.cancel()
         child.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
-        caught = not ended.is_set() and is_caught(child.returncode, said.read())
-        return Run(caught, usage.ru_utime + usage.ru_stime)
+        out.seek(0)
+        caught = not ended.is_set() and is_caught(words, child.returncode, said.read(), out.read())
+        return Run(caught, caught or child.returncode != NO_PLACE, usage.ru_utime + usage.ru_stime)
 
 
 class Tally:
@@ -152,7 +219,7 @@ class Tally:
 
     def __init__(self):
         self.caught, self.total = collections.Counter(), collections.Counter()
-        self.false, self.cpu_s = 0, 0.0
+        self.false, self.undone, self.cpu_s = 0, 0, 0.0
 
     def add(self, kind, deeds, twins):
         """The runs of one case, and of its twin, one a setting. A false report is none of the deed."""
@@ -160,6 +227,7 @@ class Tally:
         false = any(twin.caught for twin in twins)
         self.false += false
         self.caught[kind] += not false and any(deed.caught for deed in deeds)
+        self.undone += not any(deed.done for deed in deeds)
         self.cpu_s += sum(twin.cpu_s for twin in twins) / len(twins)
 
 
@@ -196,10 +264,21 @@ def rows(tallies, kinds, base):
         out.append([kind] + [f"{one.caught[kind]}/{one.total[kind]}" for one in tallies.values()])
     out.append(["all"] + [f"{one.caught.total()}/{one.total.total()}" for one in tallies.values()])
     out.append(["false reports of twins"] + [str(one.false) for one in tallies.values()])
+    out.append(["steps that no place was found for"] + [str(one.undone) for one in tallies.values()])
     out.append([f"CPU time of the twins, {base} is 1"]
                + ["-" if base not in tallies else f"{one.cpu_s / max(tallies[base].cpu_s, 1e-9):.1f}"
                   for one in tallies.values()])
     return out
+
+
+def bars(tallies):
+    """A line on each profile that has a bar, which is the same share of however many cases there are."""
+    for name, wanted in BARS.items():
+        if name in tallies:
+            caught, total = tallies[name].caught.total(), tallies[name].total.total()
+            kept = caught * BARS_OF >= wanted * total
+            yield (f"{name}: {caught} of {total}, {caught / total:.0%}; its bar is {wanted} of {BARS_OF}, "
+                   f"{wanted / BARS_OF:.1%}: {'met' if kept else 'MISSED'}")
 
 
 def arguments(known):
@@ -229,6 +308,8 @@ def main():
     tallies, lines = try_all(chosen, found)
     measure.table(rows(tallies, dict(found), "glibc"))
     print(f"\ncheck: glibc with MALLOC_CHECK_=3. fuzz: the best of {SEEDS} seeds. guard: guard=all or guard=low.")
+    for line in bars(tallies):
+        print(line)
     if args.tsv:
         with open(args.tsv, "w", encoding="utf-8") as file:
             for line in [["heap", "kind", "case", "caught", "false"]] + lines:

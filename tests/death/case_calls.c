@@ -84,10 +84,12 @@ char *case_block(const case_args_t *args, size_t bytes)
 /* Those that take a size. False: it is none of them. */
 static bool give_sized(const char *call, void *block, size_t align, size_t bytes)
 {
-    if (case_is(call, "free_sized"))
+    if (case_is(call, "free_sized") && free_sized)
         free_sized(block, bytes);
-    else if (case_is(call, "free_aligned_sized"))
+    else if (case_is(call, "free_aligned_sized") && free_aligned_sized)
         free_aligned_sized(block, align, bytes);
+    else if (case_is(call, "free_sized") || case_is(call, "free_aligned_sized"))
+        call_free(block); /* what a program does where there is no such function */
     else if (case_is(call, "delete_sized"))
         delete_sized(block, bytes);
     else if (case_is(call, "delete_array_sized"))
@@ -137,14 +139,16 @@ char *case_resize(char *block, size_t bytes)
 const char *case_free_of(const char *take)
 {
     if (strncmp(take, "new", strlen("new")) != 0) return "free";
-    return strncmp(take, "new_array", strlen("new_array")) == 0 ? "delete_array" : "delete";
+    if (case_is(take, "new_array_aligned")) return "delete_array_aligned";
+    if (case_is(take, "new_aligned")) return "delete_aligned";
+    return case_is(take, "new_array") ? "delete_array" : "delete";
 }
 
 void case_ops(const case_args_t *args, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        case_give(case_free_of(args->take), case_take(args->take, args->align, 1, args->bytes), 0,
-                  0);
+        case_give(case_free_of(args->take), case_take(args->take, args->align, 1, args->bytes),
+                  args->align, 0);
 }
 
 void case_flip(char *start, size_t bytes)

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { REUSE_MAX = 4096, PAGES_BYTES = 1 << 16 };
+enum { REUSE_MAX = 4096, PAGES_BYTES = 1 << 16, HEADED_BYTES = 0x70 };
 
 /* ---- twice ---- */
 
@@ -83,6 +83,17 @@ static char *pages(void)
     return mapped;
 }
 
+/* A block of another heap's, which has its size and a mark in front of it, and another block
+ * behind, as the C library's do: whoever believes such a word takes it for one of his. */
+static char *headed_block(void)
+{
+    char *mapped = pages();
+    size_t word = HEADED_BYTES | 1, *header = (size_t *)(mapped + 4 * sizeof word);
+    header[-1] = word;
+    header[HEADED_BYTES / sizeof word - 1] = word;
+    return (char *)header;
+}
+
 /* `distance` is the number itself where the address is one. */
 static char *foreign(const case_args_t *args, char *stack_bytes)
 {
@@ -91,6 +102,7 @@ static char *foreign(const case_args_t *args, char *stack_bytes)
     if (case_is(args->how, "global")) return global_bytes + args->distance;
     if (case_is(args->how, "code")) return (char *)(uintptr_t)case_wrong_free + args->distance;
     if (case_is(args->how, "number")) return (char *)args->distance;
+    if (case_is(args->how, "headed")) return headed_block() + args->distance;
     mapped = pages();
     if (case_is(args->how, "foreign")) return mapped + args->distance;
     if (!case_is(args->how, "unmapped")) case_end(CASE_USAGE, "no memory is called that");
