@@ -235,10 +235,11 @@ KILN_EXPORT void cfree(void *block)
 
 KILN_EXPORT int malloc_trim(size_t pad_bytes)
 {
+    kiln_site_t site = KILN_SITE("malloc_trim");
+    kiln_process_called(site);
     kiln_visit_t visit = kiln_process_enter();
     if (visit.cache) kiln_heap_flush(visit.heap, visit.cache); /* of other threads it cannot */
-    if (kiln_thread.hardened)
-        kiln_harden_flush(kiln_process_hardened, kiln_thread.hardened, KILN_SITE("malloc_trim"));
+    if (kiln_thread.hardened) kiln_harden_flush(kiln_process_hardened, kiln_thread.hardened, site);
     if (kiln_process_hardened) (void)kiln_harden_large_flush(kiln_process_hardened);
     bool trimmed = visit.heap && kiln_heap_trim(visit.heap, pad_bytes);
     kiln_process_leave(visit);

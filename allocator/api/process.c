@@ -45,6 +45,7 @@ static void detach(void *unused)
     kiln_thread.cache = NULL;
     kiln_thread.hardened = NULL;
     kiln_thread.state = KILN_THREAD_ENDING;
+    kiln_process_called(KILN_SITE("the end of a thread"));
     if (cache) kiln_heap_detach(&kiln_process_heap, cache);
     if (hardened) kiln_harden_detach(kiln_process_hardened, hardened);
 }

@@ -42,6 +42,7 @@ typedef struct kiln_thread {
     kiln_thread_cache_t *cache;     /* NULL unless attached, and where the heap is hardened */
     kiln_harden_thread_t *hardened; /* NULL unless attached to a hardened heap */
     kiln_thread_state_t state;
+    uintptr_t caller; /* of the latest visit that was off the common paths; 0: there was none */
     kiln_thread_state_t state_before_fork;
     kiln_thread_cache_t *cache_before_fork;
     kiln_harden_thread_t *hardened_before_fork;
@@ -67,6 +68,13 @@ void kiln_process_let_go(void);
 
 kiln_visit_t kiln_process_enter_slow(void);
 void kiln_process_leave_slow(void);
+
+/* kiln_process_called says, off the common paths, where the visit returns to: whoever finds a
+ * record of the heap ruined is told nothing of the call that it is at work for. */
+static inline void kiln_process_called(kiln_site_t site)
+{
+    kiln_thread.caller = site.caller;
+}
 
 static inline kiln_visit_t kiln_process_enter(void)
 {
@@ -125,6 +133,7 @@ static inline void *kiln_process_realloc(void *block, size_t bytes, kiln_site_t 
                                          kiln_misuse_t *out_misuse)
 {
     kiln_thread_cache_t *cache = kiln_thread.cache;
+    kiln_process_called(site);
     if (__builtin_expect(cache != NULL, 1))
         return kiln_heap_realloc(&kiln_process_heap, cache, block, bytes, out_misuse);
     return kiln_process_realloc_slow(block, bytes, site, out_misuse);

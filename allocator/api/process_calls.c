@@ -13,6 +13,7 @@ static inline kiln_harden_thread_t *mine(void)
 
 void *kiln_process_malloc_slowest(size_t bytes, kiln_site_t site)
 {
+    kiln_process_called(site);
     if (kiln_thread.cache)
         return kiln_heap_malloc_slow(&kiln_process_heap, kiln_thread.cache, bytes);
     if (mine()) return kiln_harden_malloc(kiln_process_hardened, mine(), bytes, false, site);
@@ -44,6 +45,7 @@ static void *hardened_calloc(size_t count, size_t bytes, kiln_site_t site)
 
 void *kiln_process_calloc(size_t count, size_t bytes, kiln_site_t site)
 {
+    kiln_process_called(site);
     if (mine()) return hardened_calloc(count, bytes, site);
     kiln_visit_t visit = kiln_process_enter();
     void *block = NULL;
@@ -57,6 +59,7 @@ void *kiln_process_calloc(size_t count, size_t bytes, kiln_site_t site)
 
 void *kiln_process_aligned(size_t align, size_t bytes, kiln_site_t site)
 {
+    kiln_process_called(site);
     if (mine()) return kiln_harden_aligned(kiln_process_hardened, mine(), align, bytes, site);
     kiln_visit_t visit = kiln_process_enter();
     void *block = NULL;
@@ -87,6 +90,7 @@ void *kiln_process_realloc_slow(void *block, size_t bytes, kiln_site_t site,
 
 size_t kiln_process_usable(const void *block, kiln_site_t site)
 {
+    kiln_process_called(site);
     kiln_visit_t visit = kiln_process_enter();
     kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
     size_t bytes = 0;
@@ -104,6 +108,7 @@ size_t kiln_process_usable(const void *block, kiln_site_t site)
 static __attribute__((noinline)) void free_elsewhere(void *block, kiln_site_t site)
 {
     kiln_stack_enter();
+    kiln_process_called(site);
     kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
     if (kiln_thread.cache) {
         misuse = kiln_heap_free_slow(&kiln_process_heap, kiln_thread.cache, block);
@@ -153,6 +158,7 @@ void kiln_process_free_sized(void *block, size_t align, size_t bytes, kiln_site_
     if (align == 0 && mine() &&
         kiln_harden_free_sized_fast(&kiln_process_heap, mine(), block, bytes, site))
         return;
+    kiln_process_called(site);
     kiln_visit_t visit = kiln_process_enter();
     kiln_misuse_t misuse = KILN_MISUSE_FOREIGN;
     if (visit.heap && kiln_process_hardened)

@@ -87,7 +87,7 @@ static void found(const kiln_damage_t *damage, kiln_site_t site)
 void kiln_profile_ruined(uintptr_t record)
 {
     kiln_report_t report = {
-        .kind = KILN_REPORT_CORRUPTION, .address = record, .caller = KILN_CALLER()};
+        .kind = KILN_REPORT_CORRUPTION, .address = record, .caller = kiln_thread.caller};
     kiln_report(&report);
 }
 
@@ -228,6 +228,7 @@ bool kiln_profile_config(const kiln_options_t *options, const kiln_os_t *os, uin
 KILN_EXPORT size_t kiln_check_heap(void)
 {
     kiln_site_t site = {"kiln_check_heap", KILN_CALLER()};
+    kiln_process_called(site);
     kiln_visit_t visit = kiln_process_enter();
     uint64_t damaged = 0;
     if (visit.heap && kiln_process_hardened)
@@ -247,6 +248,7 @@ __attribute__((destructor)) static void check_at_end(void)
 {
     kiln_site_t site = {"exit", KILN_CALLER()};
     if (!kiln_process_hardened) return;
+    kiln_process_called(site);
     if (at_end)
         (void)kiln_harden_check(kiln_process_hardened, site);
     else if (kiln_thread.hardened) /* what this thread freed leaves its quarantine now */

@@ -109,12 +109,21 @@ static void close_log(int fd)
     if (fd > STDERR) (void)kiln_linux_call(__NR_close, (uintptr_t)fd, 0, 0, 0, 0);
 }
 
+/* Of which call a ruined record was found in is known from the thread's latest visit. If that is
+ * over, frames of Kiln's are better than a stack that is another's. */
+static void walk(kiln_report_t *report, const kiln_unwind_t *at)
+{
+    uintptr_t caller = report->at ? 0 : report->caller;
+    if (!kiln_stack_walk(at, caller, &report->stack) && report->kind == KILN_REPORT_CORRUPTION)
+        (void)kiln_stack_walk(at, 0, &report->stack);
+}
+
 static void print(kiln_report_t *report, const kiln_unwind_t *at)
 {
     static char text[TEXT_BYTES];
     const kiln_report_options_t *options = &kiln_report_options;
     out = (kiln_out_t){text, sizeof text, 0, STDERR};
-    kiln_stack_walk(at, report->at ? 0 : report->caller, &report->stack);
+    walk(report, at);
     if (options->forms & KILN_REPORT_TEXT) {
         out.fd = open_log(report->pid, "");
         kiln_report_text_head(report, &out);

@@ -225,7 +225,7 @@ __attribute__((noinline)) kiln_stack_id_t kiln_stack_capture(uintptr_t caller, u
     return kiln_stack_capture_from(frame, caller, frames_max);
 }
 
-void kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *out)
+bool kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *out)
 {
     kiln_unwind_t frame = *from;
     uintptr_t mine = (uintptr_t)__builtin_frame_address(0);
@@ -248,8 +248,9 @@ void kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *
         out->pcs[out->count++] = frame.registers[KILN_UNWIND_PC];
     } while (out->count < KILN_STACK_FRAMES_MAX && own < OWN_FRAMES_MAX &&
              kiln_unwind_step(&frame, &known));
-    if (out->count > 0) return;
+    if (out->count > 0) return true;
     out->pcs[out->count++] = caller;
     out->exact = false;
     out->bp = out->sp = 0;
+    return false;
 }

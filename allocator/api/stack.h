@@ -59,8 +59,8 @@ kiln_stack_id_t kiln_stack_capture(uintptr_t caller, unsigned frames_max);
 kiln_stack_id_t kiln_stack_capture_from(uintptr_t frame, uintptr_t caller, unsigned frames_max);
 
 /* kiln_stack_walk fills `*out` from `from` on. When `caller` is not 0, frames before the one that
- * is at `caller` are cut; if none is, the stack is `caller` alone. */
-void kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *out);
+ * is at `caller` are cut; if none is, the stack is `caller` alone, and the answer false. */
+bool kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *out);
 
 /* kiln_thread_number is 0 for the process's first thread; others count from 1 as they come here. */
 uint32_t kiln_thread_number(void);

@@ -161,6 +161,8 @@ program=tests/report/report_program
 for profile in fast hardened fuzz; do
     report profile=$profile ruined_record
     same "a ruined record, $profile" "$status $(grep -c '^SUMMARY: Kiln: heap-corruption' "$folder/said")" "134 1"
+    report profile=$profile:report=json ruined_record
+    says json kind=heap-corruption stack="use_heap_after,ruined_record,main*"
     report profile=$profile:halt_on_error=0 ruined_record
     same "nobody goes on with a ruined record, $profile" "$status $(cat "$folder/output")" "134 "
     report profile=$profile sound_record
