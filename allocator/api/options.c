@@ -81,7 +81,8 @@ static const struct option {
     {"guard", OPTION_WORD, AT(guard), AT(has_guard), 0, guard_words, "none|some|all|low",
      "some, with profile=fast none",
      "blocks that end at a page that faults, so that a read or write beyond them, or after they "
-     "were freed, is seen at once; low: that begin at one"},
+     "were freed, is seen at once; low: that begin at one, as those of some do under half of the "
+     "seeds"},
     {"guard_every", OPTION_NUMBER, AT(guard_every), AT(has_guard_every), UINT32_MAX, NULL, "N",
      "5000, with profile=fuzz 10",
      "guard=some takes one block in N, later more seldom; with profile=fuzz other ones under "

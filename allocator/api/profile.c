@@ -16,7 +16,7 @@
 enum { FRESH_BYTE = 0xbe, FREED_BYTE = 0xfd };
 
 /* How often a block is guarded. */
-enum { EVERY_HARDENED = 5000, EVERY_FUZZ = 10 };
+enum { EVERY_HARDENED = 5000, EVERY_FUZZ = 10, ROUND_SEEDS = EVERY_FUZZ };
 
 /* From the kernel: its random numbers, else those that it left for the process. */
 static uint64_t any_seed(void)
@@ -99,6 +99,13 @@ static uint32_t keep_stack(uintptr_t caller)
 
 /* Blocks are guarded for ever only where all are. Where some are, they take a bounded part of the
  * memory and of the address space, of which a program may have little (ulimit -v). */
+/* Of some blocks now the end and now the start is guarded, by Thue and Morse's rule: a thread that
+ * has its turn in every n-th round of seeds only comes to both, too. */
+static kiln_guard_policy_t end_of_round(uint64_t seed)
+{
+    return __builtin_parityll(seed / ROUND_SEEDS) ? KILN_GUARD_LOW : KILN_GUARD_HIGH;
+}
+
 static kiln_guard_t *make_guard(kiln_guarded_t guarded, const kiln_options_t *options,
                                 uint64_t seed, const kiln_os_t *os, uint64_t block_bytes)
 {
@@ -107,6 +114,7 @@ static kiln_guard_t *make_guard(kiln_guarded_t guarded, const kiln_options_t *op
     config.seed = seed;
     if (guarded == KILN_GUARDED_LOW) config.policy = KILN_GUARD_LOW;
     if (guarded == KILN_GUARDED_SOME) {
+        config.policy = end_of_round(seed);
         uint64_t most = os->addr_bits > 32 ? KILN_MIB(256) : KILN_MIB(64);
         config.space.region_bytes = block_bytes < most ? block_bytes : most;
         config.space.freed_chunks_max = 16;

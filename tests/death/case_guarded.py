@@ -14,7 +14,7 @@ import case_table as table
 from case_table import CALLS, FREED_WRITE, LARGE, MEDIUM, NEVER, OVERFLOW, PHYS, SMALL, UNDERFLOW, Case, Profile
 
 CHUNK_PAGES, CHUNK_SLOTS_MAX = 512, 256
-SEEDS = 10   # of the fuzz profile: under one of them a block is guarded
+SEEDS = 10   # of the fuzz profile: under one of them a block is guarded, and its start under one of the next ten
 SEEN = frozenset(("free", "realloc", "check", "exit"))
 
 PROFILES = {row.name: row for row in (
@@ -23,6 +23,7 @@ PROFILES = {row.name: row for row in (
     Profile("sampled", "profile=hardened:seed=20259:guard=some:guard_every=1", True, SEEN - {"exit"}, SEEN, False, guard="high",
             few=True),
     Profile("rotating", "profile=fuzz", True, SEEN, SEEN, False, guard="high", few=True, stacks=True),
+    Profile("rotating-low", "profile=fuzz", True, SEEN, SEEN, False, guard="low", few=True, stacks=True),
 )}
 
 
@@ -75,7 +76,7 @@ def access_case(profile, bits, side, size, distance, read=False, align=0, width=
     if not faults:  # of the bytes that were damaged the nearest one is told
         told = first + width - 1 if underflow else first
     promised = faults or (not read and when in profile.slack)
-    blocks = 3 if size > 60000 else 40 if size > 1000 else 400 if profile.name == "rotating" else 60
+    blocks = 3 if size > 60000 else 40 if size > 1000 else 400 if "rotating" in profile.name else 60
     args = table.taken({"deed": side + ("-read" if read else "-write"), "bytes": size, "neighbour": size, "blocks": blocks,
                         "distance": distance, "width": width, "when": when, "place": place}, align)
     kinds = NEVER if read and not faults else frozenset((UNDERFLOW if underflow else OVERFLOW,))
@@ -136,6 +137,13 @@ def freed_cases(profile, bits):
 def rotating_cases(profile, bits):
     """Reads by a program that a fuzzer runs under one seed after another: reported at least once. Where
     the block is not guarded the read is one of other bytes of the heap, and is not seen."""
+    if profile.guard == "low":
+        for size in (16, 100, 1000, 4000, 4097):
+            for distance in (1, 8, 16, 4096):
+                yield access_case(profile, bits, "underflow", size, distance, read=True)
+            yield freed_case(profile, bits, size, size // 2, read=True)
+        yield access_case(profile, bits, "underflow", 100, 1, read=True, align=64)
+        return
     for size in (16, 100, 1000, 4000, 4097):
         for distance in (16, 64, 4096):
             yield access_case(profile, bits, "overflow", size, distance, read=True)
@@ -149,10 +157,11 @@ def rotating_cases(profile, bits):
 
 
 def cases_of(profile, bits):
-    if profile.name == "rotating":
+    if "rotating" in profile.name:
+        seeds = range(SEEDS, 2 * SEEDS) if profile.guard == "low" else range(SEEDS)
         for case in rotating_cases(profile, bits):
             if case and case.promised:
-                yield dataclasses.replace(case, seeds=SEEDS)
+                yield dataclasses.replace(case, seeds=seeds)
         return
     yield from access_cases(profile, bits)
     yield from freed_cases(profile, bits)

@@ -90,7 +90,7 @@ class Case:
     options: str = ""
     answer: str = ""      # what is said instead of a report: refused, old-bytes, no-old-bytes
     expect: tuple = ()    # of an access to a guarded block: from its start, what, bytes
-    seeds: int = 0        # promised under one of so many seeds of the heap; else silent
+    seeds: range = range(0)  # promised under one of these seeds of the heap; else silent
     tries: int = 1        # of which chance may hide the blocks from all but one
     edge: int = 0         # of a write behind a large block: where in its slot it first faults; 0: nowhere
     owed: str = ""        # why what is promised may not be seen yet: a debt, which is counted
@@ -356,7 +356,7 @@ def wrong_frees(profile):
         yield at_call("interior free", INTERIOR, profile, taken(
             {"deed": "interior-free", "bytes": 100, "distance": 8, "call": call}, 16))
     foreign = {"deed": "foreign-free", "bytes": 100}
-    for how in ("stack", "global", "code", "foreign", "unmapped"):
+    for how in ("stack", "global", "code", "foreign", "headed", "unmapped"):
         for distance in (0, 1, 16, 48):
             yield at_call("foreign free", FOREIGN, profile, {**foreign, "how": how, "distance": distance, "call": "free"})
         for call in BAD_CALLS:

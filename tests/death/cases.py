@@ -312,7 +312,7 @@ def try_case(program, number, case):
             result = try_once(program, number, case)
         return result
     kept = 0
-    for seed in range(case.seeds):
+    for seed in case.seeds:
         seeded = dataclasses.replace(case, options=f"{case.options}:seed={seed}")
         verdict, why, kind = try_once(program, number, seeded)
         if why:
@@ -320,7 +320,7 @@ def try_case(program, number, case):
         kept += verdict == "kept"
     if kept > 0:
         return "kept", None, None
-    shown = run(program, case, options=":seed=0..%d" % (case.seeds - 1)).shown
+    shown = run(program, case, options=":seed=%d..%d" % (case.seeds[0], case.seeds[-1])).shown
     return "missed", f"it was not seen under any seed, which is promised\n    {shown}\n", None
 
 
@@ -354,10 +354,10 @@ def try_all(program, cases):
 def print_table(counts):
     columns = ("kept", "owed", "not promised, seen", "not promised, missed", "missed", "wrong", "twin")
     heads = ("kept", "owed", "beyond", "unseen", "MISSED", "WRONG", "TWIN")
-    print(f"{'profile':10}{'what':32}" + "".join(f"{head:>8}" for head in heads))
+    print(f"{'profile':14}{'what':32}" + "".join(f"{head:>8}" for head in heads))
     for profile, group in sorted(counts):
         row = counts[profile, group]
-        print(f"{profile:10}{group:32}" + "".join(f"{row[column] or '-':>8}" for column in columns))
+        print(f"{profile:14}{group:32}" + "".join(f"{row[column] or '-':>8}" for column in columns))
     print("kept: promised and reported. owed: promised, not seen yet. beyond: reported though not promised; unseen: neither.")
 
 
