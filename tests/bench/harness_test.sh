@@ -4,7 +4,8 @@
 # status, and a sound heap of the same make is not. No test here fails on a time.
 #
 # Run by bazel. By hand, in a checkout:
-#   KILN_LIB=... KILN_WORKLOAD=... KILN_WORKLOAD_ASAN=... KILN_FLOORS=... PLANTED=... bash tests/bench/harness_test.sh
+#   KILN_LIB=... KILN_WORKLOAD=... KILN_WORKLOAD_ASAN=... KILN_FLOORS=... PLANTED=... KILN_GUARD_PAIRS=... \
+#       bash tests/bench/harness_test.sh
 set -u
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -121,6 +122,22 @@ PYTHON
 # Ratios are of one round, their median is told; a heap that failed is in no mean.
 expect 0 'the figures are right' /usr/bin/python3 "$here/results_test.py"
 expect 0 'what counts as caught is right' /usr/bin/python3 "$here/detect_test.py"
+
+# Very many pairs on guarded blocks, which must end where they should, take few mappings, and get on.
+export KILN_GUARD_PAIRS=${KILN_GUARD_PAIRS:-$PWD/tests/bench/guard_pairs}
+pairs() {
+    /usr/bin/python3 "$here/guard.py" --rounds=0 "$@"
+}
+expect 0 '200000 pairs of random sizes and alignments in one process' pairs --pairs=200000
+planted_pairs() {
+    printf '#!/bin/sh\nPLANTED=%s exec "%s" "$@"\n' "$1" "$KILN_GUARD_PAIRS" >"$scratch/pairs"
+    chmod +x "$scratch/pairs"
+    KILN_GUARD_PAIRS=$scratch/pairs KILN_LIB=$planted pairs --pairs=3000
+}
+expect 1 'blocks that could end at a page did not' planted_pairs nothing
+expect 1 'mappings at once; 1000 are allowed' planted_pairs mappings
+expect 1 'pairs, then exit status 1' planted_pairs null
+expect 2 '--pairs is 1 or more' pairs --pairs=0
 
 # Wrong arguments.
 expect 2 "there is no group 'wrok'" bench wrok

@@ -12,7 +12,7 @@ void case_request(const case_args_t *args)
     if (!case_is(args->how, "first")) case_give("free", case_take("malloc", 0, 1, 1), 0, 0);
     errno = 0;
     if (args->right)
-        block = case_take(args->take, 64, 2, 100);
+        block = case_take(args->take, 64, 2, 128); /* aligned_alloc wants a multiple */
     else if (case_is(args->how, "resize"))
         block = case_resize(case_take("malloc", 0, 1, 100), args->bytes);
     else

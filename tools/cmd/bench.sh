@@ -8,6 +8,7 @@ usage() {
 Usage: kiln bench [GROUP]... [NAME=LIB.so[,VARIABLE=VALUE]...]... [OPTION]...
        kiln bench real [--pairs=N] [--only=NAME]... [--against=LIB.so] [--tsv=FILE]
        kiln bench detect [--only=HEAP]... [--tsv=FILE]
+       kiln bench guard [--pairs=N] [--rounds=N]
 
 Runs workloads and real programs on glibc's malloc, on Kiln and on other heaps, turn and turn about,
 and prints tables of CPU time, wall time and peak memory. A cell is a heap's ratio to glibc: the
@@ -37,7 +38,8 @@ these only KILN_OPTIONS.
   --tsv=FILE        also writes every run to FILE
   --svg=FILE        also draws the ratios as bars, and the costs of scale as lines
 
-detect is another thing: what each heap catches of wrong steps of a program; kiln bench detect --help.
+detect and guard are other things: what each heap catches of wrong steps of a program, and what it
+costs to guard every block; kiln bench detect --help, kiln bench guard --help.
 
 The exit status is 0; 1 when Kiln or a heap NAME=LIB.so failed anywhere; 2 for a wrong argument.
 END
@@ -60,6 +62,23 @@ seeds) and guard (guard=all or guard=low).
   --tsv=FILE    also writes every case to FILE: heap, kind, case, caught, false
 
 The exit status is 0; 1 when Kiln told of a correct twin; 2 for a wrong argument.
+END
+}
+
+usage_guard() {
+    cat <<'END'
+Usage: kiln bench guard [--pairs=N] [--rounds=N]
+
+What it costs that every block ends at a page that faults. First the time of a pair of malloc and free
+on Kiln with guard=all, on its guarded blocks without the rest of the heap, on libdislocator, and what
+the system alone takes for a page, turn and turn about. Then N pairs of random sizes and alignments in
+one process on Kiln, and the most mappings of the kernel that it had at once.
+
+  --pairs=N    of the long run; 100,000,000 if not given, which takes about 20 minutes
+  --rounds=N   of the first part, which takes about a minute a round; 5 if not given; 0: without it
+
+The exit status is 0; 1 when Kiln did not make all pairs, had more than 1,000 mappings, or a block
+did not end where it should; 2 for a wrong argument.
 END
 }
 
@@ -94,9 +113,17 @@ for arg; do
     esac
 done
 [[ $form == real ]] || form=compare
-[[ ${1:-} != detect ]] || form=detect
+[[ ${1:-} != detect && ${1:-} != guard ]] || form=$1
 for arg; do
     case $form/$arg in
+    guard/guard | guard/--pairs=* | guard/--rounds=*) ;;
+    guard/-h | guard/--help)
+        usage_guard
+        exit 0
+        ;;
+    guard/--pairs | guard/--rounds) kiln_usage "$arg wants a value: $arg=..." ;;
+    guard/-*) kiln_bad_option 'bench guard' "$arg" --pairs --rounds --help ;;
+    guard/*) kiln_usage "kiln bench guard takes no '$arg'" ;;
     detect/detect | detect/--only=* | detect/--tsv=*) ;;
     detect/-h | detect/--help)
         usage_detect
@@ -121,7 +148,7 @@ for arg; do
     real/-*) kiln_bad_option 'bench real' "$arg" --pairs --only --against --library --tsv --help ;;
     compare/-*) kiln_bad_option bench "$arg" --pairs --rounds --only --heaps --percent --tsv --svg --help ;;
     compare/work | */real | compare/sizes | compare/scale | compare/*=*) ;;
-    *) kiln_usage "there is no group '$arg'; the nearest is '$(kiln_nearest "$arg" work real sizes scale detect)'" \
+    *) kiln_usage "there is no group '$arg'; the nearest is '$(kiln_nearest "$arg" work real sizes scale detect guard)'" \
         "(a heap of yours is NAME=LIB.so)" ;;
     esac
 done
@@ -145,6 +172,14 @@ if [[ $form == detect ]]; then
     shift
     unset KILN_ROOT KILN_OUT
     exec /usr/bin/python3 "$tests/bench/detect.py" "$@"
+fi
+if [[ $form == guard ]]; then
+    kiln_need bench
+    kiln_program //tests/bench:guard_pairs tests/bench allocator
+    export KILN_GUARD_PAIRS=$KILN_PROGRAM
+    shift
+    unset KILN_ROOT KILN_OUT
+    exec /usr/bin/python3 "$tests/bench/guard.py" "$@"
 fi
 kiln_need bench real
 kiln_program //tests/bench:workload tests/bench allocator/base
