@@ -9,6 +9,8 @@ enum {
     OWN_FRAMES_MAX = 16, /* Kiln's, between the program and a capture */
     LEAST_PC = 4096,     /* no code lies in the first page */
     SEEN_PLACES = 1 << 12,
+    LONE_PLACES = 1 << 12,
+    LONE_PC_BITS = 40, /* that are kept beside a number of 24 bits */
     CACHE_LINE_BYTES = 64,
     PREFETCHED_LINES = 3,             /* a record of the default length */
     FIRST_STACK_BYTES_MAX = 64 << 20, /* nothing else lies that close below the first stack's end */
@@ -112,14 +114,44 @@ static inline uintptr_t find_caller(uintptr_t frame, uintptr_t last, uintptr_t c
     return 0;
 }
 
+/* Stacks of one frame, of code without frame pointers: most that real programs have, and known by
+ * their caller alone. A word is the stack's number and the caller's lower bits; its place tells the
+ * upper ones (of addresses below 2^52; code lies below 2^47), so that what fits is no guess. */
+static _Atomic uint64_t lone[LONE_PLACES];
+
+static inline _Atomic uint64_t *lone_at(uintptr_t caller)
+{
+    uint64_t upper = (uint64_t)caller >> LONE_PC_BITS;
+    return &lone[((uint32_t)caller * UINT32_C(0x9e3779b1) / (UINT32_MAX / LONE_PLACES + 1) +
+                  (uint32_t)upper) %
+                 LONE_PLACES];
+}
+
+static inline kiln_stack_id_t find_lone(uintptr_t caller)
+{
+    uint64_t word = atomic_load_explicit(lone_at(caller), memory_order_acquire);
+    bool fits = (word ^ caller) << (64 - LONE_PC_BITS) == 0;
+    return fits ? (kiln_stack_id_t)(word >> LONE_PC_BITS) : 0;
+}
+
+static __attribute__((noinline)) kiln_stack_id_t capture_lone(uintptr_t caller)
+{
+    kiln_stack_id_t id = find_lone(caller);
+    if (id != 0) return id;
+    id = kiln_stack_depot_put(&kiln_stack_depot, &caller, 1);
+    uint64_t lower = (uint64_t)caller & ((UINT64_C(1) << LONE_PC_BITS) - 1);
+    atomic_store_explicit(lone_at(caller), (uint64_t)id << LONE_PC_BITS | lower,
+                          memory_order_release);
+    return id;
+}
+
 static __attribute__((noinline)) kiln_stack_id_t keep(uintptr_t frame, uintptr_t last,
-                                                      uintptr_t caller, unsigned frames_max)
+                                                      unsigned frames_max)
 {
     uintptr_t pcs[KILN_STACK_FRAMES_MAX];
     unsigned count = 0;
     for (; count < frames_max && frame != 0; frame = next_frame(frame, last))
         pcs[count++] = returns_to(frame);
-    if (count == 0) pcs[count++] = caller;
     while (count > 1 && pcs[count - 1] < LEAST_PC) count--; /* the outermost have no caller */
     return kiln_stack_depot_put(&kiln_stack_depot, pcs, count);
 }
@@ -163,12 +195,12 @@ static inline void prefetch(const kiln_stack_record_t *record)
  * the same order: so the one that came after that the last time is looked at first, and the next is
  * fetched. Else it would be looked for among all others, in memory that is in no cache. */
 static kiln_stack_record_t *find_or_keep(kiln_stack_record_t *before, uintptr_t frame,
-                                         uintptr_t last, uintptr_t caller, unsigned frames_max)
+                                         uintptr_t last, unsigned frames_max)
 {
     kiln_stack_depot_t *depot = &kiln_stack_depot;
     kiln_stack_record_t *found = before ? kiln_stack_depot_follower(depot, before) : NULL;
-    if (frame == 0 || !found || !is_stack(found, frame, last, frames_max)) {
-        found = kiln_stack_depot_record(depot, keep(frame, last, caller, frames_max));
+    if (!found || !is_stack(found, frame, last, frames_max)) {
+        found = kiln_stack_depot_record(depot, keep(frame, last, frames_max));
         if (before && found) kiln_stack_depot_follow(before, found);
     }
     if (found) prefetch(kiln_stack_depot_follower(depot, found));
@@ -183,7 +215,7 @@ static __attribute__((noinline)) kiln_stack_id_t capture_other(uintptr_t frame, 
     if (frames_max > KILN_STACK_FRAMES_MAX) frames_max = KILN_STACK_FRAMES_MAX;
     kiln_stack_record_t *_Atomic *place = seen_at(frame, caller);
     kiln_stack_record_t *before = atomic_load_explicit(place, memory_order_acquire);
-    kiln_stack_record_t *found = find_or_keep(before, frame, last, caller, frames_max);
+    kiln_stack_record_t *found = find_or_keep(before, frame, last, frames_max);
     atomic_store_explicit(place, found, memory_order_release);
     return found ? found->id : 0;
 }
@@ -192,6 +224,10 @@ static __attribute__((noinline)) kiln_stack_id_t capture_other(uintptr_t frame, 
 static inline kiln_stack_id_t capture(uintptr_t frame, uintptr_t caller, unsigned frames_max)
 {
     uintptr_t last = here.end - 2 * sizeof(uintptr_t);
+    if (next_frame(frame, last) == 0) {
+        kiln_stack_id_t id = find_lone(caller);
+        return __builtin_expect(id != 0, 1) ? id : capture_lone(caller);
+    }
     kiln_stack_record_t *found = atomic_load_explicit(seen_at(frame, caller), memory_order_acquire);
     if (__builtin_expect(found && is_stack(found, frame, last, frames_max), 1)) return found->id;
     return capture_other(frame, caller, frames_max);
@@ -203,7 +239,7 @@ static __attribute__((noinline)) kiln_stack_id_t search(uintptr_t frame, uintptr
     uintptr_t last = here.end - 2 * sizeof(uintptr_t);
     bool known = frame - here.start < here.end - here.start; /* else it is another stack */
     frame = known ? find_caller(frame, last, caller) : 0;
-    return frame != 0 ? capture(frame, caller, frames_max) : capture_other(0, caller, frames_max);
+    return frame != 0 ? capture(frame, caller, frames_max) : capture_lone(caller);
 }
 
 kiln_stack_id_t kiln_stack_capture_from(uintptr_t frame, uintptr_t caller, unsigned frames_max)

@@ -122,6 +122,7 @@ PYTHON
 # Ratios are of one round, their median is told; a heap that failed is in no mean.
 expect 0 'the figures are right' /usr/bin/python3 "$here/results_test.py"
 expect 0 'what counts as caught is right' /usr/bin/python3 "$here/detect_test.py"
+expect 0 'the share of stacks is right' /usr/bin/python3 "$here/stacks_test.py"
 
 # Very many pairs on guarded blocks, which must end where they should, take few mappings, and get on.
 export KILN_GUARD_PAIRS=${KILN_GUARD_PAIRS:-$PWD/tests/bench/guard_pairs}

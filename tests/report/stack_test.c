@@ -246,6 +246,26 @@ static void test_stacks_of_one_place_are_told_apart(void)
     EXPECT_EQ(kiln_stack_depot.stacks, stacks);
 }
 
+/* Where nothing but the caller is known: also of callers that differ in any one bit, or come to one
+ * place of what was seen last. */
+static void test_stacks_of_one_frame_are_told_apart(void)
+{
+    enum { CALLERS = 6000, BITS = sizeof(void *) == 8 ? 47 : 31 };
+    static kiln_stack_id_t ids[CALLERS];
+    const uintptr_t *frames;
+    kiln_rng_t rng = {4};
+    for (unsigned turn = 0; turn < 3; turn++)
+        for (uintptr_t i = 0; i < CALLERS; i++) {
+            uintptr_t caller = i < BITS ? 0x1234567 ^ (uintptr_t)1 << i : 0x2000000 + 37 * i;
+            kiln_stack_id_t id = kiln_stack_capture_from(0, caller, 12);
+            EXPECT_EQ(kept(id, &frames), 1);
+            EXPECT_EQ(frames[0], caller);
+            if (turn == 0) ids[i] = id;
+            EXPECT_EQ(id, ids[i]);
+            if (kiln_rng_below(&rng, 3) == 0) EXPECT_EQ(kiln_stack_capture_from(0, caller, 1), id);
+        }
+}
+
 static void *capture_unready(void *unused)
 {
     kiln_stack_t stack;
@@ -319,6 +339,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_a_caller_cuts),
         KILN_TEST(test_frame_pointers_give_what_tables_give),
         KILN_TEST(test_stacks_of_one_place_are_told_apart),
+        KILN_TEST(test_stacks_of_one_frame_are_told_apart),
         KILN_TEST(test_a_thread_that_has_not_begun_keeps_the_caller),
         KILN_TEST(test_ruined_stacks_end),
         KILN_TEST(test_what_cannot_be_read_is_not),

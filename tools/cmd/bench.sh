@@ -9,6 +9,7 @@ Usage: kiln bench [GROUP]... [NAME=LIB.so[,VARIABLE=VALUE]...]... [OPTION]...
        kiln bench real [--pairs=N] [--only=NAME]... [--against=LIB.so] [--tsv=FILE]
        kiln bench detect [--only=HEAP]... [--tsv=FILE]
        kiln bench guard [--pairs=N] [--rounds=N]
+       kiln bench stacks [--only=NAME]... [--rounds=N]
 
 Runs workloads and real programs on glibc's malloc, on Kiln and on other heaps, turn and turn about,
 and prints tables of CPU time, wall time and peak memory. A cell is a heap's ratio to glibc: the
@@ -38,8 +39,8 @@ these only KILN_OPTIONS.
   --tsv=FILE        also writes every run to FILE
   --svg=FILE        also draws the ratios as bars, and the costs of scale as lines
 
-detect and guard are other things: what each heap catches of wrong steps of a program, and what it
-costs to guard every block; kiln bench detect --help, kiln bench guard --help.
+detect, guard and stacks are other things: what each heap catches of wrong steps of a program, what it
+costs to guard every block, and what to keep stacks; each has its own --help.
 
 The exit status is 0; 1 when Kiln or a heap NAME=LIB.so failed anywhere; 2 for a wrong argument.
 END
@@ -82,6 +83,21 @@ did not end where it should; 2 for a wrong argument.
 END
 }
 
+usage_stacks() {
+    cat <<'END'
+Usage: kiln bench stacks [--only=NAME]... [--rounds=N]
+
+Which share of the time of real programs under profile=fuzz goes into keeping the stacks of malloc and
+free, as perf sees it, and into all of Kiln. Installs what is missing and builds libkiln.so first.
+
+  --only=NAME  only this program of kiln bench real; may be given more than once. Else python3, git, gcc
+  --rounds=N   of which the medians are told; 3 if not given
+
+The exit status is 0; 1 when a program failed or did not run on Kiln; 2 for a wrong argument, or
+without perf.
+END
+}
+
 usage_real() {
     cat <<'END'
 Usage: kiln bench real [--pairs=N] [--only=NAME]... [--against=LIB.so] [--tsv=FILE]
@@ -113,10 +129,20 @@ for arg; do
     esac
 done
 [[ $form == real ]] || form=compare
-[[ ${1:-} != detect && ${1:-} != guard ]] || form=$1
+case ${1:-} in
+detect | guard | stacks) form=$1 ;;
+esac
 for arg; do
     case $form/$arg in
     guard/guard | guard/--pairs=* | guard/--rounds=*) ;;
+    stacks/stacks | stacks/--only=* | stacks/--rounds=*) ;;
+    stacks/-h | stacks/--help)
+        usage_stacks
+        exit 0
+        ;;
+    stacks/--only | stacks/--rounds) kiln_usage "$arg wants a value: $arg=..." ;;
+    stacks/-*) kiln_bad_option 'bench stacks' "$arg" --only --rounds --help ;;
+    stacks/*) kiln_usage "kiln bench stacks takes no '$arg'" ;;
     guard/-h | guard/--help)
         usage_guard
         exit 0
@@ -148,7 +174,7 @@ for arg; do
     real/-*) kiln_bad_option 'bench real' "$arg" --pairs --only --against --library --tsv --help ;;
     compare/-*) kiln_bad_option bench "$arg" --pairs --rounds --only --heaps --percent --tsv --svg --help ;;
     compare/work | */real | compare/sizes | compare/scale | compare/*=*) ;;
-    *) kiln_usage "there is no group '$arg'; the nearest is '$(kiln_nearest "$arg" work real sizes scale detect guard)'" \
+    *) kiln_usage "there is no group '$arg'; the nearest is '$(kiln_nearest "$arg" work real sizes scale detect guard stacks)'" \
         "(a heap of yours is NAME=LIB.so)" ;;
     esac
 done
@@ -182,6 +208,11 @@ if [[ $form == guard ]]; then
     exec /usr/bin/python3 "$tests/bench/guard.py" "$@"
 fi
 kiln_need bench real
+if [[ $form == stacks ]]; then
+    shift
+    unset KILN_ROOT KILN_OUT
+    exec /usr/bin/python3 "$tests/bench/stacks.py" "$@"
+fi
 kiln_program //tests/bench:workload tests/bench allocator/base
 export KILN_WORKLOAD=$KILN_PROGRAM
 kiln_program //tests/bench:workload_asan tests/bench allocator/base
