@@ -106,28 +106,48 @@ static kiln_stack_id_t add(kiln_stack_depot_t *depot, _Atomic kiln_stack_id_t *b
     return id;
 }
 
-kiln_stack_id_t kiln_stack_depot_put(kiln_stack_depot_t *depot, const uintptr_t *frames,
-                                     unsigned count)
+/* The number of a stack in a bucket's chain; 0: it is not there. */
+static kiln_stack_id_t look(const kiln_stack_depot_t *depot, _Atomic kiln_stack_id_t *bucket,
+                            uint32_t hash, const uintptr_t *frames, unsigned count)
 {
-    uint32_t hash = hash_of(frames, count);
-    uintptr_t buckets =
-        filled(depot, &depot->buckets, KILN_DEPOT_BUCKETS * sizeof(kiln_stack_id_t));
-    if (buckets == 0) {
-        atomic_fetch_add_explicit(&depot->dropped, 1, memory_order_relaxed);
-        return 0;
-    }
-    _Atomic kiln_stack_id_t *bucket =
-        (_Atomic kiln_stack_id_t *)buckets + hash % KILN_DEPOT_BUCKETS;
     kiln_stack_id_t id = atomic_load_explicit(bucket, memory_order_acquire);
     for (unsigned i = 0; id != 0 && i < CHAIN_MAX; i++) {
         const record_t *record = kiln_stack_depot_record(depot, id);
-        if (!record) break;
+        if (!record) return 0;
         if (record->hash == hash && record->count == count &&
             memcmp(record->frames, frames, count * sizeof *frames) == 0)
             return id;
         id = record->next;
     }
-    return add(depot, bucket, hash, frames, count);
+    return 0;
+}
+
+/* Short programs would touch more pages of a large table than they keep stacks. */
+static bool has_few(const kiln_stack_depot_t *depot)
+{
+    return atomic_load_explicit(&depot->stacks, memory_order_relaxed) < KILN_DEPOT_FEW_BUCKETS;
+}
+
+kiln_stack_id_t kiln_stack_depot_put(kiln_stack_depot_t *depot, const uintptr_t *frames,
+                                     unsigned count)
+{
+    uint32_t hash = hash_of(frames, count);
+    uintptr_t few = filled(depot, &depot->few, KILN_DEPOT_FEW_BUCKETS * sizeof(kiln_stack_id_t));
+    if (few == 0) {
+        atomic_fetch_add_explicit(&depot->dropped, 1, memory_order_relaxed);
+        return 0;
+    }
+    _Atomic kiln_stack_id_t *bucket =
+        (_Atomic kiln_stack_id_t *)few + hash % KILN_DEPOT_FEW_BUCKETS;
+    kiln_stack_id_t id = look(depot, bucket, hash, frames, count);
+    if (id != 0) return id;
+    uintptr_t many = has_few(depot) ? 0
+                                    : filled(depot, &depot->many,
+                                             KILN_DEPOT_MANY_BUCKETS * sizeof(kiln_stack_id_t));
+    if (many == 0) return add(depot, bucket, hash, frames, count);
+    bucket = (_Atomic kiln_stack_id_t *)many + hash % KILN_DEPOT_MANY_BUCKETS;
+    id = look(depot, bucket, hash, frames, count);
+    return id != 0 ? id : add(depot, bucket, hash, frames, count);
 }
 
 unsigned kiln_stack_depot_get(const kiln_stack_depot_t *depot, kiln_stack_id_t id,
@@ -139,21 +159,37 @@ unsigned kiln_stack_depot_get(const kiln_stack_depot_t *depot, kiln_stack_id_t i
     return record->count;
 }
 
-const char *kiln_stack_depot_broken_rule(const kiln_stack_depot_t *depot)
+static const char *broken_chain(const kiln_stack_depot_t *depot, kiln_stack_id_t id,
+                                uint32_t bucket, uint32_t buckets)
 {
-    const _Atomic kiln_stack_id_t *buckets = (const _Atomic kiln_stack_id_t *)atomic_load_explicit(
-        &depot->buckets, memory_order_acquire);
-    for (uint32_t i = 0; buckets && i < KILN_DEPOT_BUCKETS; i++) {
-        kiln_stack_id_t id = atomic_load_explicit(&buckets[i], memory_order_acquire);
-        for (unsigned length = 0; id != 0; length++) {
-            const record_t *record = find(depot, id);
-            if (!record) return "a number in a bucket is a stack's";
-            if (length == CHAIN_MAX) return "a bucket's chain ends";
-            if (record->hash % KILN_DEPOT_BUCKETS != i) return "a stack lies in its bucket";
-            if (record->hash != hash_of(record->frames, record->count))
-                return "a stack's hash is that of its frames";
-            id = record->next;
-        }
+    for (unsigned length = 0; id != 0; length++) {
+        const record_t *record = find(depot, id);
+        if (!record) return "a number in a bucket is a stack's";
+        if (length == CHAIN_MAX) return "a bucket's chain ends";
+        if (record->hash % buckets != bucket) return "a stack lies in its bucket";
+        if (record->hash != hash_of(record->frames, record->count))
+            return "a stack's hash is that of its frames";
+        id = record->next;
     }
     return NULL;
+}
+
+static const char *broken_buckets(const kiln_stack_depot_t *depot, uintptr_t table,
+                                  uint32_t buckets)
+{
+    const _Atomic kiln_stack_id_t *first = (const _Atomic kiln_stack_id_t *)table;
+    const char *rule = NULL;
+    for (uint32_t i = 0; first && i < buckets && !rule; i++) {
+        kiln_stack_id_t id = atomic_load_explicit(&first[i], memory_order_acquire);
+        rule = broken_chain(depot, id, i, buckets);
+    }
+    return rule;
+}
+
+const char *kiln_stack_depot_broken_rule(const kiln_stack_depot_t *depot)
+{
+    uintptr_t few = atomic_load_explicit(&depot->few, memory_order_acquire);
+    uintptr_t many = atomic_load_explicit(&depot->many, memory_order_acquire);
+    const char *rule = broken_buckets(depot, few, KILN_DEPOT_FEW_BUCKETS);
+    return rule ? rule : broken_buckets(depot, many, KILN_DEPOT_MANY_BUCKETS);
 }

@@ -31,7 +31,8 @@ enum {
     KILN_DEPOT_CHUNKS_MAX = 16,
 #endif
     KILN_DEPOT_CHUNK_BYTES = 1 << 20,
-    KILN_DEPOT_BUCKETS = 1 << 17,
+    KILN_DEPOT_FEW_BUCKETS = 1 << 12, /* of as many stacks, all that most processes have */
+    KILN_DEPOT_MANY_BUCKETS = 1 << 17,
     KILN_DEPOT_UNIT_BYTES = 16,
     KILN_DEPOT_CHUNK_UNITS = KILN_DEPOT_CHUNK_BYTES / KILN_DEPOT_UNIT_BYTES,
     KILN_DEPOT_UNITS_MAX = KILN_DEPOT_CHUNK_UNITS * KILN_DEPOT_CHUNKS_MAX,
@@ -51,7 +52,8 @@ typedef struct kiln_stack_record {
 
 typedef struct kiln_stack_depot {
     const kiln_os_t *os;
-    _Atomic uintptr_t buckets; /* 0 until the first stack comes */
+    _Atomic uintptr_t few,
+        many; /* buckets of the first stacks and of later ones; 0 until one comes */
     _Atomic uintptr_t chunks[KILN_DEPOT_CHUNKS_MAX];
     _Atomic uint32_t next; /* where the next stack goes, as an id */
     _Atomic uint32_t stacks, dropped;
