@@ -174,8 +174,8 @@ int main(int argc, char **argv)
     if (bytes == 0 && strcmp(argv[2], "random") != 0) bytes = 1;
     unsigned long pairs = strtoul(argv[3], NULL, 10), live = strtoul(argv[4], NULL, 10);
     start(argv[1]);
-    char **held = calloc(live + 1, sizeof *held);
-    if (!held || pages == 0) return 2;
+    char **held = pages == 0 ? NULL : calloc(live + 1, sizeof *held);
+    if (!held) return 2;
     double before = used_seconds();
     pairs_t made = is_floor ? floor_run(pages, pairs) : run(bytes, pairs, held, live);
     double seconds = used_seconds() - before;
