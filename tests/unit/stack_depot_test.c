@@ -72,7 +72,8 @@ static void test_a_stack_is_kept_once(void)
     }
     for (unsigned i = 0; i < STACKS; i++) EXPECT(is_stack(depot, ids[i], i));
     EXPECT_EQ(depot->stacks, STACKS);
-    EXPECT((unsigned)STACKS > KILN_DEPOT_FEW_BUCKETS && depot->many != 0); /* some lie in either table */
+    EXPECT((unsigned)STACKS > KILN_DEPOT_FEW_BUCKETS &&
+           depot->many != 0); /* some lie in either table */
     EXPECT_EQ(depot->dropped, 0);
     EXPECT_RULE(kiln_stack_depot_broken_rule(depot));
 }
