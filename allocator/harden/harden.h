@@ -198,6 +198,12 @@ kiln_harden_about_t kiln_harden_about(const kiln_harden_t *harden, uintptr_t add
  * many were. Other threads may go on: what they are just changing is looked at again. */
 uint64_t kiln_harden_check(kiln_harden_t *harden, kiln_site_t site);
 
+/* kiln_harden_check_some looks only at the spans that `wants` (it calls nothing of the heap), and
+ * at all guarded blocks. */
+typedef bool kiln_harden_wants_t(const void *ctx, const kiln_span_t *span);
+uint64_t kiln_harden_check_some(kiln_harden_t *harden, kiln_harden_wants_t *wants, const void *ctx,
+                                kiln_site_t site);
+
 /* Around fork, outside of the heap's own. */
 void kiln_harden_fork_prepare(kiln_harden_t *harden);
 void kiln_harden_fork_parent(kiln_harden_t *harden);

@@ -154,14 +154,20 @@ static uint64_t check_span(kiln_harden_t *harden, const kiln_span_t *span, kiln_
 /* The page heap's lock keeps spans from coming and going; slots change all the while. */
 uint64_t kiln_harden_check(kiln_harden_t *harden, kiln_site_t site)
 {
+    return kiln_harden_check_some(harden, NULL, NULL, site);
+}
+
+uint64_t kiln_harden_check_some(kiln_harden_t *harden, kiln_harden_wants_t *wants, const void *ctx,
+                                kiln_site_t site)
+{
     kiln_page_heap_t *pages = &harden->heap->pages;
     uint64_t damaged = 0;
     kiln_page_heap_lock(pages);
     for (const kiln_region_t *region = pages->regions; region; region = region->next)
         for (uintptr_t addr = region->start; addr < region->end;) {
             const kiln_span_t *span = kiln_page_map_find(&pages->map, addr);
-            if (span->kind == KILN_SPAN_SMALL || span->kind == KILN_SPAN_LARGE)
-                damaged += check_span(harden, span, site);
+            bool in_use = span->kind == KILN_SPAN_SMALL || span->kind == KILN_SPAN_LARGE;
+            if (in_use && (!wants || wants(ctx, span))) damaged += check_span(harden, span, site);
             addr = kiln_span_end(span);
         }
     kiln_page_heap_unlock(pages);

@@ -6,6 +6,7 @@
 #include "allocator/os/fake_window_linux.h"
 #include "allocator/os/linux.h"
 #include "allocator/os/rewind.h"
+#include "allocator/os/written_linux.h"
 #include "tests/kiln_test.h"
 
 #include <string.h>
@@ -19,6 +20,7 @@ static kiln_os_window_t window;
 static bool window_is_open;
 static kiln_os_fake_t fake;
 static kiln_os_t linux_os;
+static kiln_os_written_linux_t written;
 static kiln_os_rewind_t back;
 
 static void start_fake(void)
@@ -29,7 +31,7 @@ static void start_fake(void)
         kiln_os_fake_config_default(sizeof(void *) * 8, PAGE, fake_ranges, RANGES);
     kiln_os_fake_config_use_memory(&config, &window.memory);
     kiln_os_fake_init(&fake, &config);
-    kiln_os_rewind_init(&back, &fake.os, ranges, RANGES);
+    kiln_os_rewind_init(&back, &fake.os, NULL, ranges, RANGES);
 }
 
 static uint64_t held_bytes(void)
@@ -174,7 +176,7 @@ static void test_states_and_bytes_come_back(void)
         expect_picture(picture);
         for (unsigned again = 0; again < 5; again++) {
             walk(&rng);
-            EXPECT(kiln_os_rewind_restore(&back));
+            EXPECT(kiln_os_rewind_restore(&back, NULL));
             memcpy(kept, before, sizeof kept);
             expect_picture(picture);
             EXPECT_EQ(held_bytes(), bytes);
@@ -200,7 +202,7 @@ static void test_marks_nest(void)
         }
         for (unsigned i = DEPTH; i-- > 0;) {
             walk(&rng);
-            EXPECT(kiln_os_rewind_restore(&back));
+            EXPECT(kiln_os_rewind_restore(&back, NULL));
             memcpy(kept, before[i], sizeof kept);
             expect_picture(pictures[i]);
             walk(&rng);
@@ -227,7 +229,7 @@ static void test_what_is_given_back_is_kept_for_a_mark(void)
     kiln_os_rewind_drop(&back);
     EXPECT_EQ(kiln_os_fake_state(&fake, late), KILN_OS_NONE);
     EXPECT_EQ(kiln_os_fake_state(&fake, early), KILN_OS_RESERVED);
-    EXPECT(kiln_os_rewind_restore(&back));
+    EXPECT(kiln_os_rewind_restore(&back, NULL));
     EXPECT_EQ(*(char *)(uintptr_t)early, 7);
     os->release(os->ctx, early + PAGE, PAGE); /* a part of it */
     kiln_os_rewind_drop(&back);
@@ -262,7 +264,7 @@ static void test_a_full_array_of_ranges_refuses(void)
     static kiln_os_range_t few[80];
     bool reserved = true;
     start_fake();
-    kiln_os_rewind_init(&back, &fake.os, few, sizeof few / sizeof *few);
+    kiln_os_rewind_init(&back, &fake.os, NULL, few, sizeof few / sizeof *few);
     const kiln_os_t *os = &back.os;
     unsigned granted = 0;
     while (granted < 100) {
@@ -300,7 +302,8 @@ static void start_heap(bool is_linux, bool is_hardened)
     start_fake();
     if (is_linux) {
         kiln_os_linux_init(&linux_os, PAGE);
-        kiln_os_rewind_init(&back, &linux_os, ranges, RANGES);
+        kiln_os_written_linux_init(&written);
+        kiln_os_rewind_init(&back, &linux_os, &written.written, ranges, RANGES);
     }
     kiln_harden_config_t harden = {.seed = 3,
                                    .random = true,
@@ -378,13 +381,13 @@ static void heap_goes_back(bool is_linux, bool is_hardened)
     EXPECT(kiln_os_rewind_mark(&back));
     uint64_t wanted = use_heap(2, 3000), held = held_bytes();
     for (uint64_t i = 0; i < 20; i++) {
-        EXPECT(kiln_os_rewind_restore(&back));
+        EXPECT(kiln_os_rewind_restore(&back, NULL));
         EXPECT_RULE(kiln_heap_broken_rule(&scene.heap));
         uint64_t got = use_heap(2 + i % 4, 3000); /* other steps now and then */
         EXPECT_EQ(got == wanted, i % 4 == 0);
         EXPECT(i % 4 != 0 || held_bytes() == held);
     }
-    EXPECT(kiln_os_rewind_restore(&back));
+    EXPECT(kiln_os_rewind_restore(&back, NULL));
     kiln_os_rewind_drop(&back);
     (void)use_heap(9, 3000);
     EXPECT_RULE(kiln_heap_broken_rule(&scene.heap));
