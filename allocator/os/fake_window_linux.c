@@ -49,7 +49,7 @@ static void window_zero(void *ctx, kiln_addr_t addr, uint64_t bytes)
             madvise((void *)(uintptr_t)from, (size_t)count, MADV_DONTNEED) != 0)
             write_zeros(from, count);
         else
-            kiln_linux_zeroed((uintptr_t)from, (uintptr_t)count); /* madvise is not seen, either */
+            kiln_linux_wrote((uintptr_t)from, (uintptr_t)count); /* madvise is not seen, either */
     }
     if (kiln_ranges_set(ranges, addr, last, used)) return;
 

@@ -55,7 +55,8 @@ typedef struct kiln_os_rewind {
     kiln_os_stretch_t *stretches;     /* what `written` listed */
     unsigned stretches_count;
     kiln_addr_t listed_end; /* as far as it looked: all from here on counts as written */
-    uint64_t pages_seen, pages_in_vain; /* of them, since they were last forgotten */
+    uint64_t pages_seen;    /* by the last restore, of what was as at the mark but for its bytes */
+    uint64_t pages_in_vain; /* seen and found the same, since what was written was last forgotten */
 } kiln_os_rewind_t;
 
 /* What a restore asks and tells. */

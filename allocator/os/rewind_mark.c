@@ -225,7 +225,7 @@ static void begin_anew(kiln_os_rewind_t *rewind)
 {
     bool is_known = rewind->is_followed && !rewind->all_restless && !rewind->newest->is_stale;
     rewind->is_followed = is_known ? follow_restless(rewind) : follow_all(rewind);
-    if (!is_known) rewind->pages_seen = rewind->pages_in_vain = 0;
+    if (!is_known) rewind->pages_in_vain = 0;
     rewind->restless.count = 0;
     rewind->all_restless = false;
     rewind->newest->is_stale = false;

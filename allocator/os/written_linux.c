@@ -121,6 +121,7 @@ static long linux_list(void *ctx, kiln_addr_t *io_first, kiln_addr_t last, kiln_
             written->process = 0;
             return -1;
         }
+        kiln_linux_wrote((uintptr_t)regions, (uintptr_t)got * sizeof *regions);
         for (long i = 0; i < got; i++)
             out[count++] = (kiln_os_stretch_t){regions[i].start, regions[i].end - 1};
         *io_first = some.walk_end;

@@ -49,8 +49,8 @@ sources_of() {
         sources=(tests/unit/os_check_test.c "${base[@]}" "${fake[@]}" allocator/os/check.c)
         ;;
     bin/os_linux_test) sources=(tests/unit/os_linux_test.c "${base[@]}" allocator/os/linux.c) ;;
-    bin/os_rewind_test)
-        sources=(tests/unit/os_rewind_test.c "${world[@]}" "${rewind[@]}" allocator/harden/*.c)
+    bin/os_rewind_test | bin/os_rewind_written_test)
+        sources=("tests/unit/${1#bin/}.c" "${world[@]}" "${rewind[@]}" allocator/harden/*.c)
         ;;
     bin/record_test)
         sources=(tests/replay/record_test.c "${arena[@]}" "${base[@]}" "${fake[@]}" "${stop[@]}"
