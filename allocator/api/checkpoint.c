@@ -58,13 +58,10 @@ bool kiln_checkpoint_memory(unsigned idx, const void **out_start, size_t *out_by
 
 /* ---- what goes, and what stays ---- */
 
-static bool was_touched(const void *unused, const kiln_span_t *span)
+static bool was_touched(const void *unused, const void *start, size_t bytes)
 {
-    const void *slots = (const void *)kiln_span_base(span);
-    size_t record_bytes = sizeof *span + kiln_span_slots(span);
     (void)unused;
-    return kiln_os_rewind_touched(&points.rewind, span, record_bytes) ||
-           kiln_os_rewind_touched(&points.rewind, slots, kiln_span_slots_bytes(span));
+    return kiln_os_rewind_touched(&points.rewind, start, bytes);
 }
 
 static void take_back(void *unused, void *block, size_t slot_bytes)
@@ -82,6 +79,7 @@ static void take_guarded_back(void *ctx, const kiln_guard_about_t *block,
     kiln_guard_place_t place;
     (void)unused;
     if (!kiln_guard_space_find(&guard->space, block->block, &place)) return;
+    if (!kiln_os_rewind_touched(&points.rewind, place.slot, sizeof *place.slot)) return;
     const kiln_guard_slot_t *was = kiln_os_rewind_was(&points.rewind, place.slot);
     if (was && atomic_load_explicit(&was->state, memory_order_relaxed) == KILN_GUARD_SLOT_LIVE &&
         atomic_load_explicit(&was->start, memory_order_relaxed) == block->block)
@@ -120,20 +118,33 @@ static stretch_t guarded_at(uintptr_t address)
     return (stretch_t){true, about.block, end};
 }
 
+/* The first live block of a span that is at `address`, or begins behind it. */
+static stretch_t block_in(const kiln_span_t *span, uintptr_t address)
+{
+    const kiln_harden_t *hardened = kiln_process_hardened;
+    size_t slot_bytes = kiln_span_slot_bytes(span);
+    uintptr_t base = kiln_span_base(span);
+    for (size_t i = (address - base) / slot_bytes; i < kiln_span_slots(span); i++) {
+        uint8_t state = atomic_load_explicit(&span->states[i], memory_order_relaxed);
+        if (state != KILN_SLOT_LIVE) continue;
+        uintptr_t first = base + i * slot_bytes;
+        size_t asked = hardened ? kiln_harden_about(hardened, first).asked : slot_bytes;
+        if (first + asked > address) return (stretch_t){true, first, first + asked};
+    }
+    return (stretch_t){false, address, kiln_span_end(span)};
+}
+
 static stretch_t block_at(uintptr_t address)
 {
     const kiln_harden_t *hardened = kiln_process_hardened;
     if (hardened && hardened->config.guard &&
         kiln_guard_owns(hardened->config.guard, (const void *)address))
         return guarded_at(address);
-    kiln_heap_about_t about = kiln_heap_about(&kiln_process_heap, (const void *)address);
-    if (!about.heap || about.slot_bytes == 0)
+    const kiln_span_t *span = kiln_page_map_find(&kiln_process_heap.map, address);
+    bool in_use = span && (span->kind == KILN_SPAN_SMALL || span->kind == KILN_SPAN_LARGE);
+    if (!in_use || address < kiln_span_base(span) || address >= kiln_span_end(span))
         return (stretch_t){false, address, next_page(address)};
-    uintptr_t first = (uintptr_t)about.block, end = first + about.slot_bytes;
-    if (!about.live) return (stretch_t){false, first, end};
-    size_t asked = hardened ? kiln_harden_about(hardened, address).asked : about.slot_bytes;
-    if (address - first >= asked) return (stretch_t){false, first + asked, end};
-    return (stretch_t){true, first, first + asked};
+    return block_in(span, address);
 }
 
 static bool keeps_block(void *unused, kiln_addr_t first, kiln_addr_t end, kiln_addr_t *out_first,

@@ -1,5 +1,7 @@
 #include "allocator/api/since.h"
 
+#include <string.h>
+
 static bool is_live(uint8_t state)
 {
     return state == KILN_SLOT_LIVE || state == KILN_SLOT_KEPT;
@@ -14,11 +16,25 @@ static const kiln_span_t *same_span(const kiln_span_t *span, const kiln_os_rewin
     return same ? was : NULL;
 }
 
+/* Eight slots whose states are as they were have no new block. */
+static bool same_states(const kiln_span_t *span, const kiln_span_t *was, uint32_t first)
+{
+    uint64_t now, then;
+    if (!was || first + sizeof now > kiln_span_slots(span)) return false;
+    memcpy(&now, (const void *)(span->states + first), sizeof now);
+    memcpy(&then, (const void *)(was->states + first), sizeof then);
+    return now == then;
+}
+
 static void walk_span(const kiln_span_t *span, const kiln_span_t *was,
                       void (*visit)(void *ctx, void *block, size_t slot_bytes), void *ctx)
 {
     size_t slot_bytes = kiln_span_slot_bytes(span);
     for (uint32_t i = 0; i < kiln_span_slots(span); i++) {
+        if (i % sizeof(uint64_t) == 0 && same_states(span, was, i)) {
+            i += sizeof(uint64_t) - 1;
+            continue;
+        }
         if (!is_live(atomic_load_explicit(&span->states[i], memory_order_relaxed))) continue;
         if (was && is_live(atomic_load_explicit(&was->states[i], memory_order_relaxed))) continue;
         visit(ctx, (void *)(kiln_span_base(span) + i * slot_bytes), slot_bytes);

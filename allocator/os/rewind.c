@@ -41,6 +41,14 @@ static void note(kiln_os_rewind_t *rewind, kiln_os_call_t call, kiln_addr_t addr
         kiln_check_failed(KILN_OS_RULE_FULL, __FILE__, __LINE__);
 }
 
+static void grant(kiln_os_rewind_t *rewind, kiln_addr_t addr, uint64_t bytes, kiln_os_state_t state,
+                  kiln_os_use_t use)
+{
+    uint64_t whole = kiln_round_up(bytes, rewind->inner->phys_bytes);
+    note_restless(rewind, addr, whole);
+    (void)kiln_os_model_grant(&rewind->model, addr, whole, state, use); /* it has room */
+}
+
 static void set_tag(kiln_os_rewind_t *rewind, kiln_addr_t addr, uint64_t bytes, kiln_os_tag_t tag)
 {
     if (!kiln_os_model_set(&rewind->model, addr, bytes, tag))
@@ -56,8 +64,7 @@ static kiln_addr_t rewind_reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, b
     enter(rewind);
     if (has_room(rewind)) addr = inner->reserve(inner->ctx, hint, bytes, out_reserved);
     if (addr != 0)
-        (void)kiln_os_model_grant(&rewind->model, addr, kiln_round_up(bytes, inner->phys_bytes),
-                                  *out_reserved ? KILN_OS_RESERVED : KILN_OS_UNRESERVED, 0);
+        grant(rewind, addr, bytes, *out_reserved ? KILN_OS_RESERVED : KILN_OS_UNRESERVED, 0);
     leave(rewind);
     return addr;
 }
@@ -132,9 +139,7 @@ static kiln_addr_t rewind_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
     const kiln_os_t *inner = rewind->inner;
     enter(rewind);
     kiln_addr_t addr = has_room(rewind) ? inner->direct(inner->ctx, bytes, use) : 0;
-    if (addr != 0)
-        (void)kiln_os_model_grant(&rewind->model, addr, kiln_round_up(bytes, inner->phys_bytes),
-                                  KILN_OS_READY, use);
+    if (addr != 0) grant(rewind, addr, bytes, KILN_OS_READY, use);
     leave(rewind);
     return addr;
 }

@@ -79,15 +79,26 @@ static bool is_open(kiln_os_tag_t tag)
     return tag.state == KILN_OS_READY && tag.access == KILN_OS_READ_WRITE;
 }
 
+/* Guarded pages are of the mapping of their Ready neighbours: to follow these alone would cut it
+ * into as many as there are. They are listed, and are as they were. */
+static bool is_followed_too(kiln_os_tag_t tag)
+{
+    return is_open(tag) || tag.state == KILN_OS_GUARDED;
+}
+
 /* A mark and its copies are no memory of the backend's, so they are in the way of nothing. */
 static bool follow_all(kiln_os_rewind_t *rewind)
 {
     const kiln_os_written_t *written = rewind->written;
     const kiln_ranges_t *ranges = &rewind->newest->ranges;
-    for (unsigned i = 0; written && i < ranges->count; i++) {
-        const kiln_os_range_t *range = &ranges->items[i];
-        if (is_open(range->tag) && !written->follow(written->ctx, range->first, range_bytes(range)))
-            return false;
+    for (unsigned i = 0, end; written && i < ranges->count; i = end) {
+        end = i + 1;
+        if (!is_followed_too(ranges->items[i].tag)) continue;
+        while (end < ranges->count && is_followed_too(ranges->items[end].tag) &&
+               ranges->items[end].first == ranges->items[end - 1].last + 1)
+            end++;
+        kiln_addr_t first = ranges->items[i].first, last = ranges->items[end - 1].last;
+        if (!written->follow(written->ctx, first, last - first + 1)) return false;
     }
     return written != NULL;
 }
@@ -276,7 +287,7 @@ typedef enum round {
     KEEP_MARKED, /* and what no block was in */
 } round_t;
 
-/* Stretch by stretch of one tag now and one at the mark. */
+/* A stretch of one tag now and one at the mark. `is_restless`: it had a call. */
 typedef struct step {
     kiln_addr_t first;
     uint64_t bytes;
@@ -343,26 +354,18 @@ static void copy_around(const kiln_os_rewind_t *rewind, const kiln_os_rewind_vis
     }
 }
 
-/* What is as it was but for its bytes: only where it was written to, if that is known. */
+/* What is as it was but for its bytes. */
 static void put_bytes_back(kiln_os_rewind_t *rewind, const kiln_os_rewind_visit_t *visit,
                            const step_t *step, bool is_kept)
 {
-    kiln_addr_t end = step->first + step->bytes;
-    uint64_t page_bytes = rewind->inner->phys_bytes;
-    for (kiln_addr_t from = step->first; from < end;) {
-        kiln_addr_t last = end - 1;
-        if (!step->is_restless && !next_written(rewind, &from, &last)) return;
-        const char *copy = step->copy + (from - step->first);
-        if (is_kept) {
-            copy_around(rewind, visit, from, last, copy);
-        } else {
-            uint64_t pages = (last - from + 1) / page_bytes;
-            rewind->pages_seen += pages;
-            rewind->pages_in_vain +=
-                pages - copy_back((char *)(uintptr_t)from, copy, last - from + 1, page_bytes);
-        }
-        from = last + 1;
+    uint64_t page_bytes = rewind->inner->phys_bytes, pages = step->bytes / page_bytes;
+    if (is_kept) {
+        copy_around(rewind, visit, step->first, step->first + (step->bytes - 1), step->copy);
+        return;
     }
+    rewind->pages_seen += pages;
+    rewind->pages_in_vain +=
+        pages - copy_back((char *)(uintptr_t)step->first, step->copy, step->bytes, page_bytes);
 }
 
 static bool do_step(kiln_os_rewind_t *rewind, const kiln_os_rewind_visit_t *visit, round_t round,
@@ -381,25 +384,52 @@ static bool do_step(kiln_os_rewind_t *rewind, const kiln_os_rewind_visit_t *visi
     return true;
 }
 
-/* None has memory at 0, which stands for no address. */
-static bool go_over(kiln_os_rewind_t *rewind, const kiln_os_rewind_visit_t *visit, round_t round)
+/* All of [first, last]; without what had calls, unless it `is_restless`. None has memory at 0,
+ * which stands for no address. */
+static bool go_through(kiln_os_rewind_t *rewind, const kiln_os_rewind_visit_t *visit, round_t round,
+                       kiln_os_stretch_t part, bool is_restless)
 {
     const kiln_os_mark_t *mark = rewind->newest;
-    for (kiln_addr_t from = 0, to;; from = to + 1) {
-        to = rewind->model.mask;
-        step_t step = {.first = from};
+    for (kiln_addr_t from = part.first, to; from <= part.last && from >= part.first;
+         from = to + 1) {
+        to = part.last;
+        step_t step = {.first = from, .is_restless = is_restless};
         step.now = kiln_os_tag_at(&rewind->model.ranges, from, &to);
         step.marked = kiln_os_tag_at(&mark->ranges, from, &to);
-        step.is_restless = rewind->all_restless ||
-                           kiln_os_tag_at(&rewind->restless, from, &to).state != KILN_OS_NONE;
+        bool had_calls = kiln_os_tag_at(&rewind->restless, from, &to).state != KILN_OS_NONE;
         step.bytes = to - from + 1;
         if (step.marked.state == KILN_OS_READY) {
             unsigned i = kiln_ranges_find(&mark->ranges, from);
             step.copy = mark->copies[i] + (from - mark->ranges.items[i].first);
         }
-        if (from != 0 && !do_step(rewind, visit, round, &step)) return false;
+        bool is_mine = from != 0 && (is_restless || !had_calls);
+        if (is_mine && !do_step(rewind, visit, round, &step)) return false;
         if (to == rewind->model.mask) return true;
     }
+    return true;
+}
+
+/* States changed only where there were calls, bytes there and where they were written to. */
+static bool go_over(kiln_os_rewind_t *rewind, const kiln_os_rewind_visit_t *visit, round_t round)
+{
+    const kiln_ranges_t *marked = &rewind->newest->ranges;
+    kiln_os_stretch_t part = {0, rewind->model.mask};
+    if (rewind->all_restless || rewind->newest->is_stale)
+        return go_through(rewind, visit, round, part, true);
+    for (unsigned i = 0; i < rewind->restless.count; i++) {
+        const kiln_os_range_t *range = &rewind->restless.items[i];
+        part = (kiln_os_stretch_t){range->first, range->last};
+        if (!go_through(rewind, visit, round, part, true)) return false;
+    }
+    if (round == TAKE_AWAY || marked->count == 0) return true;
+    kiln_addr_t last = marked->items[marked->count - 1].last;
+    for (kiln_addr_t from = marked->items[0].first; from <= last && from != 0;
+         from = part.last + 1) {
+        part = (kiln_os_stretch_t){from, last};
+        if (!next_written(rewind, &part.first, &part.last)) return true;
+        if (!go_through(rewind, visit, round, part, false)) return false;
+    }
+    return true;
 }
 
 static void restore_pieces(const kiln_os_rewind_t *rewind)

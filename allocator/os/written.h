@@ -16,8 +16,8 @@ typedef struct kiln_os_stretch {
 typedef struct kiln_os_written {
     void *ctx;
 
-    /* follow has writes to [addr, addr+bytes), memory that can be written, seen from now on. It is
-     * followed no longer once a new mapping takes its place. False: it cannot be. */
+    /* follow has writes to [addr, addr+bytes), memory that can be written or is Guarded, seen from
+     * now on. It is followed no longer once a new mapping takes its place. False: it cannot be. */
     bool (*follow)(void *ctx, kiln_addr_t addr, uint64_t bytes);
 
     /* list gives, in ascending order, the first stretches of what was written in
