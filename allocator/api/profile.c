@@ -69,9 +69,8 @@ static bool is_free_slot(const kiln_damage_t *damage)
 {
     bool is_free =
         damage->kind == KILN_DAMAGE_USE_AFTER_FREE || damage->kind == KILN_DAMAGE_WILD_WRITE;
-    return is_free &&
-           kiln_heap_about(&kiln_process_heap, (const void *)damage->first).state !=
-               KILN_SLOT_QUARANTINED;
+    return is_free && kiln_heap_about(&kiln_process_heap, (const void *)damage->first).state !=
+                          KILN_SLOT_QUARANTINED;
 }
 
 static void found(const kiln_damage_t *damage, kiln_site_t site)
