@@ -248,7 +248,9 @@ static void test_what_cannot_be_is_refused(void)
     EXPECT_EQ(refused(kiln_checkpoint_add((void *)64, 8)), EFAULT);
     EXPECT_EQ(refused(kiln_checkpoint_add((void *)(UINTPTR_MAX - 7), 16)), EINVAL);
     EXPECT_EQ(kiln_checkpoint(), 0);
-    EXPECT_EQ(refused(kiln_restore((kiln_restored_t)7)), EINVAL);
+    kiln_restored_t nothing = KILN_BYTES;
+    memset(&nothing, 7, sizeof nothing); /* what a program of another version may say */
+    EXPECT_EQ(refused(kiln_restore(nothing)), EINVAL);
     EXPECT_EQ(refused(kiln_checkpoint_add(added, 4)), EBUSY);
     EXPECT_EQ(kiln_checkpoint_drop(), 0);
     EXPECT_EQ(pthread_barrier_init(&barrier, NULL, 2), 0);
@@ -321,6 +323,8 @@ static int run_self(const char *options, const char *word, const char *number, c
 
 static const size_t stale_bytes[] = {1, 24, 500, 5000, 70000};
 
+// NOLINTBEGIN(clang-analyzer-unix.Malloc): what is wrong here is what is to be seen
+
 /* The other program: `word` is what it does with a block that a restore took. */
 static int use(const char *word, size_t bytes)
 {
@@ -333,6 +337,8 @@ static int use(const char *word, size_t bytes)
     if (strcmp(word, "ok") == 0) stale = malloc(bytes), stale[0] = 1;
     return kiln_restore(KILN_BYTES) == 0 ? 0 : 6; /* where the profile is fuzz, it looks */
 }
+
+// NOLINTEND(clang-analyzer-unix.Malloc)
 
 static void expect_said(const char *options, const char *word, const char *wanted)
 {
@@ -376,6 +382,8 @@ static void test_other_options(void)
     EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+// NOLINTBEGIN(clang-analyzer-unix.Malloc): a restore takes the blocks
+
 /* As much memory each time as the first time. */
 static int use_all(void)
 {
@@ -390,6 +398,8 @@ static int use_all(void)
     }
     return 0;
 }
+
+// NOLINTEND(clang-analyzer-unix.Malloc)
 
 int main(int argc, char **argv)
 {
