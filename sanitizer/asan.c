@@ -5,8 +5,13 @@
  * the error callback. The heap is a root region, so that system blocks that only Kiln's blocks
  * point to are no leaks; LeakSanitizer does not look into what is poisoned.
  *
- * Compiled without ASan, as the heap is: a copy reads what was not asked for. */
+ * Poisoned are the heap's records as well, from the moment when the OS gives memory for them: the
+ * backend of kiln_watch_os sees to that. The heap reads and writes them all the same, since it is
+ * compiled without ASan and calls nothing that ASan's runtime replaces (own_memory.h). So does its
+ * realloc copy what was not asked for, or what the program poisoned itself. */
 #define _GNU_SOURCE
+#include "allocator/os/ranges.h"
+#include "allocator/os/within.h"
 #include "sanitizer/blocks.h"
 #include "sanitizer/watch.h"
 
@@ -17,18 +22,19 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { GROWTHS_MAX = 4096, LINE_MAX_BYTES = 1024, QUARANTINE_BYTES = 32 << 20 };
+enum { GROWTHS_MAX = 4096, RECORDS_MAX = 4096, LINE_MAX_BYTES = 1024, QUARANTINE_BYTES = 32 << 20 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* covers all that is noted here */
 
 /* LeakSanitizer takes a root region back only as it was given. */
 static struct {
-    pthread_mutex_t lock;
     bool begun;
     unsigned count;
     struct {
         kiln_addr_t addr;
         uint64_t bytes;
     } items[GROWTHS_MAX];
-} growths = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} growths;
 
 static void explain_report(const char *report)
 {
@@ -39,12 +45,25 @@ static void explain_report(const char *report)
 
 static void before_fork(void)
 {
-    (void)pthread_mutex_lock(&growths.lock);
+    (void)pthread_mutex_lock(&lock);
 }
 
 static void after_fork(void)
 {
-    (void)pthread_mutex_unlock(&growths.lock);
+    (void)pthread_mutex_unlock(&lock);
+}
+
+static void enter(void)
+{
+    static bool forks_known;
+    (void)pthread_mutex_lock(&lock);
+    if (!forks_known) (void)pthread_atfork(before_fork, after_fork, after_fork);
+    forks_known = true;
+}
+
+static void leave(void)
+{
+    (void)pthread_mutex_unlock(&lock);
 }
 
 static void register_root(unsigned idx, bool on)
@@ -76,14 +95,11 @@ static void add_root(kiln_addr_t addr, uint64_t bytes)
 static void told_grow(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     (void)ctx;
-    (void)pthread_mutex_lock(&growths.lock);
-    if (!growths.begun) {
-        __asan_set_error_report_callback(explain_report);
-        (void)pthread_atfork(before_fork, after_fork, after_fork);
-    }
+    enter();
+    if (!growths.begun) __asan_set_error_report_callback(explain_report);
     growths.begun = true;
     add_root(addr, bytes);
-    (void)pthread_mutex_unlock(&growths.lock);
+    leave();
     __asan_poison_memory_region((void *)(uintptr_t)addr, (size_t)bytes);
 }
 
@@ -101,21 +117,10 @@ static void told_free(void *ctx, kiln_addr_t block, uint64_t slot_bytes)
     kiln_blocks_free(block);
 }
 
-/* What the program poisoned itself is copied too. No memcpy: ASan's would judge it. */
-static void told_copy(void *ctx, kiln_addr_t to, kiln_addr_t from, uint64_t bytes)
-{
-    (void)ctx;
-    uint64_t asked = kiln_blocks_bytes(from);
-    if (asked != 0 && asked < bytes) bytes = asked;
-    unsigned char *out = (unsigned char *)(uintptr_t)to;
-    const volatile unsigned char *in = (const volatile unsigned char *)(uintptr_t)from;
-    for (uint64_t i = 0; i < bytes; i++) out[i] = in[i];
-}
-
 static void told_retire(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     (void)ctx;
-    (void)pthread_mutex_lock(&growths.lock);
+    enter();
     for (unsigned i = 0; i < growths.count;) {
         if (growths.items[i].addr - addr >= bytes) {
             i++;
@@ -124,7 +129,7 @@ static void told_retire(void *ctx, kiln_addr_t addr, uint64_t bytes)
         register_root(i, false);
         growths.items[i] = growths.items[--growths.count];
     }
-    (void)pthread_mutex_unlock(&growths.lock);
+    leave();
     kiln_blocks_drop(addr, bytes);
     __asan_unpoison_memory_region((void *)(uintptr_t)addr, (size_t)bytes);
 }
@@ -133,7 +138,6 @@ static const kiln_watcher_t watcher = {
     .grow = told_grow,
     .alloc = told_alloc,
     .free = told_free,
-    .copy = told_copy,
     .retire = told_retire,
     .quarantine_bytes = QUARANTINE_BYTES,
 };
@@ -143,9 +147,90 @@ const kiln_watcher_t *kiln_watch(void)
     return &watcher;
 }
 
+/* --- records: all memory of the OS's that is no heap --------------------------------------------
+ */
+
+static kiln_os_within_t records_os; /* all calls go on to the program's backend */
+static kiln_os_t inner_calls;
+static kiln_os_range_t record_ranges[RECORDS_MAX];
+static kiln_ranges_t records = {.items = record_ranges, .max = RECORDS_MAX};
+
+/* Only what is noted is poisoned: else nobody would know what to take it back from. */
+static void poison_records(kiln_addr_t addr, uint64_t bytes, kiln_os_use_t use)
+{
+    kiln_os_tag_t tag = {.state = KILN_OS_READY, .use = (uint8_t)use};
+    enter();
+    bool noted = kiln_ranges_set(&records, addr, addr + bytes - 1, tag);
+    if (noted) __asan_poison_memory_region((void *)(uintptr_t)addr, (size_t)bytes);
+    leave();
+}
+
+/* A reservation goes back whole, and most of it never was a record. */
+static void unpoison_records(kiln_addr_t addr, uint64_t bytes)
+{
+    kiln_addr_t last = addr + bytes - 1;
+    enter();
+    for (unsigned i = kiln_ranges_find(&records, addr);
+         i < records.count && records.items[i].first <= last; i++) {
+        const kiln_os_range_t *range = &records.items[i];
+        kiln_addr_t from = range->first > addr ? range->first : addr;
+        kiln_addr_t to = range->last < last ? range->last : last;
+        __asan_unpoison_memory_region((void *)(uintptr_t)from, (size_t)(to - from + 1));
+    }
+    (void)kiln_ranges_set(&records, addr, last, (kiln_os_tag_t){.state = KILN_OS_NONE});
+    leave();
+}
+
+static bool is_record(kiln_addr_t addr)
+{
+    if (pthread_mutex_trylock(&lock) != 0) return false; /* a report may come from anywhere */
+    unsigned idx = kiln_ranges_find(&records, addr);
+    bool found = idx < records.count && records.items[idx].first <= addr;
+    leave();
+    return found;
+}
+
+static kiln_os_answer_t commit(void *ctx, kiln_addr_t addr, uint64_t bytes, bool reserved,
+                               kiln_os_use_t use)
+{
+    kiln_os_answer_t answer = inner_calls.commit(ctx, addr, bytes, reserved, use);
+    if (answer == KILN_OS_OK && use != KILN_OS_HEAP) poison_records(addr, bytes, use);
+    return answer;
+}
+
+static void decommit(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    unpoison_records(addr, bytes);
+    inner_calls.decommit(ctx, addr, bytes);
+}
+
+static void release(void *ctx, kiln_addr_t addr, uint64_t bytes)
+{
+    unpoison_records(addr, kiln_round_up(bytes, inner_calls.phys_bytes));
+    inner_calls.release(ctx, addr, bytes);
+}
+
+static kiln_addr_t direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
+{
+    kiln_addr_t addr = inner_calls.direct(ctx, bytes, use);
+    if (addr != 0 && use != KILN_OS_HEAP)
+        poison_records(addr, kiln_round_up(bytes, inner_calls.phys_bytes), use);
+    return addr;
+}
+
 const kiln_os_t *kiln_watch_os(const kiln_os_t *os)
 {
-    return os;
+    enter();
+    if (!records_os.inner) {
+        kiln_os_within_init(&records_os, os, 0, 0, 0);
+        inner_calls = records_os.os;
+        records_os.os.commit = commit;
+        records_os.os.decommit = decommit;
+        records_os.os.release = release;
+        records_os.os.direct = direct;
+    }
+    leave();
+    return &records_os.os;
 }
 
 /* --- the words below a report ---------------------------------------------------------------- */
@@ -178,6 +263,11 @@ bool kiln_watch_explain(int fd, const void *address)
 {
     kiln_addr_t at = (uintptr_t)address;
     kiln_blocks_record_t record;
+    if (is_record(at)) {
+        dprintf(fd, "%p is located in the records of a Kiln heap, which nobody else may touch\n",
+                address);
+        return true;
+    }
     /* Below a block lies the end of the slot before it, above it the block's own. */
     if (!kiln_blocks_at(at, &record)) return false;
     uint64_t offset = at - record.block;
