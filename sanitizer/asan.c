@@ -238,8 +238,9 @@ const kiln_os_t *kiln_watch_os(const kiln_os_t *os)
 /* The heap's own functions stand between the program and a watcher. */
 static bool is_own(const char *function)
 {
-    static const char *const names[] = {"told_alloc",      "told_free", "take_small", "take_large",
-                                        "realloc_watched", "end_block", "walk_span"};
+    static const char *const names[] = {
+        "told_alloc", "told_free",       "tell_alloc", "tell_free", "take_small",
+        "take_large", "realloc_watched", "end_block",  "walk_span", "free_blocks_of"};
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(function, names[i]) == 0) return true;
     return strncmp(function, "kiln_heap_", sizeof "kiln_heap_" - 1) == 0;

@@ -8,6 +8,7 @@
  *   grow --> alloc(block) --> free(block) --> alloc(block) ...
  *
  *   grow --> alloc(a) --> alloc(b), copy(b, a), free(a)        a realloc, which always moves
+ *   grow --> alloc(a) --> free(a)        the same for all live blocks, when the heap is reset
  *   grow --> retire, when the heap is destroyed
  *
  * A block lies in ranges that `grow` told of. Its alloc is told when it is the caller's and before

@@ -83,6 +83,31 @@ static void read_what_a_realloc_left(void)
     use(&block[10]);
 }
 
+static void read_after_a_reset(void)
+{
+    char *block = take(50);
+    memset(block, 0, 50);
+    (void)take(100000);
+    kiln_heap_reset(&heap);
+    use(&block[10]);
+}
+
+static void write_after_a_reset_large(void)
+{
+    char *block = take(1 << 20);
+    memset(block, 0, 1 << 20);
+    kiln_heap_reset(&heap);
+    block[4096] = 1;
+}
+
+static void a_heap_that_is_reset(void)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        for (size_t bytes = 1; bytes < 300000; bytes *= 3) memset(take(bytes), 0, bytes);
+        kiln_heap_reset(&heap);
+    }
+}
+
 static void a_place_used_again(void)
 {
     for (unsigned i = 0; i < 2000; i++) {
@@ -172,6 +197,9 @@ const deed_t block_deeds[] = {
     DEED(read_after_free),
     DEED(write_after_free_large),
     DEED(read_what_a_realloc_left),
+    DEED(read_after_a_reset),
+    DEED(write_after_a_reset_large),
+    DEED(a_heap_that_is_reset),
     DEED(a_place_used_again),
     DEED(use_what_nobody_wrote),
     DEED(use_what_an_earlier_owner_wrote),

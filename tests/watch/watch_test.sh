@@ -23,6 +23,9 @@ every_byte_of_every_size                    -      -      -    -
 read_after_free                             poison uninit -    read
 write_after_free_large                      poison -      -    write
 read_what_a_realloc_left                    poison uninit -    read
+read_after_a_reset                          poison uninit -    read
+write_after_a_reset_large                   poison -      -    write
+a_heap_that_is_reset                        -      -      -    -
 a_place_used_again                          -      -      -    -
 use_what_nobody_wrote                       -      uninit -    uninit
 use_what_an_earlier_owner_wrote             -      uninit -    uninit
@@ -70,7 +73,7 @@ declare -A words=(
 declare -A origins=(
     [record]='is located in the records of a Kiln heap'
     [asan]='byte Kiln block \[.*allocated by thread .* here:.*#0 0x[0-9a-f]+ in (take|resize|write_past_aligned)'
-    [msan]='(was created by|Memory was marked as uninitialized).*in (take|resize|give)'
+    [msan]='(was created by|Memory was marked as uninitialized).*in (take|resize|give|kiln_heap_reset)'
     [tsan]='Location is heap block of size 64 .* allocated by'
     [valgrind]='(after|inside|before|alloc.d|stack|heap|lost).*(take|resize|give|write_past_aligned)'
 )
@@ -163,6 +166,7 @@ done <<'END'
 write_past_20                  grow   asan     -
 a_place_used_again             alloc  asan     poison
 read_after_free                free   asan     -
+read_after_a_reset             free   asan     -
 a_heap_that_is_gone            retire asan     poison
 read_a_record                  records asan    -
 read_the_page_map              records asan    -
@@ -170,11 +174,13 @@ read_which_pages_are_mapped    records asan    -
 the_records_of_a_heap_that_is_gone release asan record
 a_resize_beside_a_writer       copy   tsan     -
 read_after_free                free   msan     -
+read_after_a_reset             free   msan     -
 use_what_calloc_cleared        zeroed msan     uninit
 a_place_goes_to_another_thread alloc  tsan     race
 write_past_20                  grow   valgrind -
 a_place_used_again             alloc  valgrind write
 read_after_free                free   valgrind -
+read_after_a_reset             free   valgrind -
 use_what_calloc_cleared        zeroed valgrind uninit
 use_what_a_realloc_kept        copy   valgrind reads
 END
