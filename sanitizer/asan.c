@@ -12,27 +12,29 @@
 #define _GNU_SOURCE
 #include "allocator/os/ranges.h"
 #include "allocator/os/within.h"
+#include "sanitizer/asan_leak.h"
 #include "sanitizer/blocks.h"
+#include "sanitizer/explain.h"
 #include "sanitizer/watch.h"
 
 #include <pthread.h>
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/lsan_interface.h>
+#include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
-enum { GROWTHS_MAX = 4096, RECORDS_MAX = 4096, LINE_MAX_BYTES = 1024, QUARANTINE_BYTES = 32 << 20 };
+enum { GROWTHS_MAX = 4096, RECORDS_MAX = 4096, QUARANTINE_BYTES = 32 << 20 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* covers all that is noted here */
 
 /* LeakSanitizer takes a root region back only as it was given. */
 static struct {
-    bool begun;
     unsigned count;
     struct {
-        kiln_addr_t addr;
-        uint64_t bytes;
+        uintptr_t before; /* the byte before it: who looks for leaks finds both this and what
+                             LeakSanitizer notes, and a block may begin where a growth does */
+        size_t bytes;
     } items[GROWTHS_MAX];
 } growths;
 
@@ -68,26 +70,27 @@ static void leave(void)
 
 static void register_root(unsigned idx, bool on)
 {
-    void *start = (void *)(uintptr_t)growths.items[idx].addr;
-    size_t bytes = (size_t)growths.items[idx].bytes;
+    const void *start = (const void *)growths.items[idx].before;
     if (on)
-        __lsan_register_root_region(start, bytes);
+        __lsan_register_root_region(start, growths.items[idx].bytes + 1);
     else
-        __lsan_unregister_root_region(start, bytes);
+        __lsan_unregister_root_region(start, growths.items[idx].bytes + 1);
 }
 
 /* A growth that lies behind an earlier one becomes one region with it. */
 static void add_root(kiln_addr_t addr, uint64_t bytes)
 {
     unsigned idx = 0;
-    while (idx < growths.count && growths.items[idx].addr + growths.items[idx].bytes != addr) idx++;
+    uintptr_t before = (uintptr_t)addr - 1;
+    while (idx < growths.count && growths.items[idx].before + growths.items[idx].bytes != before)
+        idx++;
     if (idx == GROWTHS_MAX) return; /* that many holes: what only they point to is reported */
     if (idx < growths.count) {
         register_root(idx, false);
-        growths.items[idx].bytes += bytes;
+        growths.items[idx].bytes += (size_t)bytes;
     } else {
-        growths.items[growths.count].addr = addr;
-        growths.items[growths.count++].bytes = bytes;
+        growths.items[growths.count].before = before;
+        growths.items[growths.count++].bytes = (size_t)bytes;
     }
     register_root(idx, true);
 }
@@ -96,8 +99,6 @@ static void told_grow(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     (void)ctx;
     enter();
-    if (!growths.begun) __asan_set_error_report_callback(explain_report);
-    growths.begun = true;
     add_root(addr, bytes);
     leave();
     __asan_poison_memory_region((void *)(uintptr_t)addr, (size_t)bytes);
@@ -122,7 +123,7 @@ static void told_retire(void *ctx, kiln_addr_t addr, uint64_t bytes)
     (void)ctx;
     enter();
     for (unsigned i = 0; i < growths.count;) {
-        if (growths.items[i].addr - addr >= bytes) {
+        if (growths.items[i].before + 1 - addr >= bytes) {
             i++;
             continue;
         }
@@ -134,21 +135,7 @@ static void told_retire(void *ctx, kiln_addr_t addr, uint64_t bytes)
     __asan_unpoison_memory_region((void *)(uintptr_t)addr, (size_t)bytes);
 }
 
-static const kiln_watcher_t watcher = {
-    .grow = told_grow,
-    .alloc = told_alloc,
-    .free = told_free,
-    .retire = told_retire,
-    .quarantine_bytes = QUARANTINE_BYTES,
-};
-
-const kiln_watcher_t *kiln_watch(void)
-{
-    return &watcher;
-}
-
-/* --- records: all memory of the OS's that is no heap --------------------------------------------
- */
+/* --- records: all memory of the OS's that is no heap, and the heaps' structs ------------------ */
 
 static kiln_os_within_t records_os; /* all calls go on to the program's backend */
 static kiln_os_t inner_calls;
@@ -188,6 +175,32 @@ static bool is_record(kiln_addr_t addr)
     bool found = idx < records.count && records.items[idx].first <= addr;
     leave();
     return found;
+}
+
+/* The struct is a record like those in the OS's memory. */
+static void told_own(void *ctx, kiln_addr_t heap, uint64_t bytes, bool on)
+{
+    static atomic_flag explains = ATOMIC_FLAG_INIT;
+    (void)ctx;
+    if (!atomic_flag_test_and_set(&explains)) __asan_set_error_report_callback(explain_report);
+    if (on)
+        poison_records(heap, bytes, KILN_OS_META);
+    else
+        unpoison_records(heap, bytes);
+}
+
+static const kiln_watcher_t watcher = {
+    .grow = told_grow,
+    .alloc = told_alloc,
+    .free = told_free,
+    .retire = told_retire,
+    .own = told_own,
+    .quarantine_bytes = QUARANTINE_BYTES,
+};
+
+const kiln_watcher_t *kiln_watch(void)
+{
+    return &watcher;
 }
 
 static kiln_os_answer_t commit(void *ctx, kiln_addr_t addr, uint64_t bytes, bool reserved,
@@ -233,57 +246,17 @@ const kiln_os_t *kiln_watch_os(const kiln_os_t *os)
     return &records_os.os;
 }
 
-/* --- the words below a report ---------------------------------------------------------------- */
-
-/* The heap's own functions stand between the program and a watcher. */
-static bool is_own(const char *function)
+/* Sooner than the program's own constructors, so that its handlers of exit run before the search
+ * for leaks; the runtime is up already, so that LeakSanitizer's own one runs after it. */
+__attribute__((constructor(101))) static void begin_process(void)
 {
-    static const char *const names[] = {
-        "told_alloc", "told_free",       "tell_alloc", "tell_free", "take_small",
-        "take_large", "realloc_watched", "end_block",  "walk_span", "free_blocks_of"};
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(function, names[i]) == 0) return true;
-    return strncmp(function, "kiln_heap_", sizeof "kiln_heap_" - 1) == 0;
-}
-
-static void print_stack(int fd, const kiln_blocks_event_t *event)
-{
-    char text[LINE_MAX_BYTES];
-    bool own = true;
-    for (unsigned i = 0, shown = 0; i < event->count; i++) {
-        void *pc = (void *)(event->pcs[i] - 1); /* of the call */
-        __sanitizer_symbolize_pc(pc, "%f", text, sizeof text);
-        own = own && is_own(text);
-        if (own) continue;
-        __sanitizer_symbolize_pc(pc, "%p %F %L", text, sizeof text);
-        dprintf(fd, "    #%u %s\n", shown++, text);
-    }
+    kiln_asan_leaks_at_end();
 }
 
 bool kiln_watch_explain(int fd, const void *address)
 {
-    kiln_addr_t at = (uintptr_t)address;
-    kiln_blocks_record_t record;
-    if (is_record(at)) {
-        dprintf(fd, "%p is located in the records of a Kiln heap, which nobody else may touch\n",
-                address);
-        return true;
-    }
-    /* Below a block lies the end of the slot before it, above it the block's own. */
-    if (!kiln_blocks_at(at, &record)) return false;
-    uint64_t offset = at - record.block;
-    bool inside = offset < record.bytes;
-    kiln_addr_t end = record.block + record.bytes;
-    dprintf(fd, "%p is located %llu bytes %s %llu-byte Kiln block [0x%llx,0x%llx)\n", address,
-            (unsigned long long)(inside ? offset : offset - record.bytes),
-            inside ? "inside of" : "after", (unsigned long long)record.bytes,
-            (unsigned long long)record.block, (unsigned long long)end);
-    if (record.free.thread != 0) {
-        dprintf(fd, "freed by thread %u here:\n", record.free.thread);
-        print_stack(fd, &record.free);
-    }
-    dprintf(fd, "%sallocated by thread %u here:\n", record.free.thread != 0 ? "previously " : "",
-            record.alloc.thread);
-    print_stack(fd, &record.alloc);
+    if (!is_record((uintptr_t)address)) return kiln_explain_block(fd, address);
+    dprintf(fd, "%p is located in the records of a Kiln heap, which nobody else may touch\n",
+            address);
     return true;
 }

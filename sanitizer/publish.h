@@ -59,6 +59,11 @@ typedef struct kiln_watcher {
      * cover several growths, and never a part of one. */
     void (*retire)(void *ctx, kiln_addr_t addr, uint64_t bytes);
 
+    /* May be NULL. The `bytes` at `heap` are the struct of a heap, in memory of the program's: from
+     * now on nobody else's (`on`), or the program's again. The first that is told of a heap, and
+     * the last. */
+    void (*own)(void *ctx, kiln_addr_t heap, uint64_t bytes, bool on);
+
     uint64_t quarantine_bytes; /* of freed blocks that wait before their place is used again, for a
                                   tool that sees uses of them; 0: none. Of `free` alone */
 

@@ -8,7 +8,8 @@
  *   config.watcher = kiln_watch();
  *
  *   asan      what is not a live block's bytes is poisoned, to the byte, and so are the records
- *             of a heap
+ *             of a heap; when the process ends, blocks that nothing points to are told as leaks
+ *             (asan_leak.h)
  *   msan      a block is uninitialised until it is written, whoever had it before
  *   tsan      accesses of an earlier owner count no more; the heap's own locks synchronise nobody
  *   valgrind  the same as memcheck sees it; a heap is watched where valgrind runs, and else costs
@@ -34,8 +35,8 @@ const kiln_os_t *kiln_watch_os(const kiln_os_t *os);
 /* kiln_watch_explain writes to file descriptor `fd` what is known of the block at `address`, or
  * next before it: its bounds, and who allocated and freed it; or that records lie there. False:
  * nothing is known, or this tool tells that by itself. With asan it is part of every report, by an
- * error callback that is set when the first heap grows; a program that sets one of its own does so
- * after that, and calls this in it, with __asan_get_report_address(). */
+ * error callback that is set when the first heap is made; a program that sets one of its own does
+ * so after that, and calls this in it, with __asan_get_report_address(). */
 bool kiln_watch_explain(int fd, const void *address);
 
 #endif

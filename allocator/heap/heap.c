@@ -46,6 +46,11 @@ static uint64_t quarantine_bytes(const kiln_watcher_t *watcher)
     return watcher && watcher->free ? watcher->quarantine_bytes : 0;
 }
 
+static void tell_own(const kiln_heap_t *heap, const kiln_watcher_t *watcher, bool on)
+{
+    if (watcher && watcher->own) watcher->own(watcher->ctx, (uintptr_t)heap, sizeof *heap, on);
+}
+
 const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config)
 {
     const char *reason = broken_config_rule(config);
@@ -77,6 +82,7 @@ const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config)
         kiln_central_init(&heap->central[i], &heap->pages, i);
     kiln_thread_cache_list_init(&heap->caches, &heap->pages, heap->central);
     kiln_watched_quarantine_init(&heap->waiting, os, quarantine_bytes(config->watcher));
+    tell_own(heap, config->watcher, true);
     return NULL;
 }
 
@@ -103,6 +109,7 @@ void kiln_heap_destroy(kiln_heap_t *heap)
     release_present(heap);
     kiln_page_heap_destroy(&heap->pages);
     memset(heap, 0, sizeof *heap);
+    tell_own(heap, watcher, false);
 }
 
 /* Is anybody told of blocks? */

@@ -35,6 +35,7 @@ static void forget(kiln_watcher_t *watcher, const char *event)
     if (strcmp(event, "free") == 0) watcher->free = NULL;
     if (strcmp(event, "zeroed") == 0) watcher->zeroed = NULL;
     if (strcmp(event, "copy") == 0) watcher->copy = NULL;
+    if (strcmp(event, "own") == 0) watcher->own = NULL;
     if (strcmp(event, "retire") == 0) watcher->retire = NULL;
     if (strcmp(event, "grow") == 0) watcher->grow = forget_grow;
 }
@@ -111,12 +112,13 @@ int main(int argc, char **argv)
     kiln_os_linux_init(&linux_os, 0);
     kiln_os_within_init(&small, &linux_os, 0, 0, KILN_GIB(1));
     open_heap(&heap);
-    const deed_t *const lists[] = {block_deeds, thread_deeds, memory_deeds};
+    const deed_t *const lists[] = {block_deeds, thread_deeds, memory_deeds, lost_deeds};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         for (const deed_t *deed = lists[i]; deed->name; deed++) {
             if (strcmp(name, "--list") == 0) puts(deed->name);
             if (strcmp(name, deed->name) != 0) continue;
             deed->act();
+            if (lists[i] != lost_deeds) kiln_heap_reset(&heap);
             fflush(stdout);
             fputs("done\n", stderr);
             return 0;

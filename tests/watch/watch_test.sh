@@ -47,10 +47,21 @@ write_a_record                              record -      -    -
 read_the_page_map                           record -      -    -
 read_which_pages_are_mapped                 record -      -    -
 the_records_of_a_heap_that_is_gone          -      -      -    -
+write_the_struct_of_a_heap                  record -      -    -
+a_struct_that_was_a_heap                    -      -      -    -
+a_block_is_lost                             lost   -      -    lost
+the_first_block_is_lost                     lost   -      -    -
+a_block_is_not_lost                         -      -      -    -
+a_block_is_lost_with_another                lost2  -      -    -
+a_block_in_a_freed_one                      lost   -      -    -
+a_block_in_a_freed_system_block             lost   -      -    -
+a_block_in_a_system_block                   -      -      -    -
+a_block_in_another_heaps_block              -      -      -    -
+a_block_on_a_threads_stack                  -      -      -    -
 system_block_in_a_live_one                  -      -      -    -
 system_block_in_a_freed_one                 leak   -      -    -
-a_block_is_lost                             -      -      -    lost
-a_block_is_not_lost                         -      -      -    -
+system_block_in_a_lost_one                  lost   -      -    -
+a_block_and_a_system_block_are_lost         both   -      -    -
 two_heaps                                   -      -      -    -
 heaps_one_after_another                     -      -      -    -
 fork_beside_threads                         -      -      -    -
@@ -64,14 +75,20 @@ declare -A words=(
     [record]='ERROR: AddressSanitizer: use-after-poison'
     [uninit]='(WARNING: MemorySanitizer: use-of-uninitialized-value|Conditional jump or move depends on uninitialised value)'
     [race]='WARNING: ThreadSanitizer: data race'
-    [leak]='ERROR: LeakSanitizer: detected memory leaks'
-    [lost]='1,234 bytes in 1 blocks are definitely lost'
+    [leak]='ERROR: LeakSanitizer: detected memory leaks$'
+    [lost]='(Direct leak of 1234 byte\(s\) in 1 object|1,234 bytes in 1 blocks are definitely lost)'
+    [lost2]='Indirect leak of 77 byte\(s\) in 1 object'
+    [both]='Direct leak of 77 byte\(s\) in 1 object'
     [write]='Invalid write of size 1'
     [read]='Invalid read of size 1'
     [reads]='Invalid read of size'
 )
+kiln_leaks='LeakSanitizer: detected memory leaks, of blocks of Kiln heaps'
 declare -A origins=(
+    [lost2]="$kiln_leaks .*Direct leak .*Indirect leak of 77 .*#0 0x[0-9a-f]+ in take .*lose_two"
+    [both]="$kiln_leaks .*Direct leak of 1234 .*detected memory leaks  *Direct leak of 77 .*malloc"
     [record]='is located in the records of a Kiln heap'
+    [asan_lost]="$kiln_leaks .*Direct leak of 1234 .*#0 0x[0-9a-f]+ in take .*(take_one|keep_in)"
     [asan]='byte Kiln block \[.*allocated by thread .* here:.*#0 0x[0-9a-f]+ in (take|resize|write_past_aligned)'
     [msan]='(was created by|Memory was marked as uninitialized).*in (take|resize|give|kiln_heap_reset)'
     [tsan]='Location is heap block of size 64 .* allocated by'
@@ -126,13 +143,13 @@ while read -r name asan msan tsan valgrind; do
         grep -qE "${words[$word]}" "$out/said" && [[ $status != 0 ]]
         verdict $? "$name: $tool reports: ${words[$word]}"
         [[ $word == leak ]] || {
-            origin=${origins[$word]:-${origins[$tool]}}
+            origin=${origins[$word]:-${origins[${tool}_$word]:-${origins[$tool]}}}
             grep -qE "$origin" <<<"$(tr '\n' ' ' <"$out/said")"
             verdict $? "$name: $tool says where the block came from: $origin"
         }
         # A race is one wherever it is, and these are about what the heap must not hide; a leak is
         # one for LeakSanitizer where it cannot see the heap at all.
-        [[ $word != race && $word != leak ]] || continue
+        [[ $word != race && $word != leak && $word != both ]] || continue
         run watch_program_none "$name"
         grep -q '^done$' "$out/said" && ! grep -qE "${words[$word]}" "$out/said"
         verdict $? "$name: without the watcher, $tool does not"
@@ -154,7 +171,9 @@ END
 # or accuses what is right.
 while read -r name event for_tool word; do
     [[ $for_tool == "$tool" ]] || continue
-    run watch_program "$name" "$event"
+    # A block whose free nobody was told of is lost.
+    ASAN_OPTIONS=$ASAN_OPTIONS$([[ $event != free ]] || echo :detect_leaks=0) \
+        run watch_program "$name" "$event"
     if [[ $word == - ]]; then
         grep -q '^done$' "$out/said" && ! grep -qE "$reports" "$out/said"
         verdict $? "$name: not told of $event, $tool sees nothing"
@@ -168,6 +187,8 @@ a_place_used_again             alloc  asan     poison
 read_after_free                free   asan     -
 read_after_a_reset             free   asan     -
 a_heap_that_is_gone            retire asan     poison
+the_first_block_is_lost        own    asan     -
+write_the_struct_of_a_heap     own    asan     -
 read_a_record                  records asan    -
 read_the_page_map              records asan    -
 read_which_pages_are_mapped    records asan    -
@@ -184,6 +205,31 @@ read_after_a_reset             free   valgrind -
 use_what_calloc_cleared        zeroed valgrind uninit
 use_what_a_realloc_kept        copy   valgrind reads
 END
+
+# What LeakSanitizer's options and status are, those of the search for Kiln's blocks are.
+leaks_with() { # leaks_with OPTIONS STATUS - of a lost block and of a lost block of malloc
+    local name status=0
+    for name in the_first_block_is_lost system_block_in_a_freed_one; do
+        ASAN_OPTIONS=$ASAN_OPTIONS$1 run watch_program "$name"
+        [[ $ended == "$2" ]] || status=1
+        if [[ $1 == *detect_leaks=[0n]* ]]; then
+            ! grep -qE "$reports" "$out/said" || status=1
+        else
+            grep -q 'Direct leak of 1234 byte' "$out/said" || status=1
+        fi
+    done
+    verdict "$status" "ASAN_OPTIONS=$1: both end with $2"
+}
+if [[ $tool == asan ]]; then
+    leaks_with '' 1
+    leaks_with :exitcode=7 7
+    leaks_with :exitcode=0 0
+    leaks_with :detect_leaks=0 0
+    leaks_with ':detect_leaks=no,exitcode=3' 0
+    run watch_program system_block_in_a_lost_one
+    ! grep -q '77 byte' "$out/said"
+    verdict $? "system_block_in_a_lost_one: the block of malloc is none"
+fi
 
 # code PROGRAM FUNCTION prints the function's instructions, without addresses.
 code() {
