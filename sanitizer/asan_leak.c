@@ -17,6 +17,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Of a program: the shadow is a part of it. */
+#define ADDRESS_SPACE (UINT64_C(1) << (sizeof(void *) == 8 ? 47 : 32))
+
 /* What a later mark says outweighs an earlier one. */
 typedef enum kiln_leak_mark { LOST, LOST_WITH_ANOTHER, REACHED } mark_t;
 
@@ -142,8 +145,7 @@ static void look(void *unused)
         .dead_start = check.stack_start,
         .dead_end = check.stack,
         .skip_start = offset,
-        .skip_end =
-            offset + ((sizeof(void *) == 8 ? UINT64_C(1) << 47 : UINT64_C(1) << 32) >> scale),
+        .skip_end = offset + (uintptr_t)(ADDRESS_SPACE >> scale),
         .page_bytes = (size_t)getpagesize(),
         .range = search_range,
     };

@@ -8,7 +8,6 @@
 #include "sanitizer/watch.h"
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <string.h>
 
 /* Of LLVM's runtime; in none of its public headers. All numbers are bytes, multiples of 8 but for
@@ -59,7 +58,6 @@ static const kiln_watcher_t watcher = {
     .alloc = told_alloc,
     .free = told_free,
     .copy = told_copy,
-    .retire = told_free, /* what was synchronised by addresses there is forgotten */
 };
 
 const kiln_watcher_t *kiln_watch(void)
@@ -70,11 +68,4 @@ const kiln_watcher_t *kiln_watch(void)
 const kiln_os_t *kiln_watch_os(const kiln_os_t *os)
 {
     return os;
-}
-
-bool kiln_watch_explain(int fd, const void *address)
-{
-    (void)fd;
-    (void)address;
-    return false;
 }

@@ -32,11 +32,4 @@ const kiln_watcher_t *kiln_watch(void);
  * the process. */
 const kiln_os_t *kiln_watch_os(const kiln_os_t *os);
 
-/* kiln_watch_explain writes to file descriptor `fd` what is known of the block at `address`, or
- * next before it: its bounds, and who allocated and freed it; or that records lie there. False:
- * nothing is known, or this tool tells that by itself. With asan it is part of every report, by an
- * error callback that is set when the first heap is made; a program that sets one of its own does
- * so after that, and calls this in it, with __asan_get_report_address(). */
-bool kiln_watch_explain(int fd, const void *address);
-
 #endif

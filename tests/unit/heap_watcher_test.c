@@ -180,6 +180,44 @@ static void test_every_way_to_a_block_is_told(void)
     }
 }
 
+/* A watcher that knows which heaps there are. */
+static struct {
+    kiln_addr_t heap;
+    unsigned begun, ended;
+} owned;
+
+static void see_own(void *ctx, kiln_addr_t heap, uint64_t bytes, bool on)
+{
+    (void)ctx;
+    if (bytes != sizeof(kiln_heap_t)) break_rule("the struct of a heap is told whole");
+    if (on ? owned.heap != 0 : owned.heap != heap) break_rule("a heap begins once and ends once");
+    if (!on && seen.allocs != seen.frees) break_rule("the end of a heap is told last");
+    owned.heap = on ? heap : 0;
+    owned.begun += on;
+    owned.ended += !on;
+}
+
+static void test_where_a_heap_is_is_told(void)
+{
+    kiln_watcher_t owns = watcher;
+    owns.own = see_own;
+    memset(&seen, 0, sizeof seen);
+    memset(&owned, 0, sizeof owned);
+    kiln_heap_t *heap = world_open(
+        (world_config_t){.kind = WORLD_LINUX, .follow = KILN_FOLLOW_KILN, .watcher = &owns});
+    EXPECT_EQ(owned.heap, (uintptr_t)heap);
+    EXPECT(kiln_heap_malloc(heap, NULL, 100));
+    kiln_heap_t second;
+    kiln_heap_config_t refused = heap->config;
+    refused.arena.page_bytes = 4096;
+    EXPECT(kiln_heap_init(&second, &refused));
+    EXPECT_EQ(owned.begun, 1);
+    world_close();
+    EXPECT_EQ(owned.begun, 1);
+    EXPECT_EQ(owned.ended, 1);
+    EXPECT_RULE(seen.broken);
+}
+
 static void test_what_is_refused_is_not_told(void)
 {
     kiln_heap_t *heap = open_watched(WORLD_LINUX);
@@ -436,6 +474,7 @@ int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
         KILN_TEST(test_every_way_to_a_block_is_told),
+        KILN_TEST(test_where_a_heap_is_is_told),
         KILN_TEST(test_what_is_refused_is_not_told),
         KILN_TEST(test_a_watched_heap_has_no_caches),
         KILN_TEST(test_freed_blocks_wait),

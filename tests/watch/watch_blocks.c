@@ -124,6 +124,12 @@ static void use_what_nobody_wrote(void)
     use(take(30) + 7);
 }
 
+/* Memory of the heap's that was no block yet. */
+static void use_what_is_no_block(void)
+{
+    use(take(40) + 65536);
+}
+
 static void use_what_an_earlier_owner_wrote(void)
 {
     for (unsigned i = 0; i < 100; i++) {
@@ -202,6 +208,7 @@ const deed_t block_deeds[] = {
     DEED(a_heap_that_is_reset),
     DEED(a_place_used_again),
     DEED(use_what_nobody_wrote),
+    DEED(use_what_is_no_block),
     DEED(use_what_an_earlier_owner_wrote),
     DEED(use_what_a_realloc_added),
     DEED(use_what_was_not_written_before_a_realloc),

@@ -28,6 +28,7 @@ write_after_a_reset_large                   poison -      -    write
 a_heap_that_is_reset                        -      -      -    -
 a_place_used_again                          -      -      -    -
 use_what_nobody_wrote                       -      uninit -    uninit
+use_what_is_no_block                        wild   wild   -    wild
 use_what_an_earlier_owner_wrote             -      uninit -    uninit
 use_what_a_realloc_added                    -      uninit -    uninit
 use_what_was_not_written_before_a_realloc   -      uninit -    uninit
@@ -38,6 +39,7 @@ use_what_calloc_cleared                     -      -      -    -
 two_writers                                 -      -      race -
 a_place_goes_to_another_thread              -      -      -    -
 a_place_orders_nothing                      -      -      race -
+a_lock_that_was_freed_orders_nothing        -      -      race -
 a_new_block_goes_to_another_thread          -      -      race -
 two_writers_with_a_lock                     -      -      -    -
 records_order_themselves                    -      -      -    -
@@ -74,6 +76,7 @@ declare -A words=(
     [poison]='ERROR: AddressSanitizer: use-after-poison'
     [record]='ERROR: AddressSanitizer: use-after-poison'
     [uninit]='(WARNING: MemorySanitizer: use-of-uninitialized-value|Conditional jump or move depends on uninitialised value)'
+    [wild]='(use-after-poison|use-of-uninitialized-value|Invalid read of size 1)'
     [race]='WARNING: ThreadSanitizer: data race'
     [leak]='ERROR: LeakSanitizer: detected memory leaks$'
     [lost]='(Direct leak of 1234 byte\(s\) in 1 object|1,234 bytes in 1 blocks are definitely lost)'
@@ -87,12 +90,17 @@ kiln_leaks='LeakSanitizer: detected memory leaks, of blocks of Kiln heaps'
 declare -A origins=(
     [lost2]="$kiln_leaks .*Direct leak .*Indirect leak of 77 .*#0 0x[0-9a-f]+ in take .*lose_two"
     [both]="$kiln_leaks .*Direct leak of 1234 .*detected memory leaks  *Direct leak of 77 .*malloc"
+    [wild]=' in use |: use '
     [record]='is located in the records of a Kiln heap'
     [asan_lost]="$kiln_leaks .*Direct leak of 1234 .*#0 0x[0-9a-f]+ in take .*(take_one|keep_in)"
     [asan]='byte Kiln block \[.*allocated by thread .* here:.*#0 0x[0-9a-f]+ in (take|resize|write_past_aligned)'
     [msan]='(was created by|Memory was marked as uninitialized).*in (take|resize|give|kiln_heap_reset)'
     [tsan]='Location is heap block of size 64 .* allocated by'
     [valgrind]='(after|inside|before|alloc.d|stack|heap|lost).*(take|resize|give|write_past_aligned)'
+)
+declare -A allocated=(
+    [msan]='marked as uninitialized.* in take '
+    [tsan]=${origins[tsan]}
 )
 export ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 TSAN_OPTIONS=report_thread_leaks=0:die_after_fork=0
 
@@ -174,7 +182,12 @@ while read -r name event for_tool word; do
     # A block whose free nobody was told of is lost.
     ASAN_OPTIONS=$ASAN_OPTIONS$([[ $event != free ]] || echo :detect_leaks=0) \
         run watch_program "$name" "$event"
-    if [[ $word == - ]]; then
+    if [[ $word == *:elsewhere ]]; then
+        word=${word%:elsewhere}
+        grep -qE "${words[$word]}" "$out/said" &&
+            ! grep -qE "${allocated[$tool]}" <<<"$(tr '\n' ' ' <"$out/said")"
+        verdict $? "$name: not told of $event, $tool does not say where the block came from"
+    elif [[ $word == - ]]; then
         grep -q '^done$' "$out/said" && ! grep -qE "$reports" "$out/said"
         verdict $? "$name: not told of $event, $tool sees nothing"
     else
@@ -197,7 +210,12 @@ a_resize_beside_a_writer       copy   tsan     -
 read_after_free                free   msan     -
 read_after_a_reset             free   msan     -
 use_what_calloc_cleared        zeroed msan     uninit
+use_what_an_earlier_owner_wrote alloc msan     uninit:elsewhere
+use_what_is_no_block           grow   msan     -
+a_heap_that_is_gone            retire msan     uninit
 a_place_goes_to_another_thread alloc  tsan     race
+a_lock_that_was_freed_orders_nothing free tsan -
+two_writers                    grow   tsan     race:elsewhere
 write_past_20                  grow   valgrind -
 a_place_used_again             alloc  valgrind write
 read_after_free                free   valgrind -

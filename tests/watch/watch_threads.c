@@ -101,6 +101,45 @@ static void a_place_orders_nothing(void)
     in_two_threads(write_then_free, take_then_write);
 }
 
+/* A lock in a block that is gone, and another one in its place: they order nobody by each other.
+ * The other is filled in by hand: a call would say that it is new. */
+typedef struct locked {
+    char more[32];
+    pthread_mutex_t mutex;
+} locked_t;
+
+static void lock_once(locked_t *locked)
+{
+    static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+    locked->mutex = unlocked;
+    (void)pthread_mutex_lock(&locked->mutex);
+    (void)pthread_mutex_unlock(&locked->mutex);
+}
+
+static void *write_lock_and_free(void *unused)
+{
+    locked_t *locked = (locked_t *)take(sizeof *locked);
+    shared[3] = 1;
+    lock_once(locked);
+    give(locked);
+    say(1);
+    return unused;
+}
+
+static void *lock_in_its_place_and_write(void *unused)
+{
+    wait_for(1);
+    for (unsigned i = 0; i < 64; i++) lock_once((locked_t *)take(sizeof(locked_t)));
+    shared[3] = 2;
+    return unused;
+}
+
+static void a_lock_that_was_freed_orders_nothing(void)
+{
+    shared = take(64);
+    in_two_threads(write_lock_and_free, lock_in_its_place_and_write);
+}
+
 static void *take_a_new_one(void *unused)
 {
     shared = take(64);
@@ -177,6 +216,7 @@ const deed_t thread_deeds[] = {
     DEED(two_writers),
     DEED(a_place_goes_to_another_thread),
     DEED(a_place_orders_nothing),
+    DEED(a_lock_that_was_freed_orders_nothing),
     DEED(a_new_block_goes_to_another_thread),
     DEED(two_writers_with_a_lock),
     DEED(records_order_themselves),
