@@ -30,6 +30,19 @@ def kiln_library(name, srcs = [], hdrs = [], deps = [], copts = [], **kwargs):
         **kwargs
     )
 
+def kiln_core_files(exclude = []):
+    """The files of this package that //allocator:watched_core compiles once more, in a way of its own.
+
+    Args:
+      exclude: sources that no heap for embedders needs.
+    """
+    for name, kind in [("core_sources", "c"), ("core_headers", "h")]:
+        native.filegroup(
+            name = name,
+            srcs = native.glob(["*." + kind], exclude = exclude),
+            visibility = ["//allocator:__pkg__"],
+        )
+
 def kiln_binary(name, srcs = [], deps = [], data = [], copts = [], **kwargs):
     """A program, or with linkshared = True a shared library."""
     visibility = kwargs.pop("visibility", ["//visibility:public"])
