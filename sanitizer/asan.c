@@ -15,28 +15,18 @@
 #include "sanitizer/asan_leak.h"
 #include "sanitizer/blocks.h"
 #include "sanitizer/explain.h"
+#include "sanitizer/roots_lsan.h"
 #include "sanitizer/watch.h"
 
 #include <pthread.h>
 #include <sanitizer/asan_interface.h>
-#include <sanitizer/lsan_interface.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { GROWTHS_MAX = 4096, RECORDS_MAX = 4096, QUARANTINE_BYTES = 32 << 20 };
+enum { RECORDS_MAX = 4096, QUARANTINE_BYTES = 32 << 20 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* covers all that is noted here */
-
-/* LeakSanitizer takes a root region back only as it was given. */
-static struct {
-    unsigned count;
-    struct {
-        uintptr_t before; /* the byte before it: who looks for leaks finds both this and what
-                             LeakSanitizer notes, and a block may begin where a growth does */
-        size_t bytes;
-    } items[GROWTHS_MAX];
-} growths;
 
 static void explain_report(const char *report)
 {
@@ -68,39 +58,10 @@ static void leave(void)
     (void)pthread_mutex_unlock(&lock);
 }
 
-static void register_root(unsigned idx, bool on)
-{
-    const void *start = (const void *)growths.items[idx].before;
-    if (on)
-        __lsan_register_root_region(start, growths.items[idx].bytes + 1);
-    else
-        __lsan_unregister_root_region(start, growths.items[idx].bytes + 1);
-}
-
-/* A growth that lies behind an earlier one becomes one region with it. */
-static void add_root(kiln_addr_t addr, uint64_t bytes)
-{
-    unsigned idx = 0;
-    uintptr_t before = (uintptr_t)addr - 1;
-    while (idx < growths.count && growths.items[idx].before + growths.items[idx].bytes != before)
-        idx++;
-    if (idx == GROWTHS_MAX) return; /* that many holes: what only they point to is reported */
-    if (idx < growths.count) {
-        register_root(idx, false);
-        growths.items[idx].bytes += (size_t)bytes;
-    } else {
-        growths.items[growths.count].before = before;
-        growths.items[growths.count++].bytes = (size_t)bytes;
-    }
-    register_root(idx, true);
-}
-
 static void told_grow(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     (void)ctx;
-    enter();
-    add_root(addr, bytes);
-    leave();
+    kiln_lsan_add(addr, bytes);
     __asan_poison_memory_region((void *)(uintptr_t)addr, (size_t)bytes);
 }
 
@@ -121,16 +82,7 @@ static void told_free(void *ctx, kiln_addr_t block, uint64_t slot_bytes)
 static void told_retire(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     (void)ctx;
-    enter();
-    for (unsigned i = 0; i < growths.count;) {
-        if (growths.items[i].before + 1 - addr >= bytes) {
-            i++;
-            continue;
-        }
-        register_root(i, false);
-        growths.items[i] = growths.items[--growths.count];
-    }
-    leave();
+    kiln_lsan_drop(addr, bytes);
     kiln_blocks_drop(addr, bytes);
     __asan_unpoison_memory_region((void *)(uintptr_t)addr, (size_t)bytes);
 }

@@ -136,6 +136,18 @@ void kiln_blocks_free(kiln_addr_t block)
     (void)pthread_mutex_unlock(&blocks.lock);
 }
 
+uint64_t kiln_blocks_bytes(kiln_addr_t block)
+{
+    uint64_t bytes = 0;
+    (void)pthread_mutex_lock(&blocks.lock);
+    if (blocks.max) {
+        const kiln_blocks_record_t *record = place_of(blocks.records, blocks.max, block);
+        if (record->block == block && record->free.thread == 0) bytes = record->bytes;
+    }
+    (void)pthread_mutex_unlock(&blocks.lock);
+    return bytes;
+}
+
 bool kiln_blocks_at(kiln_addr_t address, kiln_blocks_record_t *out)
 {
     bool found = false;

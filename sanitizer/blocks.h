@@ -34,6 +34,10 @@ typedef struct kiln_blocks_record {
 void kiln_blocks_alloc(kiln_addr_t block, uint64_t bytes, uint64_t slot_bytes);
 void kiln_blocks_free(kiln_addr_t block);
 
+/* kiln_blocks_bytes gives how many bytes the live block at `block` was asked for with; 0 where that
+ * is not known. */
+uint64_t kiln_blocks_bytes(kiln_addr_t block);
+
 /* kiln_blocks_at copies the record of the last block in whose slot `address` lies. False: there is
  * none, or the table is locked: a report may come from anywhere. */
 bool kiln_blocks_at(kiln_addr_t address, kiln_blocks_record_t *out);

@@ -59,6 +59,11 @@ typedef struct kiln_watcher {
      * cover several growths, and never a part of one. */
     void (*retire)(void *ctx, kiln_addr_t addr, uint64_t bytes);
 
+    /* May be NULL: then `block`. The address by which the program has the live block at `block`:
+     * the same with a tag, of bits that the heap knows of (allocator/heap/given.h). What the
+     * watcher is told is without. */
+    kiln_addr_t (*given)(void *ctx, kiln_addr_t block);
+
     /* May be NULL. The `bytes` at `heap` are the struct of a heap, in memory of the program's: from
      * now on nobody else's (`on`), or the program's again. The first that is told of a heap, and
      * the last. */

@@ -12,9 +12,10 @@
  *             (asan_leak.h)
  *   msan      a block is uninitialised until it is written, whoever had it before
  *   tsan      accesses of an earlier owner count no more; the heap's own locks synchronise nobody
- *   valgrind  the same as memcheck sees it; a heap is watched where valgrind runs, and else costs
- *             nothing
- *   none      nobody
+ *   hwasan    a block and the address by which the program has it have a tag, which what is no live
+ *             block's has not; a stale address frees nothing
+ *   valgrind  what is not a live block's bytes, or not written, as memcheck sees it; a heap is
+ * watched where valgrind runs, and else costs nothing none      nobody
  *
  * Threads  any. */
 #ifndef KILN_SANITIZER_WATCH_H

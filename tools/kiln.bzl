@@ -16,6 +16,13 @@ KILN_WARNINGS = [
 # Only what says otherwise leaves libkiln.so.
 KILN_COPTS = KILN_WARNINGS + ["-fvisibility=hidden"]
 
+# Three bits of an address, where HWASan's aliasing mode has its tags on x86-64 (allocator/heap/given.h).
+KILN_TAGGED = [
+    "-DKILN_TAG_BITS=3",
+    "-DKILN_TAG_SHIFT=39",
+    "-Wno-unused-command-line-argument",
+]
+
 def kiln_library(name, srcs = [], hdrs = [], deps = [], copts = [], **kwargs):
     """A noun of the allocator: its sources and the header that is its contract."""
     visibility = kwargs.pop("visibility", ["//visibility:public"])

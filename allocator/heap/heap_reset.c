@@ -2,6 +2,7 @@
 #include "allocator/heap/heap.h"
 
 #include "allocator/base/check.h"
+#include "allocator/heap/given.h"
 
 static bool is_live(const kiln_span_t *span, uint32_t slot_idx)
 {
@@ -20,7 +21,8 @@ static void free_blocks_of(kiln_heap_t *heap, const kiln_span_t *span)
     for (uint32_t i = 0; left > 0; i++) {
         if (!is_live(span, i)) continue;
         left--;
-        kiln_misuse_t misuse = kiln_heap_free(heap, NULL, (void *)(base + i * slot_bytes));
+        void *block = kiln_given(heap, (void *)(base + i * slot_bytes));
+        kiln_misuse_t misuse = kiln_heap_free(heap, NULL, block);
         KILN_ASSERT(misuse == KILN_MISUSE_NONE);
         (void)misuse;
     }

@@ -108,6 +108,23 @@ static void a_heap_that_is_reset(void)
     }
 }
 
+/* A place that has another owner by now: with a tag in it, its earlier address is another one. */
+static void a_stale_address_frees_nothing(void)
+{
+    const size_t bytes = 1 << 20;
+    char *first = take(bytes), *again;
+    give(first);
+    do {
+        again = take(bytes);
+        uintptr_t apart = (uintptr_t)again ^ (uintptr_t)first;
+        if ((apart & UINT32_MAX) == 0) break; /* in the same GiB, which is all that there is */
+        give(again);
+    } while (true);
+    kiln_misuse_t misuse = kiln_heap_free(&heap, NULL, first);
+    if (misuse != (first == again ? KILN_MISUSE_NONE : KILN_MISUSE_DOUBLE_FREE)) exit(2);
+    if (first != again) give(again);
+}
+
 static void a_place_used_again(void)
 {
     for (unsigned i = 0; i < 2000; i++) {
@@ -206,6 +223,7 @@ const deed_t block_deeds[] = {
     DEED(read_after_a_reset),
     DEED(write_after_a_reset_large),
     DEED(a_heap_that_is_reset),
+    DEED(a_stale_address_frees_nothing),
     DEED(a_place_used_again),
     DEED(use_what_nobody_wrote),
     DEED(use_what_is_no_block),

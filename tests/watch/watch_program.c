@@ -35,6 +35,7 @@ static void forget(kiln_watcher_t *watcher, const char *event)
     if (strcmp(event, "free") == 0) watcher->free = NULL;
     if (strcmp(event, "zeroed") == 0) watcher->zeroed = NULL;
     if (strcmp(event, "copy") == 0) watcher->copy = NULL;
+    if (strcmp(event, "given") == 0) watcher->given = NULL;
     if (strcmp(event, "own") == 0) watcher->own = NULL;
     if (strcmp(event, "retire") == 0) watcher->retire = NULL;
     if (strcmp(event, "grow") == 0) watcher->grow = forget_grow;

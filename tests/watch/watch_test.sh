@@ -12,63 +12,64 @@ folder=$(dirname "${BASH_SOURCE[0]}")
 out=${TEST_TMPDIR:-$(mktemp -d)}
 passed=0 failed=0 ended=0
 
-# CASE asan msan tsan valgrind; a word, or - for silence. What a tool says for a word is below.
+# CASE asan msan tsan valgrind hwasan; a word, - for silence, or . where it cannot be. What a tool says for a word is below.
 cases='
-write_past_20                               poison -      -    write
-read_past_100000                            poison uninit -    read
-write_before                                poison -      -    write
-write_past_aligned                          poison -      -    write
-read_what_a_realloc_cut                     poison uninit -    read
-every_byte_of_every_size                    -      -      -    -
-read_after_free                             poison uninit -    read
-write_after_free_large                      poison -      -    write
-read_what_a_realloc_left                    poison uninit -    read
-read_after_a_reset                          poison uninit -    read
-write_after_a_reset_large                   poison -      -    write
-a_heap_that_is_reset                        -      -      -    -
-a_place_used_again                          -      -      -    -
-use_what_nobody_wrote                       -      uninit -    uninit
-use_what_is_no_block                        wild   wild   -    wild
-use_what_an_earlier_owner_wrote             -      uninit -    uninit
-use_what_a_realloc_added                    -      uninit -    uninit
-use_what_was_not_written_before_a_realloc   -      uninit -    uninit
-use_what_a_realloc_added_in_its_old_place   -      uninit -    uninit
-use_what_the_heap_answers                   -      -      -    -
-use_what_a_realloc_kept                     -      -      -    -
-use_what_calloc_cleared                     -      -      -    -
-two_writers                                 -      -      race -
-a_place_goes_to_another_thread              -      -      -    -
-a_place_orders_nothing                      -      -      race -
-a_lock_that_was_freed_orders_nothing        -      -      race -
-a_new_block_goes_to_another_thread          -      -      race -
-two_writers_with_a_lock                     -      -      -    -
-records_order_themselves                    -      -      -    -
-a_resize_beside_a_writer                    -      -      race -
-read_a_record                               record -      -    -
-write_a_record                              record -      -    -
-read_the_page_map                           record -      -    -
-read_which_pages_are_mapped                 record -      -    -
-the_records_of_a_heap_that_is_gone          -      -      -    -
-write_the_struct_of_a_heap                  record -      -    -
-a_struct_that_was_a_heap                    -      -      -    -
-a_block_is_lost                             lost   -      -    lost
-the_first_block_is_lost                     lost   -      -    -
-a_block_is_not_lost                         -      -      -    -
-a_block_is_lost_with_another                lost2  -      -    -
-a_block_in_a_freed_one                      lost   -      -    -
-a_block_in_a_freed_system_block             lost   -      -    -
-a_block_in_a_system_block                   -      -      -    -
-a_block_in_another_heaps_block              -      -      -    -
-a_block_on_a_threads_stack                  -      -      -    -
-system_block_in_a_live_one                  -      -      -    -
-system_block_in_a_freed_one                 leak   -      -    -
-system_block_in_a_lost_one                  lost   -      -    -
-a_block_and_a_system_block_are_lost         both   -      -    -
-two_heaps                                   -      -      -    -
-heaps_one_after_another                     -      -      -    -
-fork_beside_threads                         -      -      -    -
-resize_what_the_program_poisoned            -      -      -    -
-a_heap_that_is_gone                         -      -      -    -
+write_past_20                               poison -      -    write  tag
+read_past_100000                            poison uninit -    read   tag
+write_before                                poison -      -    write  tag
+write_past_aligned                          poison -      -    write  tag
+read_what_a_realloc_cut                     poison uninit -    read   tag
+every_byte_of_every_size                    -      -      -    -      -
+read_after_free                             poison uninit -    read   tag
+write_after_free_large                      poison -      -    write  tag
+read_what_a_realloc_left                    poison uninit -    read   tag
+read_after_a_reset                          poison uninit -    read   tag
+write_after_a_reset_large                   poison -      -    write  tag
+a_heap_that_is_reset                        -      -      -    -      -
+a_stale_address_frees_nothing               -      -      -    -      -
+a_place_used_again                          -      -      -    -      -
+use_what_nobody_wrote                       -      uninit -    uninit -
+use_what_is_no_block                        wild   wild   -    wild   wild
+use_what_an_earlier_owner_wrote             -      uninit -    uninit -
+use_what_a_realloc_added                    -      uninit -    uninit -
+use_what_was_not_written_before_a_realloc   -      uninit -    uninit -
+use_what_a_realloc_added_in_its_old_place   -      uninit -    uninit -
+use_what_the_heap_answers                   -      -      -    -      -
+use_what_a_realloc_kept                     -      -      -    -      -
+use_what_calloc_cleared                     -      -      -    -      -
+two_writers                                 -      -      race -      -
+a_place_goes_to_another_thread              -      -      -    -      -
+a_place_orders_nothing                      -      -      race -      -
+a_lock_that_was_freed_orders_nothing        -      -      race -      -
+a_new_block_goes_to_another_thread          -      -      race -      -
+two_writers_with_a_lock                     -      -      -    -      -
+records_order_themselves                    -      -      -    -      -
+a_resize_beside_a_writer                    -      -      race -      -
+read_a_record                               record -      -    -      -
+write_a_record                              record -      -    -      -
+read_the_page_map                           record -      -    -      -
+read_which_pages_are_mapped                 record -      -    -      -
+the_records_of_a_heap_that_is_gone          -      -      -    -      -
+write_the_struct_of_a_heap                  record -      -    -      -
+a_struct_that_was_a_heap                    -      -      -    -      -
+a_block_is_lost                             lost   -      -    lost   -
+the_first_block_is_lost                     lost   -      -    -      -
+a_block_is_not_lost                         -      -      -    -      -
+a_block_is_lost_with_another                lost2  -      -    -      -
+a_block_in_a_freed_one                      lost   -      -    -      -
+a_block_in_a_freed_system_block             lost   -      -    -      -
+a_block_in_a_system_block                   -      -      -    -      -
+a_block_in_another_heaps_block              -      -      -    -      -
+a_block_on_a_threads_stack                  -      -      -    -      -
+system_block_in_a_live_one                  -      -      -    -      -
+system_block_in_a_freed_one                 leak   -      -    -      -
+system_block_in_a_lost_one                  lost   -      -    -      -
+a_block_and_a_system_block_are_lost         both   -      -    -      leak
+two_heaps                                   -      -      -    -      -
+heaps_one_after_another                     -      -      -    -      -
+fork_beside_threads                         -      -      -    -      -
+resize_what_the_program_poisoned            -      -      -    -      -
+a_heap_that_is_gone                         -      -      -    -      .
 '
 
 # What each word is, as a pattern; the second must be found too: where the block came from.
@@ -76,7 +77,8 @@ declare -A words=(
     [poison]='ERROR: AddressSanitizer: use-after-poison'
     [record]='ERROR: AddressSanitizer: use-after-poison'
     [uninit]='(WARNING: MemorySanitizer: use-of-uninitialized-value|Conditional jump or move depends on uninitialised value)'
-    [wild]='(use-after-poison|use-of-uninitialized-value|Invalid read of size 1)'
+    [tag]='ERROR: HWAddressSanitizer: tag-mismatch'
+    [wild]='(tag-mismatch|use-after-poison|use-of-uninitialized-value|Invalid read of size 1)'
     [race]='WARNING: ThreadSanitizer: data race'
     [leak]='ERROR: LeakSanitizer: detected memory leaks$'
     [lost]='(Direct leak of 1234 byte\(s\) in 1 object|1,234 bytes in 1 blocks are definitely lost)'
@@ -96,11 +98,13 @@ declare -A origins=(
     [asan]='byte Kiln block \[.*allocated by thread .* here:.*#0 0x[0-9a-f]+ in (take|resize|write_past_aligned)'
     [msan]='(was created by|Memory was marked as uninitialized).*in (take|resize|give|kiln_heap_reset)'
     [tsan]='Location is heap block of size 64 .* allocated by'
+    [hwasan]='byte Kiln block \[.*allocated by thread .* here:.*#0 0x[0-9a-f]+ in (take|resize|write_past_aligned)'
     [valgrind]='(after|inside|before|alloc.d|stack|heap|lost).*(take|resize|give|write_past_aligned)'
 )
 declare -A allocated=(
     [msan]='marked as uninitialized.* in take '
     [tsan]=${origins[tsan]}
+    [hwasan]=${origins[hwasan]}
 )
 export ASAN_OPTIONS=abort_on_error=0:detect_leaks=1 TSAN_OPTIONS=report_thread_leaks=0:die_after_fork=0
 
@@ -128,16 +132,18 @@ run() {
 }
 
 reports='Sanitizer|==[0-9]+==|uninitialised'
-while read -r name asan msan tsan valgrind; do
+while read -r name asan msan tsan valgrind hwasan; do
     [[ -n $name ]] || continue
     case $tool in
     asan) word=$asan ;;
     msan) word=$msan ;;
     tsan) word=$tsan ;;
+    hwasan) word=$hwasan ;;
     valgrind) word=$valgrind ;;
     none) word=- ;;
     esac
     wrong=$asan$msan$tsan$valgrind
+    [[ $word != . ]] || continue
     if [[ $word == - ]]; then
         # What another tool is for may go wrong in any way here.
         [[ $tool != none || $wrong == ---- ]] || continue
@@ -173,6 +179,7 @@ while read -r name for_tool word; do
 done <<'END'
 a_place_goes_to_another_thread tsan race
 system_block_in_a_live_one asan leak
+system_block_in_a_live_one hwasan leak
 END
 
 # What events are for: where the watcher is not told of it, the tool misses what it reported above,
@@ -216,6 +223,12 @@ a_heap_that_is_gone            retire msan     uninit
 a_place_goes_to_another_thread alloc  tsan     race
 a_lock_that_was_freed_orders_nothing free tsan -
 two_writers                    grow   tsan     race:elsewhere
+system_block_in_a_live_one     grow   hwasan   leak
+write_past_20                  alloc  hwasan   -
+a_place_used_again             given  hwasan   tag
+read_after_free                free   hwasan   -
+read_after_a_reset             free   hwasan   -
+read_after_free                own    hwasan   tag:elsewhere
 write_past_20                  grow   valgrind -
 a_place_used_again             alloc  valgrind write
 read_after_free                free   valgrind -
@@ -288,18 +301,18 @@ if [[ $tool == valgrind ]]; then
 fi
 
 # The heap's own work is not the tool's to judge: it calls nothing that the tool's runtime replaces.
-if [[ $tool == asan || $tool == tsan ]]; then
+if [[ $tool == asan || $tool == tsan || $tool == hwasan ]]; then
     objdump -d "$folder/watch_program" --disassemble=kiln_span_open >"$out/said"
     grep -q 'call.*<kiln_own_memset>' "$out/said" && ! grep -E 'call.*<(__interceptor_|___interceptor_)?mem' "$out/said"
     verdict $? "kiln_span_open: clears a record by itself"
 fi
 
 # The worked example: hidden by the program's own pool, shown by Kiln's.
-if [[ $tool == asan || $tool == valgrind ]]; then
+if [[ $tool == asan || $tool == valgrind || $tool == hwasan ]]; then
     run parser_example own && grep -q '^timeout 7$' "$out/said" && ! grep -qE "$reports" "$out/said"
     verdict $? "parser_example own: $tool does not see the use after free"
     run parser_example kiln
-    grep -qE "(use-after-poison|Invalid read of size).*(freed by|free'd).*pool_empty.*(allocated by|alloc'd).*parse" \
+    grep -qE "(use-after-poison|tag-mismatch|Invalid read of size).*(freed by|free'd).*pool_empty.*(allocated by|alloc'd).*parse" \
         <<<"$(tr '\n' ' ' <"$out/said")"
     verdict $? "parser_example kiln: $tool reports it, with who freed and who allocated the node"
 fi
