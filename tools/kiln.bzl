@@ -87,7 +87,8 @@ def kiln_sh_test(name, srcs, data = [], deps = [], tags = [], size = "medium", *
       deps: sh_library targets it sources.
       tags: "no-sanitizer" keeps it out of asan, msan, ubsan and tsan; "no-tsan" out of tsan;
         "no-fast" and "no-fuzz" out of the phase of that profile; "real" out of all but release
-        and those; "once" out of every config; "no-emulator" out of 32 bits where qemu-i386 runs
+        and those; "once" out of every config; "hwasan" into that one, which has no others;
+        "no-emulator" out of 32 bits where qemu-i386 runs
         them, which lacks what it asks the kernel for, or takes minutes.
       size: how long it may take.
       **kwargs: as for sh_test.
