@@ -27,6 +27,7 @@ static const fact_t facts[] = {
     {"allocator_may_return_null", "0|1", 1, AT(report.may_return_null), 0},
     {"check_at_exit", "0|1", 1, AT(check_at_exit), AT(has_check_at_exit)},
     {"dedup_token_length", "N", 64, AT(report.dedup_token_length), 0},
+    {"checkpoints", "0|1", 1, AT(checkpoints), 0},
     {"detect_leaks", "0|1", 1, AT(detect_leaks), 0},
     {"exitcode", "N", 255, AT(report.exitcode), AT(has_exitcode)},
     {"external_symbolizer_path", "FILE", 0, AT(report.symbolizer), 0},

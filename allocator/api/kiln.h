@@ -54,6 +54,36 @@ size_t kiln_check_leaks(void);
  * Any thread may call it; the process has one input at a time. */
 void kiln_input(uint64_t number, const char *replay);
 
+/* Checkpoints put the heap back, so that each input of a fuzzing loop finds what the first one did:
+ *
+ *   kiln_checkpoint();
+ *   for (each input) { run(input); kiln_restore(KILN_BYTES); }
+ *
+ * They need KILN_OPTIONS=checkpoints=1 (or kiln_default_options). Each gives 0; or -1, with errno
+ * set and a line on standard error that says what is wrong: ENOTSUP without that option, EBUSY
+ * where other threads use the heap, EINVAL without a checkpoint, ENOMEM. Then nothing changed.
+ *
+ * kiln_checkpoint keeps what the heap is now. Checkpoints nest; kiln_restore goes back to the
+ * newest, which stays, and kiln_checkpoint_drop forgets that one. Blocks that were made since are
+ * gone: the same calls get the same addresses again, and a use of one is reported as
+ * use-after-restore, where it is seen. Blocks that were freed since are live again. KILN_BLOCKS
+ * what blocks hold that were live at the checkpoint and still are stays as it is KILN_BYTES   it
+ * goes back, too What other libraries keep about blocks made since (a buffer that stdio took with
+ * the first output, say) is not known here: let them take it before, or put their memory back, too.
+ *
+ * kiln_checkpoint_add has `bytes` bytes from `start` on, memory that is no part of the heap, put
+ * back as well, from the next checkpoint on, by either kind of restore: the globals of a library,
+ * say. EBUSY: there is a checkpoint. ENOSPC: there are 60 already.
+ *
+ * Cost: about a microsecond for each page that was written to since, where the system can tell
+ * (Linux 6.7), else a look at all of the heap; and a look at all that was added. */
+typedef enum kiln_restored { KILN_BLOCKS, KILN_BYTES } kiln_restored_t;
+
+int kiln_checkpoint(void);
+int kiln_restore(kiln_restored_t what);
+int kiln_checkpoint_drop(void);
+int kiln_checkpoint_add(void *start, size_t bytes);
+
 /* C23. `bytes` (and `align`) are those that the block was asked for with; NULL is allowed. */
 void free_sized(void *block, size_t bytes);
 void free_aligned_sized(void *block, size_t align, size_t bytes);

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "allocator/api/leak.h"
 
+#include "allocator/api/checkpoint.h"
 #include "allocator/api/kiln.h"
 #include "allocator/api/out.h"
 #include "allocator/api/process.h"
@@ -73,6 +74,10 @@ static range_t next_own(uintptr_t from)
     take_object(from, &kiln_process_heap, sizeof kiln_process_heap, &found);
     take_object(from, &check, sizeof check, &found);
     take_object(from, kiln_world_stack, sizeof kiln_world_stack, &found);
+    const void *memory;
+    size_t bytes;
+    for (unsigned i = 0; kiln_checkpoint_memory(i, &memory, &bytes); i++)
+        take_object(from, memory, bytes, &found);
     take_room(from, &check.reach.blocks.room, &found);
     take_room(from, &check.reach.guarded.room, &found);
     take_room(from, &check.reach.waiting, &found);

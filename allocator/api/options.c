@@ -69,6 +69,10 @@ static const struct option {
     {"check_at_exit", OPTION_SWITCH, AT(check_at_exit), AT(has_check_at_exit), 1, NULL, "0|1",
      "1 with profile=fuzz, else 0",
      "a hardened heap looks at all of its blocks when the program ends"},
+    {"checkpoints", OPTION_SWITCH, AT(checkpoints), 0, 1, NULL, "0|1", "0",
+     "the program may put its heap back: kiln_checkpoint, kiln_restore; without huge pages, and "
+     "not "
+     "together with record"},
     {"dedup_token_length", OPTION_NUMBER, AT(report.dedup_token_length), 0, 64, NULL, "N", "0",
      "each stack is followed by a line DEDUP_TOKEN of N functions"},
     {"detect_leaks", OPTION_SWITCH, AT(detect_leaks), 0, 1, NULL, "0|1", "0",
@@ -384,6 +388,14 @@ bool kiln_options_afl(const char *limit_mb, bool hard_fail, bool verbose, kiln_o
     return false;
 }
 
+bool kiln_options_agree(const kiln_options_t *options, kiln_message_t *error)
+{
+    if (options->record[0] == '\0' || !options->checkpoints) return true;
+    kiln_message_put(error, "record and checkpoints=1 do not go together: a recording tells of no "
+                            "way back; leave one of the two out\n");
+    return false;
+}
+
 /* The start of the stack as the kernel made it: argc, argv, NULL, environment, NULL. ld.so sets it
  * before anything else runs. Weak, so that libkiln.so does not list ld.so as a dependency. */
 extern void *__libc_stack_end __attribute__((weak));
@@ -423,7 +435,8 @@ static bool read_all(kiln_options_t *out, kiln_message_t *error)
     return kiln_options_afl(find_variable("AFL_LD_LIMIT_MB"),
                             find_variable("AFL_LD_HARD_FAIL") != NULL,
                             find_variable("AFL_LD_VERBOSE") != NULL, out, error) &&
-           (!list || kiln_options_parse("KILN_OPTIONS", list, out, error));
+           (!list || kiln_options_parse("KILN_OPTIONS", list, out, error)) &&
+           kiln_options_agree(out, error);
 }
 
 static void print_help(void)

@@ -46,6 +46,7 @@ typedef struct kiln_options {
     bool huge_pages, has_huge_pages;
     uint64_t idle_bytes; /* see kiln_heap_config_t */
     bool has_idle_bytes; /* else the default stays */
+    bool checkpoints;    /* see kiln.h */
     bool stats;          /* print the heap's figures when the program ends */
     bool help;           /* list the options, then go on */
     bool has_exitcode, has_abort_on_error, has_handle_segv, has_handle_sigbus;
@@ -66,6 +67,9 @@ bool kiln_options_parse(const char *source, const char *list, kiln_options_t *ou
  * (AFL_LD_NO_CALLOC_OVER), blocks are aligned (AFL_ALIGNED_ALLOC). */
 bool kiln_options_afl(const char *limit_mb, bool hard_fail, bool verbose, kiln_options_t *out,
                       kiln_message_t *error);
+
+/* kiln_options_agree: can all of it be done at once? Else false, with a line as above. */
+bool kiln_options_agree(const kiln_options_t *options, kiln_message_t *error);
 
 /* kiln_options_number reads all of `count` bytes as a C literal: 16, 0x10, 020. False, with `*out`
  * untouched, when there is anything else in them, nothing at all, or more than 64 bits. */

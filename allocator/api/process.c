@@ -1,5 +1,6 @@
 #include "allocator/api/process.h"
 
+#include "allocator/api/checkpoint.h"
 #include "allocator/api/leak.h"
 #include "allocator/api/limit.h"
 #include "allocator/api/options.h"
@@ -55,6 +56,8 @@ static bool harden(const kiln_harden_config_t *config, bool check_at_end)
     static kiln_harden_t hardened;
     if (kiln_harden_init(&hardened, &kiln_process_heap, config) != NULL) return false;
     kiln_process_hardened = &hardened;
+    kiln_checkpoint_own(&hardened, sizeof hardened);
+    if (config->guard) kiln_checkpoint_own(config->guard, sizeof *config->guard);
     if (check_at_end) kiln_profile_check_at_end();
     return true;
 }
@@ -89,15 +92,17 @@ static bool make_heap(void)
         kiln_stack_depot_init(&kiln_stack_depot, os);
     }
     kiln_heap_config_t config = kiln_start_config(os);
-    const kiln_os_t *below = kiln_profile_os(&options, os);
+    const kiln_os_t *below = kiln_checkpoint_os(&options, kiln_profile_os(&options, os));
     config.os = config.arena_os = below;
     if (options.limit_bytes != 0) {
         static kiln_limit_t limit;
         kiln_limit_init(&limit, below, options.limit_bytes);
         config.os = config.arena_os = &limit.os;
+        kiln_checkpoint_own(&limit, sizeof limit);
     }
     if (options.has_idle_bytes) config.idle_bytes_max = options.idle_bytes;
-    config.huge_after_bytes = options.has_huge_pages && !options.huge_pages ? 0 : HUGE_AFTER_BYTES;
+    bool huge_pages = !options.checkpoints && (!options.has_huge_pages || options.huge_pages);
+    config.huge_after_bytes = huge_pages ? HUGE_AFTER_BYTES : 0;
     config.single_threaded = &__libc_single_threaded;
     config.seal = (kiln_seal_t){.secret = options.seed, .ruined = kiln_profile_ruined};
     kiln_recording_begin(options.record, &config);
@@ -111,6 +116,7 @@ static bool make_heap(void)
         return false;
     }
     if (hardens && !harden(&hardening, check_at_end)) return false;
+    kiln_checkpoint_own(&kiln_process_heap, sizeof kiln_process_heap);
     kiln_recording_started(&kiln_process_heap);
     handle_faults(&options, hardens);
     start.has_key = pthread_key_create(&start.key, detach) == 0;

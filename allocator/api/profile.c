@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "allocator/api/profile.h"
+#include "allocator/api/checkpoint.h"
 #include "allocator/api/kiln.h"
 #include "allocator/api/process.h"
 #include "allocator/api/report.h"
@@ -63,6 +64,15 @@ static void fill_damaged(const kiln_damage_t *damage, kiln_report_block_t *block
     if (about.known) fill_block(&about, block);
 }
 
+/* Where no block is, nor one that waits: the last to be there may be one that a restore took. */
+static bool is_free_slot(const kiln_damage_t *damage)
+{
+    bool is_free =
+        damage->kind == KILN_DAMAGE_USE_AFTER_FREE || damage->kind == KILN_DAMAGE_WILD_WRITE;
+    return is_free && kiln_heap_about(&kiln_process_heap, (const void *)damage->first).state !=
+                          KILN_SLOT_QUARANTINED;
+}
+
 static void found(const kiln_damage_t *damage, kiln_site_t site)
 {
     kiln_report_t report = {
@@ -81,6 +91,9 @@ static void found(const kiln_damage_t *damage, kiln_site_t site)
         .seed = kiln_process_hardened->config.seed,
     };
     fill_damaged(damage, &report.block);
+    if (is_free_slot(damage) && kiln_checkpoint_explain(&report))
+        report.note = "the bytes were written after a restore took the block back, and before this "
+                      "call, which found them changed.";
     kiln_report(&report);
 }
 
@@ -144,14 +157,23 @@ static bool is_before_next(uintptr_t address, kiln_harden_about_t *io_about)
     return true;
 }
 
+/* An address that is in no block, but in what was one before a restore. */
+static bool explain_restored(kiln_report_t *report)
+{
+    report->has_seed = kiln_process_hardened != NULL;
+    if (report->has_seed) report->seed = kiln_process_hardened->config.seed;
+    return kiln_checkpoint_explain(report);
+}
+
 /* Large blocks fault while they wait, and so do the pages behind live ones. A block that a call is
  * at work in faults because the program protected it, as a live one does. */
 static bool explain_large(kiln_report_t *report)
 {
     kiln_harden_about_t about = {.known = false};
     if (kiln_process_hardened) about = kiln_harden_about(kiln_process_hardened, report->address);
+    bool inside = about.known && report->address - about.block < about.asked;
+    if (!inside && explain_restored(report)) return true;
     if (!about.known || about.busy) return false;
-    bool inside = report->address - about.block < about.asked;
     if (about.live && inside) return false;
     report->kind = about.live ? KILN_REPORT_OVERFLOW : KILN_REPORT_USE_AFTER_FREE;
     if (!inside && is_before_next(report->address, &about)) report->kind = KILN_REPORT_UNDERFLOW;
@@ -169,7 +191,9 @@ bool kiln_profile_explain(kiln_report_t *report)
     if (!guard || !kiln_guard_owns(guard, address)) return explain_large(report);
     (void)kiln_guard_about(guard, address, &about);
     /* A live block's own bytes fault where the program protected them. */
-    if (about.known && about.live && about.where == KILN_GUARD_INSIDE) return false;
+    bool inside = about.known && about.where == KILN_GUARD_INSIDE;
+    if (inside && about.live) return false;
+    if (!inside && explain_restored(report)) return true;
     report->kind = KILN_REPORT_WILD_ACCESS;
     report->has_seed = true;
     report->seed = kiln_process_hardened->config.seed;
@@ -190,7 +214,8 @@ void kiln_profile_draw_seed(kiln_options_t *options)
 const kiln_os_t *kiln_profile_os(const kiln_options_t *options, const kiln_os_t *os)
 {
     static kiln_os_scatter_t scatter;
-    if (options->profile != KILN_PROFILE_HARDENED || options->record[0] != '\0') return os;
+    bool is_kept = options->record[0] != '\0' || options->checkpoints;
+    if (options->profile != KILN_PROFILE_HARDENED || is_kept) return os;
     kiln_os_scatter_init(&scatter, os, options->seed);
     return &scatter.os;
 }

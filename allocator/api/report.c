@@ -7,6 +7,7 @@
 #include "allocator/api/report_text.h"
 #include "allocator/api/segv.h"
 #include "allocator/api/symbolizer.h"
+#include "allocator/api/taken_back.h"
 #include "allocator/base/check.h"
 #include "allocator/os/linux_syscall.h"
 
@@ -209,6 +210,14 @@ void kiln_report_misuse(kiln_misuse_t misuse, const char *call, uintptr_t caller
     };
     /* The first line names both functions; the block is live and whole. */
     if (misuse == KILN_MISUSE_FAMILY) report.block = kiln_report_about(report.address);
+    kiln_report_block_t taken;
+    if (misuse == KILN_MISUSE_DOUBLE_FREE || misuse == KILN_MISUSE_FOREIGN)
+        if (kiln_taken_back_find(report.address, &taken)) {
+            report.kind = KILN_REPORT_DOUBLE_FREE;
+            report.block = taken;
+            report.look_up = false;
+            report.note = "a restore took the block back before this call.";
+        }
     kiln_report(&report);
 }
 

@@ -200,25 +200,38 @@ bool kiln_guard_about(const kiln_guard_t *guard, const void *address, kiln_guard
     return true;
 }
 
+/* Of one round over live blocks. */
+typedef struct kiln_guard_round {
+    bool damaged_only;
+    kiln_wants_t *wants; /* of damaged ones: which are looked at; NULL: all */
+    const void *wants_ctx;
+    kiln_guard_visit_t visit; /* may be NULL */
+    void *ctx;
+} round_t;
+
 /* visit_slot gives 1 when the visitor was to be told. */
 static size_t visit_slot(const kiln_guard_t *guard, uint32_t head, kiln_guard_slot_t *slot,
-                         bool damaged_only, kiln_guard_visit_t visit, void *ctx)
+                         const round_t *round)
 {
+    uint32_t page_shift = guard->space.page_shift;
+    uintptr_t chunk = kiln_guard_chunk_start(&guard->space, head);
     kiln_guard_place_t place = {head, slot,
-                                kiln_guard_chunk_start(&guard->space, head) +
-                                    ((uintptr_t)LOAD(slot->first_page) << guard->space.page_shift)};
+                                chunk + ((uintptr_t)LOAD(slot->first_page) << page_shift)};
     kiln_guard_damage_t damage = {.damaged = false};
     kiln_guard_about_t about;
-    if (damaged_only) {
+    if (round->damaged_only) {
+        size_t bytes = (size_t)LOAD(slot->pages) << page_shift;
+        if (round->wants && !round->wants(round->wants_ctx, (const void *)place.data, bytes))
+            return 0;
         damage = damage_of(guard, &place);
         if (!damage.damaged) return 0;
     }
     kiln_guard_slot_about(slot, LOAD(slot->start), &about);
-    if (visit) visit(ctx, &about, damaged_only ? &damage : NULL);
+    if (round->visit) round->visit(round->ctx, &about, round->damaged_only ? &damage : NULL);
     return 1;
 }
 
-static size_t visit_all(kiln_guard_t *guard, bool damaged_only, kiln_guard_visit_t visit, void *ctx)
+static size_t visit_all(kiln_guard_t *guard, const round_t *round)
 {
     size_t told = 0;
     const kiln_guard_space_t *space = &guard->space;
@@ -230,7 +243,7 @@ static size_t visit_all(kiln_guard_t *guard, bool damaged_only, kiln_guard_visit
             uint64_t bits = book->live_bits[word];
             for (; bits != 0; bits &= bits - 1) {
                 uint32_t idx = word * 64 + (uint32_t)__builtin_ctzll(bits);
-                told += visit_slot(guard, head, &book->slots[idx], damaged_only, visit, ctx);
+                told += visit_slot(guard, head, &book->slots[idx], round);
             }
         }
     }
@@ -239,15 +252,23 @@ static size_t visit_all(kiln_guard_t *guard, bool damaged_only, kiln_guard_visit
 
 size_t kiln_guard_check(kiln_guard_t *guard, kiln_guard_visit_t visit, void *ctx)
 {
+    return kiln_guard_check_some(guard, NULL, NULL, visit, ctx);
+}
+
+size_t kiln_guard_check_some(kiln_guard_t *guard, kiln_wants_t *wants, const void *wants_ctx,
+                             kiln_guard_visit_t visit, void *ctx)
+{
+    round_t round = {true, wants, wants_ctx, visit, ctx};
     acquire(guard);
-    size_t told = visit_all(guard, true, visit, ctx);
+    size_t told = visit_all(guard, &round);
     release(guard);
     return told;
 }
 
 void kiln_guard_for_each_live_locked(kiln_guard_t *guard, kiln_guard_visit_t visit, void *ctx)
 {
-    (void)visit_all(guard, false, visit, ctx);
+    round_t round = {.visit = visit, .ctx = ctx};
+    (void)visit_all(guard, &round);
 }
 
 void kiln_guard_for_each_live(kiln_guard_t *guard, kiln_guard_visit_t visit, void *ctx)

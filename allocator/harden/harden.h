@@ -198,6 +198,11 @@ kiln_harden_about_t kiln_harden_about(const kiln_harden_t *harden, uintptr_t add
  * many were. Other threads may go on: what they are just changing is looked at again. */
 uint64_t kiln_harden_check(kiln_harden_t *harden, kiln_site_t site);
 
+/* kiln_harden_check_some looks only at blocks of which `wants` says that bytes of theirs, or of
+ * their records, may have changed. `wants` calls nothing of the heap. */
+uint64_t kiln_harden_check_some(kiln_harden_t *harden, kiln_wants_t *wants, const void *ctx,
+                                kiln_site_t site);
+
 /* Around fork, outside of the heap's own. */
 void kiln_harden_fork_prepare(kiln_harden_t *harden);
 void kiln_harden_fork_parent(kiln_harden_t *harden);
@@ -263,7 +268,8 @@ uint64_t kiln_harden_next_guarded(const kiln_harden_t *harden, kiln_harden_threa
 void *kiln_harden_guarded_malloc(kiln_harden_t *harden, size_t align, size_t bytes, bool zero,
                                  kiln_site_t site);
 kiln_misuse_t kiln_harden_guarded_free(kiln_harden_t *harden, void *block, kiln_site_t site);
-uint64_t kiln_harden_guarded_check(kiln_harden_t *harden, kiln_site_t site);
+uint64_t kiln_harden_guarded_check(kiln_harden_t *harden, kiln_wants_t *wants,
+                                   const void *wants_ctx, kiln_site_t site);
 kiln_harden_about_t kiln_harden_guarded_about(const kiln_harden_t *harden, uintptr_t address);
 
 static inline bool kiln_harden_guards(const kiln_harden_t *harden, const void *block)

@@ -151,8 +151,21 @@ static uint64_t check_span(kiln_harden_t *harden, const kiln_span_t *span, kiln_
     return damaged;
 }
 
+static bool is_wanted(const kiln_span_t *span, kiln_wants_t *wants, const void *ctx)
+{
+    size_t record_bytes = sizeof *span + kiln_span_slots(span);
+    return !wants || wants(ctx, span, record_bytes) ||
+           wants(ctx, (const void *)kiln_span_base(span), kiln_span_slots_bytes(span));
+}
+
 /* The page heap's lock keeps spans from coming and going; slots change all the while. */
 uint64_t kiln_harden_check(kiln_harden_t *harden, kiln_site_t site)
+{
+    return kiln_harden_check_some(harden, NULL, NULL, site);
+}
+
+uint64_t kiln_harden_check_some(kiln_harden_t *harden, kiln_wants_t *wants, const void *ctx,
+                                kiln_site_t site)
 {
     kiln_page_heap_t *pages = &harden->heap->pages;
     uint64_t damaged = 0;
@@ -160,12 +173,12 @@ uint64_t kiln_harden_check(kiln_harden_t *harden, kiln_site_t site)
     for (const kiln_region_t *region = pages->regions; region; region = region->next)
         for (uintptr_t addr = region->start; addr < region->end;) {
             const kiln_span_t *span = kiln_page_map_find(&pages->map, addr);
-            if (span->kind == KILN_SPAN_SMALL || span->kind == KILN_SPAN_LARGE)
-                damaged += check_span(harden, span, site);
+            bool in_use = span->kind == KILN_SPAN_SMALL || span->kind == KILN_SPAN_LARGE;
+            if (in_use && is_wanted(span, wants, ctx)) damaged += check_span(harden, span, site);
             addr = kiln_span_end(span);
         }
     kiln_page_heap_unlock(pages);
-    if (harden->config.guard) damaged += kiln_harden_guarded_check(harden, site);
+    if (harden->config.guard) damaged += kiln_harden_guarded_check(harden, wants, ctx, site);
     return damaged;
 }
 

@@ -80,8 +80,9 @@ static void visit(void *ctx, const kiln_guard_about_t *block, const kiln_guard_d
     tell(check->harden, &about, damage, check->site);
 }
 
-uint64_t kiln_harden_guarded_check(kiln_harden_t *harden, kiln_site_t site)
+uint64_t kiln_harden_guarded_check(kiln_harden_t *harden, kiln_wants_t *wants,
+                                   const void *wants_ctx, kiln_site_t site)
 {
     check_t check = {harden, site};
-    return kiln_guard_check(harden->config.guard, visit, &check);
+    return kiln_guard_check_some(harden->config.guard, wants, wants_ctx, visit, &check);
 }

@@ -4,6 +4,7 @@
 #include "allocator/os/fake_window_linux.h"
 
 #include "allocator/base/check.h"
+#include "allocator/os/linux_syscall.h"
 
 #include <stddef.h>
 #include <sys/mman.h>
@@ -47,6 +48,8 @@ static void window_zero(void *ctx, kiln_addr_t addr, uint64_t bytes)
         if (count < DROP_BYTES_MIN ||
             madvise((void *)(uintptr_t)from, (size_t)count, MADV_DONTNEED) != 0)
             write_zeros(from, count);
+        else
+            kiln_linux_wrote((uintptr_t)from, (uintptr_t)count); /* madvise is not seen, either */
     }
     if (kiln_ranges_set(ranges, addr, last, used)) return;
 

@@ -85,7 +85,7 @@ static kiln_os_answer_t commit_reserved(kiln_addr_t addr, uint64_t bytes)
         (void)set_access(addr, bytes, PROT_NONE);
         return KILN_OS_FAIL;
     }
-    kiln_linux_zeroed((uintptr_t)addr, (uintptr_t)bytes);
+    kiln_linux_wrote((uintptr_t)addr, (uintptr_t)bytes);
     return KILN_OS_OK;
 }
 
@@ -99,7 +99,7 @@ static kiln_os_answer_t commit_unreserved(kiln_addr_t addr, uint64_t bytes)
         (void)unmap((uintptr_t)got, bytes);
         return KILN_OS_ELSEWHERE;
     }
-    kiln_linux_zeroed((uintptr_t)addr, (uintptr_t)bytes);
+    kiln_linux_wrote((uintptr_t)addr, (uintptr_t)bytes);
     return KILN_OS_OK;
 }
 
@@ -160,7 +160,7 @@ static bool linux_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
         if (on) (void)set_guard(addr, bytes, false);
         return false;
     }
-    if (!on) kiln_linux_zeroed((uintptr_t)addr, (uintptr_t)bytes);
+    if (!on) kiln_linux_wrote((uintptr_t)addr, (uintptr_t)bytes);
     return true;
 }
 
@@ -188,7 +188,7 @@ static kiln_addr_t linux_direct(void *ctx, uint64_t bytes, kiln_os_use_t use)
     if (!is_native(0, bytes)) return 0;
     long addr = map(0, bytes, PROT_READ_WRITE, MAP_OURS);
     if (kiln_linux_failed(addr)) return 0;
-    kiln_linux_zeroed((uintptr_t)addr, (uintptr_t)bytes);
+    kiln_linux_wrote((uintptr_t)addr, (uintptr_t)bytes);
     return (uintptr_t)addr;
 }
 

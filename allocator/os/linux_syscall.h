@@ -105,9 +105,8 @@ static inline bool kiln_linux_failed(long result)
     return (uintptr_t)result > (uintptr_t)-4096;
 }
 
-/* kiln_linux_zeroed tells MSan, which does not see raw system calls, that the kernel wrote zeros.
- */
-static inline void kiln_linux_zeroed(uintptr_t addr, uintptr_t bytes)
+/* kiln_linux_wrote tells MSan, which does not see raw system calls, that the kernel wrote there. */
+static inline void kiln_linux_wrote(uintptr_t addr, uintptr_t bytes)
 {
 #ifdef KILN_LINUX_MSAN
     __msan_unpoison((void *)addr, bytes);

@@ -266,7 +266,7 @@ static void test_helps_defaults_are_true(void)
         EXPECT(!options.has_huge_pages || options.huge_pages); /* as where nobody sets it */
         compared++;
     }
-    EXPECT_EQ(compared, 14);
+    EXPECT_EQ(compared, 15);
 }
 
 int main(int argc, char **argv)

@@ -17,7 +17,7 @@ export KILN_OPTIONS=profile=fast
 bound_sources=(allocator/arena/arena{,_block,_kept,_kept_list,_kiln,_pages,_seed,_start,_tables}.c allocator/base/{check,lock}.c
     allocator/os/{linux,stop_linux}.c tests/stress/bound_threads_test.c)
 exhaust_sources=(allocator/{api,arena,harden,heap}/*.c allocator/base/{check,lock}.c
-    allocator/os/{linux,record,scatter,stop_linux}.c tests/stress/exhaust_test.c)
+    allocator/os/{linux,model,ranges,record,rewind,rewind_mark,scatter,stop_linux,written_linux}.c tests/stress/exhaust_test.c)
 LIMIT_S=240 # some seconds are what each takes
 common=(-std=c11 -g -Wall -Wextra -Werror -I. -pthread)
 bound_flags=(-O1 -fsanitize=thread)

@@ -6,6 +6,7 @@
 #include "allocator/os/fake_window_linux.h"
 #include "allocator/os/linux.h"
 #include "allocator/os/rewind.h"
+#include "allocator/os/written_linux.h"
 #include "tests/kiln_test.h"
 
 #include <string.h>
@@ -19,17 +20,29 @@ static kiln_os_window_t window;
 static bool window_is_open;
 static kiln_os_fake_t fake;
 static kiln_os_t linux_os;
+static kiln_os_written_linux_t written;
 static kiln_os_rewind_t back;
+
+static bool is_on_linux;
+
+static void start_linux(void)
+{
+    is_on_linux = true;
+    kiln_os_linux_init(&linux_os, PAGE);
+    kiln_os_written_linux_init(&written);
+    kiln_os_rewind_init(&back, &linux_os, &written.written, ranges, RANGES);
+}
 
 static void start_fake(void)
 {
+    is_on_linux = false;
     if (!window_is_open) EXPECT(kiln_os_window_open(&window, 0, WINDOW_BYTES, KILN_MIB(1), false));
     window_is_open = true;
     kiln_os_fake_config_t config =
         kiln_os_fake_config_default(sizeof(void *) * 8, PAGE, fake_ranges, RANGES);
     kiln_os_fake_config_use_memory(&config, &window.memory);
     kiln_os_fake_init(&fake, &config);
-    kiln_os_rewind_init(&back, &fake.os, ranges, RANGES);
+    kiln_os_rewind_init(&back, &fake.os, NULL, ranges, RANGES);
 }
 
 static uint64_t held_bytes(void)
@@ -110,6 +123,7 @@ static void add(picture_t *picture, uint64_t word)
 
 static void expect_page_of_fake(kiln_addr_t addr, kiln_os_tag_t tag)
 {
+    if (is_on_linux) return;
     kiln_os_tag_t has = kiln_os_model_tag(&fake.model, addr);
     bool is_held = tag.state == KILN_OS_FOREIGN;
     EXPECT_EQ(has.state, is_held ? KILN_OS_RESERVED : tag.state);
@@ -126,7 +140,8 @@ static picture_t take_picture(void)
         add(&picture, (uint64_t)range->tag.state << 8 | range->tag.access);
         for (kiln_addr_t at = range->first; at < range->last; at += PAGE)
             expect_page_of_fake(at, range->tag);
-        if (range->tag.state != KILN_OS_READY) continue;
+        bool is_closed = range->tag.access == KILN_OS_NO_ACCESS;
+        if (range->tag.state != KILN_OS_READY || (is_on_linux && is_closed)) continue;
         const uint64_t *words = (const uint64_t *)(uintptr_t)range->first;
         for (uint64_t i = 0; i <= (range->last - range->first) / sizeof *words; i++)
             add(&picture, words[i]);
@@ -144,14 +159,25 @@ static void expect_picture(picture_t wanted)
     EXPECT_RULE(kiln_os_model_broken_rule(&back.model));
 }
 
-static void start_walk(void)
+static void start_walk(bool linux_below)
 {
     bool reserved;
-    start_fake();
+    if (linux_below)
+        start_linux();
+    else
+        start_fake();
     memset(kept, 0, sizeof kept);
     EXPECT(kiln_os_rewind_add(&back, other, sizeof other));
     base = back.os.reserve(back.os.ctx, 0, (uint64_t)PAGES * PAGE, &reserved);
     EXPECT(base != 0 && reserved);
+}
+
+static void end_walk(void)
+{
+    const kiln_os_t *os = &back.os;
+    for (unsigned i = 0; i < KEPT; i++)
+        if (kept[i] != 0) os->release(os->ctx, kept[i], 2 * PAGE);
+    os->release(os->ctx, base, (uint64_t)PAGES * PAGE);
 }
 
 static void walk(kiln_rng_t *rng)
@@ -159,12 +185,12 @@ static void walk(kiln_rng_t *rng)
     for (unsigned i = 0; i < STEPS; i++) change(rng);
 }
 
-static void test_states_and_bytes_come_back(void)
+static void states_and_bytes_come_back(bool linux_below)
 {
     for (uint64_t seed = 1; seed <= 200; seed++) {
         kiln_rng_t rng = {.state = seed};
         kiln_addr_t before[KEPT];
-        start_walk();
+        start_walk(linux_below);
         walk(&rng);
         picture_t picture = take_picture();
         memcpy(before, kept, sizeof kept);
@@ -174,14 +200,25 @@ static void test_states_and_bytes_come_back(void)
         expect_picture(picture);
         for (unsigned again = 0; again < 5; again++) {
             walk(&rng);
-            EXPECT(kiln_os_rewind_restore(&back));
+            EXPECT(kiln_os_rewind_restore(&back, NULL));
             memcpy(kept, before, sizeof kept);
             expect_picture(picture);
-            EXPECT_EQ(held_bytes(), bytes);
+            if (!linux_below) EXPECT_EQ(held_bytes(), bytes);
         }
         kiln_os_rewind_drop(&back);
         expect_picture(picture);
+        end_walk();
     }
+}
+
+static void test_states_and_bytes_come_back(void)
+{
+    states_and_bytes_come_back(false);
+}
+
+static void test_on_linux_they_do(void)
+{
+    states_and_bytes_come_back(true);
 }
 
 static void test_marks_nest(void)
@@ -191,7 +228,7 @@ static void test_marks_nest(void)
         kiln_rng_t rng = {.state = seed};
         picture_t pictures[DEPTH];
         kiln_addr_t before[DEPTH][KEPT];
-        start_walk();
+        start_walk(false);
         for (unsigned i = 0; i < DEPTH; i++) {
             walk(&rng);
             pictures[i] = take_picture();
@@ -200,7 +237,7 @@ static void test_marks_nest(void)
         }
         for (unsigned i = DEPTH; i-- > 0;) {
             walk(&rng);
-            EXPECT(kiln_os_rewind_restore(&back));
+            EXPECT(kiln_os_rewind_restore(&back, NULL));
             memcpy(kept, before[i], sizeof kept);
             expect_picture(pictures[i]);
             walk(&rng);
@@ -213,7 +250,7 @@ static void test_marks_nest(void)
 /* What was given back under a mark goes when nobody wants it any more, and not before. */
 static void test_what_is_given_back_is_kept_for_a_mark(void)
 {
-    start_walk();
+    start_walk(false);
     const kiln_os_t *os = &back.os;
     kiln_addr_t early = os->direct(os->ctx, 2 * PAGE, KILN_OS_META);
     *(char *)(uintptr_t)early = 7;
@@ -222,12 +259,14 @@ static void test_what_is_given_back_is_kept_for_a_mark(void)
     EXPECT(kiln_os_rewind_mark(&back));
     os->release(os->ctx, early, 2 * PAGE);
     os->release(os->ctx, late, PAGE);
+    os->release(os->ctx, page_at(3), PAGE); /* was only Reserved */
+    EXPECT_EQ(kiln_os_fake_state(&fake, page_at(3)), KILN_OS_RESERVED);
     EXPECT_EQ(kiln_os_fake_state(&fake, early), KILN_OS_RESERVED);
     EXPECT_EQ(kiln_os_fake_state(&fake, late), KILN_OS_RESERVED);
     kiln_os_rewind_drop(&back);
     EXPECT_EQ(kiln_os_fake_state(&fake, late), KILN_OS_NONE);
     EXPECT_EQ(kiln_os_fake_state(&fake, early), KILN_OS_RESERVED);
-    EXPECT(kiln_os_rewind_restore(&back));
+    EXPECT(kiln_os_rewind_restore(&back, NULL));
     EXPECT_EQ(*(char *)(uintptr_t)early, 7);
     os->release(os->ctx, early + PAGE, PAGE); /* a part of it */
     kiln_os_rewind_drop(&back);
@@ -241,7 +280,7 @@ static void test_what_is_given_back_is_kept_for_a_mark(void)
 static void test_a_refused_mark_changes_nothing(void)
 {
     kiln_rng_t rng = {.state = 1};
-    start_walk();
+    start_walk(false);
     walk(&rng);
     picture_t picture = take_picture();
     uint64_t bytes = held_bytes();
@@ -262,7 +301,7 @@ static void test_a_full_array_of_ranges_refuses(void)
     static kiln_os_range_t few[80];
     bool reserved = true;
     start_fake();
-    kiln_os_rewind_init(&back, &fake.os, few, sizeof few / sizeof *few);
+    kiln_os_rewind_init(&back, &fake.os, NULL, few, sizeof few / sizeof *few);
     const kiln_os_t *os = &back.os;
     unsigned granted = 0;
     while (granted < 100) {
@@ -298,10 +337,7 @@ static void found(const kiln_damage_t *damage, kiln_site_t from)
 static void start_heap(bool is_linux, bool is_hardened)
 {
     start_fake();
-    if (is_linux) {
-        kiln_os_linux_init(&linux_os, PAGE);
-        kiln_os_rewind_init(&back, &linux_os, ranges, RANGES);
-    }
+    if (is_linux) start_linux();
     kiln_harden_config_t harden = {.seed = 3,
                                    .random = true,
                                    .quarantine = {.blocks_max = 32, .bytes_max = 8192},
@@ -378,13 +414,13 @@ static void heap_goes_back(bool is_linux, bool is_hardened)
     EXPECT(kiln_os_rewind_mark(&back));
     uint64_t wanted = use_heap(2, 3000), held = held_bytes();
     for (uint64_t i = 0; i < 20; i++) {
-        EXPECT(kiln_os_rewind_restore(&back));
+        EXPECT(kiln_os_rewind_restore(&back, NULL));
         EXPECT_RULE(kiln_heap_broken_rule(&scene.heap));
         uint64_t got = use_heap(2 + i % 4, 3000); /* other steps now and then */
         EXPECT_EQ(got == wanted, i % 4 == 0);
         EXPECT(i % 4 != 0 || held_bytes() == held);
     }
-    EXPECT(kiln_os_rewind_restore(&back));
+    EXPECT(kiln_os_rewind_restore(&back, NULL));
     kiln_os_rewind_drop(&back);
     (void)use_heap(9, 3000);
     EXPECT_RULE(kiln_heap_broken_rule(&scene.heap));
@@ -415,6 +451,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_states_and_bytes_come_back),
         KILN_TEST(test_marks_nest),
         KILN_TEST(test_what_is_given_back_is_kept_for_a_mark),
+        KILN_TEST(test_on_linux_they_do),
         KILN_TEST(test_a_refused_mark_changes_nothing),
         KILN_TEST(test_a_full_array_of_ranges_refuses),
         KILN_TEST(test_a_heap_goes_the_same_way_again),

@@ -21,7 +21,9 @@ heap_target=("${heap[@]}" "${arena[@]}" "${base[@]}" "${fake[@]}" allocator/hard
     fuzz/{heap_fuzz,heap_model,heap_subject,harden_model,harden_plant,ops,target}.c)
 os_target=("${base[@]}" "${fake[@]}" allocator/os/{check,fault,linux,fake_window_linux}.c
     fuzz/{os_fuzz,os_call,os_pages,os_probe,os_sleeper,os_world,ops,target}.c)
-library=("${heap[@]}" "${arena[@]}" "${base[@]}" "${stop[@]}" allocator/os/linux.c
+rewind=(allocator/os/{rewind,rewind_mark,written_linux}.c)
+library=("${heap[@]}" "${arena[@]}" "${base[@]}" "${stop[@]}" "${rewind[@]}"
+    allocator/os/{linux,model,ranges,scatter}.c
     allocator/harden/*.c allocator/api/*.c)
 
 # sources_of PROGRAM sets sources, flavour (see flags_of) and links.
@@ -47,6 +49,9 @@ sources_of() {
         sources=(tests/unit/os_check_test.c "${base[@]}" "${fake[@]}" allocator/os/check.c)
         ;;
     bin/os_linux_test) sources=(tests/unit/os_linux_test.c "${base[@]}" allocator/os/linux.c) ;;
+    bin/os_rewind_test | bin/os_rewind_written_test)
+        sources=("tests/unit/${1#bin/}.c" "${world[@]}" "${rewind[@]}" allocator/harden/*.c)
+        ;;
     bin/record_test)
         sources=(tests/replay/record_test.c "${arena[@]}" "${base[@]}" "${fake[@]}" "${stop[@]}"
             "${play[@]}" allocator/os/{fault,linux}.c)
