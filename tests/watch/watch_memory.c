@@ -85,8 +85,8 @@ static void map_unseen(uintptr_t page)
 #else
     const long call = SYS_mmap;
 #endif
-    long got = syscall(call, page, 4096, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    long got = syscall(call, page, 4096UL, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0L);
     if ((uintptr_t)got != page) exit(2);
 }
 

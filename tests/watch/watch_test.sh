@@ -125,7 +125,7 @@ run() {
     local -a front=()
     [[ $tool != valgrind ]] ||
         front=(valgrind -q --fair-sched=yes --error-exitcode=1 --track-origins=yes)
-    [[ $tool$2 != valgrind*_lost ]] || front+=(--leak-check=full)
+    [[ $tool$2 != valgrinda_block_is_*lost ]] || front+=(--leak-check=full)
     timeout -k 1 300 "${front[@]}" "$folder/$1" "${@:2}" >"$out/said" 2>&1
     ended=$?
     return "$ended"
