@@ -2,7 +2,7 @@
 #include "sanitizer/blocks.h"
 
 #include <pthread.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -79,6 +79,18 @@ static void in_child(void)
     after_fork();
 }
 
+static kiln_blocks_record_t *new_table(size_t max)
+{
+    void *table = mmap(NULL, max * sizeof(kiln_blocks_record_t), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return table == MAP_FAILED ? NULL : table;
+}
+
+static void end_table(kiln_blocks_record_t *table, size_t max)
+{
+    if (table) (void)munmap(table, max * sizeof *table);
+}
+
 /* make_room: can a record come to the table? */
 static bool make_room(void)
 {
@@ -87,12 +99,12 @@ static bool make_room(void)
     if (!forks_known) (void)pthread_atfork(before_fork, after_fork, in_child);
     forks_known = true;
     size_t max = blocks.max ? 2 * blocks.max : RECORDS_MIN;
-    kiln_blocks_record_t *records = calloc(max, sizeof *records);
+    kiln_blocks_record_t *records = new_table(max);
     if (!records) return false;
     for (size_t i = 0; i < blocks.max; i++)
         if (blocks.records[i].block != 0)
             *place_of(records, max, blocks.records[i].block) = blocks.records[i];
-    free(blocks.records);
+    end_table(blocks.records, blocks.max);
     blocks.records = records;
     blocks.max = max;
     return true;
@@ -130,7 +142,7 @@ uint64_t kiln_blocks_bytes(kiln_addr_t block)
     (void)pthread_mutex_lock(&blocks.lock);
     if (blocks.max) {
         const kiln_blocks_record_t *record = place_of(blocks.records, blocks.max, block);
-        if (record->block == block) bytes = record->bytes;
+        if (record->block == block && record->free.thread == 0) bytes = record->bytes;
     }
     (void)pthread_mutex_unlock(&blocks.lock);
     return bytes;
@@ -163,6 +175,19 @@ void kiln_blocks_drop(kiln_addr_t addr, uint64_t bytes)
         *place_of(blocks.records, blocks.max, old[i].block) = old[i];
         blocks.used++;
     }
-    free(old);
+    end_table(old, old_max);
+    (void)pthread_mutex_unlock(&blocks.lock);
+}
+
+const kiln_blocks_record_t *kiln_blocks_hold(size_t *out_max)
+{
+    (void)pthread_mutex_lock(&blocks.lock);
+    *out_max = blocks.max;
+    if (!blocks.records) (void)pthread_mutex_unlock(&blocks.lock);
+    return blocks.records;
+}
+
+void kiln_blocks_let_go(void)
+{
     (void)pthread_mutex_unlock(&blocks.lock);
 }

@@ -1,8 +1,9 @@
 /* blocks.h - who allocated a block, and who freed it: for watchers whose tool cannot say.
  *
  * One record a block address, which the next block there takes over, so that a freed block is known
- * until its place is used again. Records lie in a table of their own that grows, in memory from the
- * C library; where there is none, a block is not recorded.
+ * until its place is used again. Records lie in a table of their own that grows, in pages of the
+ * kernel's, which are zeroed and gone when it has moved: who searches memory for addresses of
+ * blocks finds none there. Where there is no memory, a block is not recorded.
  *
  * Stacks follow frame pointers, as far as they lead on inside the thread's stack.
  *
@@ -40,6 +41,11 @@ uint64_t kiln_blocks_bytes(kiln_addr_t block);
 /* kiln_blocks_at copies the record of the last block in whose slot `address` lies. False: there is
  * none, or the table is locked: a report may come from anywhere. */
 bool kiln_blocks_at(kiln_addr_t address, kiln_blocks_record_t *out);
+
+/* kiln_blocks_hold gives the table itself, `*out_max` places, which nobody changes before
+ * kiln_blocks_let_go. NULL: it is empty, and not held. */
+const kiln_blocks_record_t *kiln_blocks_hold(size_t *out_max);
+void kiln_blocks_let_go(void);
 
 /* kiln_blocks_drop forgets what lies in a range. */
 void kiln_blocks_drop(kiln_addr_t addr, uint64_t bytes);

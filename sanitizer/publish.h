@@ -8,6 +8,7 @@
  *   grow --> alloc(block) --> free(block) --> alloc(block) ...
  *
  *   grow --> alloc(a) --> alloc(b), copy(b, a), free(a)        a realloc, which always moves
+ *   grow --> alloc(a) --> free(a)        the same for all live blocks, when the heap is reset
  *   grow --> retire, when the heap is destroyed
  *
  * A block lies in ranges that `grow` told of. Its alloc is told when it is the caller's and before
@@ -57,6 +58,16 @@ typedef struct kiln_watcher {
     /* May be NULL. The range, all of which has grown, goes back to the OS after the call; it may
      * cover several growths, and never a part of one. */
     void (*retire)(void *ctx, kiln_addr_t addr, uint64_t bytes);
+
+    /* May be NULL: then `block`. The address by which the program has the live block at `block`:
+     * the same with a tag, of bits that the heap knows of (allocator/heap/given.h). What the
+     * watcher is told is without. */
+    kiln_addr_t (*given)(void *ctx, kiln_addr_t block);
+
+    /* May be NULL. The `bytes` at `heap` are the struct of a heap, in memory of the program's: from
+     * now on nobody else's (`on`), or the program's again. The first that is told of a heap, and
+     * the last. */
+    void (*own)(void *ctx, kiln_addr_t heap, uint64_t bytes, bool on);
 
     uint64_t quarantine_bytes; /* of freed blocks that wait before their place is used again, for a
                                   tool that sees uses of them; 0: none. Of `free` alone */

@@ -73,10 +73,3 @@ const kiln_os_t *kiln_watch_os(const kiln_os_t *os)
     (void)pthread_mutex_unlock(&lock);
     return &within.os;
 }
-
-bool kiln_watch_explain(int fd, const void *address)
-{
-    (void)fd;
-    (void)address;
-    return false;
-}

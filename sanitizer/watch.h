@@ -7,12 +7,15 @@
  *   kiln_heap_config_t config = kiln_start_config(kiln_watch_os(&os));
  *   config.watcher = kiln_watch();
  *
- *   asan      what is not a live block's bytes is poisoned, to the byte
+ *   asan      what is not a live block's bytes is poisoned, to the byte, and so are the records
+ *             of a heap; when the process ends, blocks that nothing points to are told as leaks
+ *             (asan_leak.h)
  *   msan      a block is uninitialised until it is written, whoever had it before
  *   tsan      accesses of an earlier owner count no more; the heap's own locks synchronise nobody
- *   valgrind  the same as memcheck sees it; a heap is watched where valgrind runs, and else costs
- *             nothing
- *   none      nobody
+ *   hwasan    a block and the address by which the program has it have a tag, which what is no live
+ *             block's has not; a stale address frees nothing
+ *   valgrind  what is not a live block's bytes, or not written, as memcheck sees it; a heap is
+ * watched where valgrind runs, and else costs nothing none      nobody
  *
  * Threads  any. */
 #ifndef KILN_SANITIZER_WATCH_H
@@ -25,15 +28,9 @@
 const kiln_watcher_t *kiln_watch(void);
 
 /* kiln_watch_os gives the backend on which a watched heap is made: `os`, or one above it that keeps
- * the heap to what the tool can follow. It is one for the process: that of the first call's `os`,
- * which then lives as long as the process. */
+ * the heap to what the tool can follow, and asan's poison on the heap's records. No other heap is
+ * made on it. It is one for the process: that of the first call's `os`, which then lives as long as
+ * the process. */
 const kiln_os_t *kiln_watch_os(const kiln_os_t *os);
-
-/* kiln_watch_explain writes to file descriptor `fd` what is known of the block at `address`, or
- * next before it: its bounds, and who allocated and freed it. False: nothing is known, or this tool
- * tells that by itself. With asan it is part of every report, by an error callback that is set when
- * the first heap grows; a program that sets one of its own does so after that, and calls this in
- * it, with __asan_get_report_address(). */
-bool kiln_watch_explain(int fd, const void *address);
 
 #endif

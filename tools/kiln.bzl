@@ -16,6 +16,13 @@ KILN_WARNINGS = [
 # Only what says otherwise leaves libkiln.so.
 KILN_COPTS = KILN_WARNINGS + ["-fvisibility=hidden"]
 
+# Three bits of an address, where HWASan's aliasing mode has its tags on x86-64 (allocator/heap/given.h).
+KILN_TAGGED = [
+    "-DKILN_TAG_BITS=3",
+    "-DKILN_TAG_SHIFT=39",
+    "-Wno-unused-command-line-argument",
+]
+
 def kiln_library(name, srcs = [], hdrs = [], deps = [], copts = [], **kwargs):
     """A noun of the allocator: its sources and the header that is its contract."""
     visibility = kwargs.pop("visibility", ["//visibility:public"])
@@ -29,6 +36,19 @@ def kiln_library(name, srcs = [], hdrs = [], deps = [], copts = [], **kwargs):
         deps = deps,
         **kwargs
     )
+
+def kiln_core_files(exclude = []):
+    """The files of this package that //allocator:watched_core compiles once more, in a way of its own.
+
+    Args:
+      exclude: sources that no heap for embedders needs.
+    """
+    for name, kind in [("core_sources", "c"), ("core_headers", "h")]:
+        native.filegroup(
+            name = name,
+            srcs = native.glob(["*." + kind], exclude = exclude),
+            visibility = ["//allocator:__pkg__"],
+        )
 
 def kiln_binary(name, srcs = [], deps = [], data = [], copts = [], **kwargs):
     """A program, or with linkshared = True a shared library."""
@@ -67,7 +87,8 @@ def kiln_sh_test(name, srcs, data = [], deps = [], tags = [], size = "medium", *
       deps: sh_library targets it sources.
       tags: "no-sanitizer" keeps it out of asan, msan, ubsan and tsan; "no-tsan" out of tsan;
         "no-fast" and "no-fuzz" out of the phase of that profile; "real" out of all but release
-        and those; "once" out of every config; "no-emulator" out of 32 bits where qemu-i386 runs
+        and those; "once" out of every config; "hwasan" into that one, which has no others;
+        "no-emulator" out of 32 bits where qemu-i386 runs
         them, which lacks what it asks the kernel for, or takes minutes.
       size: how long it may take.
       **kwargs: as for sh_test.

@@ -124,14 +124,29 @@ static bool is_kernels(const char *text)
     return strstr(text, " [v") != NULL;
 }
 
+static uintptr_t least(uintptr_t a, uintptr_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What lies below the range that is skipped, and above it. */
+static bool tell_parts(const kiln_roots_visit_t *visit, long pages, const line_t *line)
+{
+    uintptr_t skip_end = visit->skip_end < line->start ? line->start : visit->skip_end;
+    if (visit->skip_start >= line->end || skip_end == line->start ||
+        visit->skip_start == visit->skip_end)
+        return tell_mapping(visit, pages, line->start, line->end, line->can_write);
+    uintptr_t below_end = visit->skip_start < line->start ? line->start : visit->skip_start;
+    return tell_mapping(visit, pages, line->start, below_end, line->can_write) &&
+           tell_mapping(visit, pages, least(skip_end, line->end), line->end, line->can_write);
+}
+
 static const char *tell_line(const kiln_roots_visit_t *visit, long pages, const char *text)
 {
     line_t line;
     if (!read_line(text, &line)) return "/proc/self/maps cannot be understood";
     if (!line.is_private || !line.can_read || is_kernels(text)) return NULL;
-    return tell_mapping(visit, pages, line.start, line.end, line.can_write)
-               ? NULL
-               : "/proc/self/pagemap cannot be read";
+    return tell_parts(visit, pages, &line) ? NULL : "/proc/self/pagemap cannot be read";
 }
 
 /* All whole lines of [text, *end); the rest goes to the front. */

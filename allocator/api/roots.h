@@ -16,6 +16,8 @@
 typedef struct kiln_roots_visit {
     void *ctx;
     uintptr_t dead_start, dead_end; /* of a stack, below where it is: left out; equal: nothing is */
+    uintptr_t skip_start, skip_end; /* whole pages that nobody asks about, such as a sanitizer's
+                                       shadow of terabytes; equal: none */
     size_t page_bytes;
     /* Called for ranges of whole pages, but for what is left out, ascending. */
     void (*range)(void *ctx, uintptr_t start, uintptr_t end);

@@ -1,6 +1,7 @@
 #include "allocator/heap/heap.h"
 
 #include "allocator/base/check.h"
+#include "allocator/heap/given.h"
 
 #include <string.h>
 
@@ -46,6 +47,11 @@ static uint64_t quarantine_bytes(const kiln_watcher_t *watcher)
     return watcher && watcher->free ? watcher->quarantine_bytes : 0;
 }
 
+static void tell_own(const kiln_heap_t *heap, const kiln_watcher_t *watcher, bool on)
+{
+    if (watcher && watcher->own) watcher->own(watcher->ctx, (uintptr_t)heap, sizeof *heap, on);
+}
+
 const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config)
 {
     const char *reason = broken_config_rule(config);
@@ -77,6 +83,7 @@ const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config)
         kiln_central_init(&heap->central[i], &heap->pages, i);
     kiln_thread_cache_list_init(&heap->caches, &heap->pages, heap->central);
     kiln_watched_quarantine_init(&heap->waiting, os, quarantine_bytes(config->watcher));
+    tell_own(heap, config->watcher, true);
     return NULL;
 }
 
@@ -85,7 +92,7 @@ static void end_block(void *ctx, void *block, size_t slot_bytes)
     const kiln_heap_t *heap = ctx;
     const kiln_watcher_t *watcher = heap->config.watcher;
     atomic_store_explicit(kiln_heap_find(heap, block).state, KILN_SLOT_FREE, memory_order_relaxed);
-    watcher->free(watcher->ctx, (uintptr_t)block, slot_bytes);
+    watcher->free(watcher->ctx, (uintptr_t)kiln_given_bare(heap, block), slot_bytes);
 }
 
 void kiln_heap_destroy(kiln_heap_t *heap)
@@ -103,6 +110,7 @@ void kiln_heap_destroy(kiln_heap_t *heap)
     release_present(heap);
     kiln_page_heap_destroy(&heap->pages);
     memset(heap, 0, sizeof *heap);
+    tell_own(heap, watcher, false);
 }
 
 /* Is anybody told of blocks? */
@@ -232,7 +240,7 @@ static void *take_small(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t 
     tell_alloc(heap, slot.block, bytes, kiln_size_classes[class_idx].slot_bytes);
     if (zero && !fresh) memset(slot.block, 0, bytes);
     if (zero) tell_zeroed(heap, slot.block, bytes);
-    return slot.block;
+    return kiln_given(heap, slot.block);
 }
 
 static void *take_large(kiln_heap_t *heap, size_t bytes, size_t align, bool zero)
@@ -245,7 +253,7 @@ static void *take_large(kiln_heap_t *heap, size_t bytes, size_t align, bool zero
     tell_alloc(heap, block, bytes, kiln_span_slot_bytes(span));
     if (zero) kiln_span_clear(span, bytes);
     if (zero) tell_zeroed(heap, block, bytes);
-    return block;
+    return kiln_given(heap, block);
 }
 
 void *kiln_heap_malloc_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
@@ -312,7 +320,7 @@ static kiln_misuse_t misuse_of(const kiln_span_t *span, uintptr_t addr)
 
 static found_t find_live(const kiln_heap_t *heap, const void *block)
 {
-    uintptr_t addr = (uintptr_t)block;
+    uintptr_t addr = (uintptr_t)kiln_given_bare(heap, block);
     found_t found = {.span = kiln_page_map_find(&heap->map, addr)};
     uint32_t slot_idx = UINT32_MAX;
     if (found.span) slot_idx = kiln_span_slot_at(found.span, addr - kiln_span_base(found.span));
@@ -322,7 +330,7 @@ static found_t find_live(const kiln_heap_t *heap, const void *block)
     }
     found.state = &found.span->states[slot_idx];
     found.was = atomic_load_explicit(found.state, memory_order_relaxed);
-    if (found.was != KILN_SLOT_LIVE && found.was != KILN_SLOT_KEPT)
+    if ((found.was != KILN_SLOT_LIVE && found.was != KILN_SLOT_KEPT) || !kiln_given_is(heap, block))
         found.misuse = KILN_MISUSE_DOUBLE_FREE;
     return found;
 }
@@ -335,6 +343,7 @@ kiln_misuse_t kiln_heap_free_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache,
     if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
     if (!kiln_heap_change(heap, found.state, found.was, KILN_SLOT_FREE))
         return KILN_MISUSE_DOUBLE_FREE;
+    block = kiln_given_bare(heap, block);
     tell_free(heap, block, found.span);
     if (is_watched(heap))
         put_away_watched(heap, found.span, (kiln_slot_t){block, found.state});
@@ -431,10 +440,12 @@ static void *realloc_watched(kiln_heap_t *heap, void *block, const found_t *foun
         atomic_store_explicit(found->state, found->was, memory_order_relaxed);
         return NULL;
     }
+    void *to = kiln_given_bare(heap, fresh);
+    block = kiln_given_bare(heap, block);
     if (watcher->copy)
-        watcher->copy(watcher->ctx, (uintptr_t)fresh, (uintptr_t)block, kept);
+        watcher->copy(watcher->ctx, (uintptr_t)to, (uintptr_t)block, kept);
     else
-        memcpy(fresh, block, kept);
+        memcpy(to, block, kept);
     tell_free(heap, block, found->span);
     put_away_watched(heap, found->span, (kiln_slot_t){block, found->state});
     return fresh;
@@ -482,7 +493,7 @@ size_t kiln_heap_usable(kiln_heap_t *heap, const void *block, kiln_misuse_t *out
 kiln_heap_about_t kiln_heap_about(kiln_heap_t *heap, const void *address)
 {
     kiln_heap_about_t about = {0};
-    uintptr_t addr = (uintptr_t)address;
+    uintptr_t addr = (uintptr_t)kiln_given_bare(heap, address);
     const kiln_span_t *span = kiln_page_map_find(&heap->map, addr);
     if (!span || span->class_idx >= KILN_SIZE_CLASSES) return about; /* a ruined record is none */
     uintptr_t base = kiln_span_base(span);

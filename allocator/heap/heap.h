@@ -113,6 +113,12 @@ const char *kiln_heap_init(kiln_heap_t *heap, const kiln_heap_config_t *config);
  * watcher is told that each live block is freed. */
 void kiln_heap_destroy(kiln_heap_t *heap);
 
+/* kiln_heap_reset frees every live block, as a kiln_heap_free of each would, and keeps the memory:
+ * an embedder's pool that is emptied. A watcher is told that each is freed, and where it wants a
+ * quarantine they wait there. What lies in threads' caches stays there. No other thread uses the
+ * heap meanwhile. Not for a heap below allocator/harden. */
+void kiln_heap_reset(kiln_heap_t *heap);
+
 /* A thread's cache. `kiln_heap_attach` gives a new one, or NULL when there is no memory, or a
  * watcher that is told of blocks: every function below takes NULL and then works on the central
  * lists alone. `kiln_heap_detach` gives all that is in the cache (not NULL) back, and the cache

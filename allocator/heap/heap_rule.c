@@ -1,4 +1,5 @@
 /* What the heap knows about itself: statistics, and the rules that must hold. */
+#include "allocator/heap/given.h"
 #include "allocator/heap/heap.h"
 
 kiln_heap_stats_t kiln_heap_stats(kiln_heap_t *heap)
@@ -29,14 +30,14 @@ kiln_heap_stats_t kiln_heap_stats(kiln_heap_t *heap)
     return stats;
 }
 
-static void walk_span(const kiln_span_t *span,
+static void walk_span(const kiln_heap_t *heap, const kiln_span_t *span,
                       void (*visit)(void *ctx, void *block, size_t slot_bytes), void *ctx)
 {
     size_t slot_bytes = kiln_span_slot_bytes(span);
     for (uint32_t i = 0; i < kiln_span_slots(span); i++) {
         uint8_t state = atomic_load_explicit(&span->states[i], memory_order_relaxed);
         if (state != KILN_SLOT_LIVE && state != KILN_SLOT_KEPT) continue;
-        visit(ctx, (void *)(kiln_span_base(span) + i * slot_bytes), slot_bytes);
+        visit(ctx, kiln_given(heap, (void *)(kiln_span_base(span) + i * slot_bytes)), slot_bytes);
     }
 }
 
@@ -47,7 +48,7 @@ void kiln_heap_walk(kiln_heap_t *heap, void (*visit)(void *ctx, void *block, siz
         for (uintptr_t addr = region->start; addr < region->end;) {
             const kiln_span_t *span = kiln_page_map_find(&heap->pages.map, addr);
             if (span->kind == KILN_SPAN_SMALL || span->kind == KILN_SPAN_LARGE)
-                walk_span(span, visit, ctx);
+                walk_span(heap, span, visit, ctx);
             addr = kiln_span_end(span);
         }
 }

@@ -79,8 +79,36 @@ typedef struct note {
 } note_t;
 
 static note_t *notes;
-static unsigned allocs, frees, nested;
+static unsigned allocs, frees, copies, zeroed;
 static bool is_inside; /* a hook: what it asks the watched heap for is not noted */
+static bool is_ending; /* the heap: it can be asked for nothing more */
+static unsigned nested_allocs, nested_frees, nested_copies, nested_zeroed, hooks;
+
+/* A hook asks the very heap that tells it, in every way that there is. */
+static void use_the_heap_that_tells(void)
+{
+    kiln_misuse_t misuse;
+    if (is_ending) return;
+    is_inside = true;
+    hooks++;
+    char *small = kiln_heap_malloc(&outer, NULL, 24);
+    char *zeroes = kiln_heap_calloc(&outer, NULL, 3, 200);
+    char *aligned = kiln_heap_aligned(&outer, NULL, 256, 300);
+    char *large = hooks % 64 == 0 ? kiln_heap_malloc(&outer, NULL, 100000) : NULL;
+    MUST(small && zeroes && aligned && zeroes[599] == 0 && (uintptr_t)aligned % 256 == 0);
+    MUST(kiln_heap_usable(&outer, small, &misuse) >= 24 && misuse == KILN_MISUSE_NONE);
+    MUST(kiln_heap_about(&outer, aligned + 5).live);
+    small[23] = 7;
+    small = kiln_heap_realloc(&outer, NULL, small, 500, &misuse);
+    MUST(small && misuse == KILN_MISUSE_NONE && small[23] == 7);
+    MUST(kiln_heap_free(&outer, NULL, small + 16) == KILN_MISUSE_INTERIOR);
+    MUST(kiln_heap_free(&outer, NULL, small) == KILN_MISUSE_NONE);
+    MUST(kiln_heap_free_sized(&outer, NULL, aligned, 256, 300) == KILN_MISUSE_NONE);
+    MUST(kiln_heap_free(&outer, NULL, zeroes) == KILN_MISUSE_NONE);
+    MUST(!large || kiln_heap_free(&outer, NULL, large) == KILN_MISUSE_NONE);
+    MUST(kiln_heap_stats(&outer).live_bytes > 0);
+    is_inside = false;
+}
 
 static void note_alloc(void *ctx, kiln_addr_t block, uint64_t bytes, uint64_t slot_bytes)
 {
@@ -88,25 +116,26 @@ static void note_alloc(void *ctx, kiln_addr_t block, uint64_t bytes, uint64_t sl
     (void)bytes;
     (void)slot_bytes;
     if (is_inside) {
-        nested++;
+        nested_allocs++;
         return;
     }
-    is_inside = true;
+    use_the_heap_that_tells();
     note_t *note = kiln_heap_malloc(&inner, inner_cache, sizeof *note);
-    void *own = kiln_heap_malloc(&outer, NULL, 24); /* from the very heap that tells */
-    MUST(note && own);
-    MUST(kiln_heap_free(&outer, NULL, own) == KILN_MISUSE_NONE);
+    MUST(note);
     *note = (note_t){notes, (uintptr_t)block};
     notes = note;
     allocs++;
-    is_inside = false;
 }
 
 static void note_free(void *ctx, kiln_addr_t block, uint64_t slot_bytes)
 {
     (void)ctx;
     (void)slot_bytes;
-    if (is_inside) return;
+    if (is_inside) {
+        nested_frees++;
+        return;
+    }
+    use_the_heap_that_tells();
     note_t **at = &notes;
     while (*at && (*at)->block != block) at = &(*at)->older;
     MUST(*at);
@@ -114,6 +143,31 @@ static void note_free(void *ctx, kiln_addr_t block, uint64_t slot_bytes)
     *at = note->older;
     MUST(kiln_heap_free(&inner, inner_cache, note) == KILN_MISUSE_NONE);
     frees++;
+}
+
+static void note_copy(void *ctx, kiln_addr_t to, kiln_addr_t from, uint64_t bytes)
+{
+    (void)ctx;
+    if (is_inside) {
+        nested_copies++;
+    } else {
+        use_the_heap_that_tells(); /* while a block is neither here nor there */
+        copies++;
+    }
+    memcpy((void *)(uintptr_t)to, (const void *)(uintptr_t)from, (size_t)bytes);
+}
+
+static void note_zeroed(void *ctx, kiln_addr_t block, uint64_t bytes)
+{
+    (void)ctx;
+    (void)block;
+    (void)bytes;
+    if (is_inside) {
+        nested_zeroed++;
+        return;
+    }
+    use_the_heap_that_tells();
+    zeroed++;
 }
 
 static void note_grow(void *ctx, kiln_addr_t addr, uint64_t bytes)
@@ -134,13 +188,19 @@ static void step(kiln_rng_t *rng)
     unsigned char *block = blocks[place];
     if (block) {
         MUST(block[0] == (unsigned char)place && block[sizes[place] - 1] == (unsigned char)place);
+        if (kiln_rng_below(rng, 4) == 0) {
+            kiln_misuse_t misuse;
+            block = kiln_heap_realloc(&outer, NULL, block, sizes[place] + 40, &misuse);
+            MUST(block && misuse == KILN_MISUSE_NONE && block[0] == (unsigned char)place);
+        }
         MUST(kiln_heap_free(&outer, NULL, block) == KILN_MISUSE_NONE);
         MUST(kiln_heap_free(&outer, NULL, block) == KILN_MISUSE_DOUBLE_FREE);
         blocks[place] = NULL;
         return;
     }
     size_t bytes = 1 + (size_t)kiln_rng_below(rng, kiln_rng_below(rng, 50) == 0 ? 200000 : 300);
-    block = kiln_heap_malloc(&outer, NULL, bytes);
+    block = kiln_rng_below(rng, 4) == 0 ? kiln_heap_calloc(&outer, NULL, 1, bytes)
+                                        : kiln_heap_malloc(&outer, NULL, bytes);
     MUST(block);
     block[0] = block[bytes - 1] = (unsigned char)place;
     blocks[place] = block;
@@ -166,7 +226,11 @@ static void make_heaps(void)
     MUST(kiln_heap_init(&inner, &config) == NULL);
     inner_cache = kiln_heap_attach(&inner);
     MUST(inner_cache);
-    watcher = (kiln_watcher_t){.grow = note_grow, .alloc = note_alloc, .free = note_free};
+    watcher = (kiln_watcher_t){.grow = note_grow,
+                               .alloc = note_alloc,
+                               .free = note_free,
+                               .copy = note_copy,
+                               .zeroed = note_zeroed};
     config.watcher = &watcher;
     MUST(kiln_heap_init(&outer, &config) == NULL);
 }
@@ -177,9 +241,13 @@ __attribute__((used)) void begin(void)
     MUST(!is_relocated());
     make_heaps();
     for (unsigned i = 0; i < STEPS; i++) step(&rng);
-    MUST(allocs > STEPS / 3 && frees > STEPS / 3 && nested == allocs);
+    MUST(allocs > STEPS / 3 && frees > STEPS / 3 && copies > STEPS / 20 && zeroed > STEPS / 20);
+    MUST(hooks == allocs + frees + copies + zeroed);
+    MUST(nested_allocs == 4 * hooks + hooks / 64 && nested_frees == nested_allocs);
+    MUST(nested_copies == hooks && nested_zeroed == hooks);
     MUST(kiln_heap_broken_rule(&inner) == NULL);
     MUST(kiln_heap_broken_rule(&outer) == NULL);
+    is_ending = true;
     kiln_heap_destroy(&outer); /* which frees what is live */
     MUST(!notes && allocs == frees);
     kiln_heap_detach(&inner, inner_cache);

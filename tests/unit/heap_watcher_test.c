@@ -180,6 +180,44 @@ static void test_every_way_to_a_block_is_told(void)
     }
 }
 
+/* A watcher that knows which heaps there are. */
+static struct {
+    kiln_addr_t heap;
+    unsigned begun, ended;
+} owned;
+
+static void see_own(void *ctx, kiln_addr_t heap, uint64_t bytes, bool on)
+{
+    (void)ctx;
+    if (bytes != sizeof(kiln_heap_t)) break_rule("the struct of a heap is told whole");
+    if (on ? owned.heap != 0 : owned.heap != heap) break_rule("a heap begins once and ends once");
+    if (!on && seen.allocs != seen.frees) break_rule("the end of a heap is told last");
+    owned.heap = on ? heap : 0;
+    owned.begun += on;
+    owned.ended += !on;
+}
+
+static void test_where_a_heap_is_is_told(void)
+{
+    kiln_watcher_t owns = watcher;
+    owns.own = see_own;
+    memset(&seen, 0, sizeof seen);
+    memset(&owned, 0, sizeof owned);
+    kiln_heap_t *heap = world_open(
+        (world_config_t){.kind = WORLD_LINUX, .follow = KILN_FOLLOW_KILN, .watcher = &owns});
+    EXPECT_EQ(owned.heap, (uintptr_t)heap);
+    EXPECT(kiln_heap_malloc(heap, NULL, 100));
+    kiln_heap_t second;
+    kiln_heap_config_t refused = heap->config;
+    refused.arena.page_bytes = 4096;
+    EXPECT(kiln_heap_init(&second, &refused));
+    EXPECT_EQ(owned.begun, 1);
+    world_close();
+    EXPECT_EQ(owned.begun, 1);
+    EXPECT_EQ(owned.ended, 1);
+    EXPECT_RULE(seen.broken);
+}
+
 static void test_what_is_refused_is_not_told(void)
 {
     kiln_heap_t *heap = open_watched(WORLD_LINUX);
@@ -315,6 +353,72 @@ static void test_live_blocks_are_walked_and_ended(void)
     EXPECT_EQ(seen.allocs, seen.frees);
 }
 
+/* Sizes of all kinds, over and over. */
+static size_t random_bytes(kiln_rng_t *rng)
+{
+    uint64_t kind = kiln_rng_below(rng, 10);
+    return (size_t)kiln_rng_below(rng, kind == 0 ? 300000 : kind < 3 ? 10000 : 300);
+}
+
+/* A reset is the end of all blocks and not of the heap: what was live is told as freed, once,
+ * whatever the heap's spans look like. */
+static void test_a_reset_frees_what_is_live(void)
+{
+    kiln_watcher_t waits = watcher;
+    for (world_kind_t kind = WORLD_LINUX; kind < WORLDS; kind++) {
+        kiln_rng_t rng = {.state = 7};
+        waits.quarantine_bytes = kind == WORLD_LINUX ? KILN_MIB(1) : 0;
+        memset(&seen, 0, sizeof seen);
+        kiln_heap_t *heap = world_open(
+            (world_config_t){.kind = kind, .follow = KILN_FOLLOW_KILN, .watcher = &waits});
+        for (unsigned round = 0; round < 30; round++) {
+            void *blocks[BLOCKS / 2] = {NULL};
+            for (unsigned step = 0; step < BLOCKS; step++) {
+                void **block = &blocks[kiln_rng_below(&rng, BLOCKS / 2)];
+                if (*block) EXPECT_EQ(kiln_heap_free(heap, NULL, *block), KILN_MISUSE_NONE);
+                *block = *block ? NULL : kiln_heap_malloc(heap, NULL, random_bytes(&rng));
+            }
+            EXPECT(seen.allocs > seen.frees);
+            kiln_heap_reset(heap);
+            EXPECT_EQ(seen.allocs, seen.frees);
+            EXPECT_RULE(seen.broken);
+            EXPECT_RULE(kiln_heap_broken_rule(heap));
+            kiln_heap_stats_t stats = kiln_heap_stats(heap);
+            EXPECT_EQ(stats.live_bytes, stats.waiting_bytes);
+            for (unsigned i = 0; i < BLOCKS / 2; i++)
+                if (blocks[i] && waits.quarantine_bytes)
+                    EXPECT_EQ(kiln_heap_free(heap, NULL, blocks[i]), KILN_MISUSE_DOUBLE_FREE);
+        }
+        world_close();
+    }
+}
+
+/* Of a heap that nobody watches, what threads' caches hold stays there. */
+static void test_a_reset_leaves_caches_alone(void)
+{
+    kiln_heap_t *heap =
+        world_open((world_config_t){.kind = WORLD_LINUX, .follow = KILN_FOLLOW_KILN});
+    kiln_thread_cache_t *cache = kiln_heap_attach(heap);
+    kiln_rng_t rng = {.state = 9};
+    for (unsigned round = 0; round < 30; round++) {
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            void *block = kiln_heap_malloc(heap, cache, random_bytes(&rng));
+            EXPECT(block);
+            if (i % 3 == 0) EXPECT_EQ(kiln_heap_free(heap, cache, block), KILN_MISUSE_NONE);
+        }
+        kiln_heap_stats_t before = kiln_heap_stats(heap);
+        EXPECT(before.live_bytes > before.cached_bytes);
+        kiln_heap_reset(heap);
+        kiln_heap_stats_t after = kiln_heap_stats(heap);
+        EXPECT_EQ(after.cached_bytes, before.cached_bytes);
+        EXPECT_EQ(after.live_bytes, after.cached_bytes);
+        EXPECT_RULE(kiln_heap_broken_rule(heap));
+    }
+    kiln_heap_detach(heap, cache);
+    EXPECT_EQ(kiln_heap_stats(heap).live_bytes, 0);
+    world_close();
+}
+
 /* Many small blocks fill the ring before their bytes do. */
 static void test_a_full_quarantine_lets_the_oldest_go(void)
 {
@@ -333,13 +437,6 @@ static void test_a_full_quarantine_lets_the_oldest_go(void)
     EXPECT(frees >= KILN_WATCHED_QUARANTINE_MAX - 2);
     EXPECT_RULE(kiln_heap_broken_rule(heap));
     world_close();
-}
-
-/* Sizes of all kinds, over and over. */
-static size_t random_bytes(kiln_rng_t *rng)
-{
-    uint64_t kind = kiln_rng_below(rng, 10);
-    return (size_t)kiln_rng_below(rng, kind == 0 ? 300000 : kind < 3 ? 10000 : 300);
 }
 
 static void test_random_calls_agree_with_the_watcher(void)
@@ -377,9 +474,12 @@ int main(int argc, char **argv)
 {
     static const kiln_test_t tests[] = {
         KILN_TEST(test_every_way_to_a_block_is_told),
+        KILN_TEST(test_where_a_heap_is_is_told),
         KILN_TEST(test_what_is_refused_is_not_told),
         KILN_TEST(test_a_watched_heap_has_no_caches),
         KILN_TEST(test_freed_blocks_wait),
+        KILN_TEST(test_a_reset_frees_what_is_live),
+        KILN_TEST(test_a_reset_leaves_caches_alone),
         KILN_TEST(test_a_full_quarantine_lets_the_oldest_go),
         KILN_TEST(test_what_waits_is_given_before_memory_ends),
         KILN_TEST(test_live_blocks_are_walked_and_ended),

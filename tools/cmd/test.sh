@@ -18,6 +18,7 @@ asan       bazel  AddressSanitizer
 ubsan      bazel  UndefinedBehaviorSanitizer
 msan       bazel  MemorySanitizer
 tsan       bazel  ThreadSanitizer
+hwasan     bazel  HWAddressSanitizer, by aliases: the heap for programs that embed one
 asan-libfuzzer  fuzz  each fuzz target built so, its corpus replayed
 msan-libfuzzer  fuzz  the same
 ubsan-libfuzzer fuzz  the same
