@@ -1,5 +1,5 @@
 /* contents.c - what blocks hold (contents.h). */
-#define _DEFAULT_SOURCE /* mincore */
+#define _GNU_SOURCE /* mincore */
 #include "fuzz/contents.h"
 
 #include "allocator/base/units.h"
