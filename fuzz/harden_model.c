@@ -1,15 +1,11 @@
 /* harden_model.c - the promises of a hardened heap (harden_model.h). */
 #include "fuzz/harden_model.h"
 
+#include "fuzz/contents.h"
 #include "fuzz/target.h"
 
 #include <stdio.h>
 #include <string.h>
-
-enum {
-    WHOLE_BYTES_MAX = 128 << 10,
-    SAMPLES_MAX = 64,
-};
 
 /* Whom kiln_harden_model_found tells: a heap has no context for it. */
 static kiln_harden_model_t *listener;
@@ -17,7 +13,8 @@ static kiln_harden_model_t *listener;
 void kiln_harden_model_init(kiln_harden_model_t *model, kiln_subject_t *subject,
                             const kiln_os_fake_t *fake)
 {
-    memset(model, 0, sizeof *model);
+    memset(model, 0, offsetof(kiln_harden_model_t, run));
+    model->run++;
     model->subject = subject;
     model->fake = fake;
     listener = model;
@@ -35,21 +32,9 @@ uint32_t kiln_harden_model_thread(void)
 
 /* --- bytes ----------------------------------------------------------------------------------- */
 
-/* memcmp, because byte for byte is slow where every access is checked. */
-static bool is_all(const unsigned char *at, size_t bytes, uint8_t byte)
-{
-    return bytes == 0 || (at[0] == byte && memcmp(at, at + 1, bytes - 1) == 0);
-}
-
-/* The ends of what is long, and samples between them: most of it has no memory yet. */
 static bool holds_byte(uintptr_t first, uintptr_t end, uint8_t byte)
 {
-    const unsigned char *at = (const unsigned char *)first;
-    size_t bytes = end > first ? end - first : 0, part = WHOLE_BYTES_MAX / 2;
-    if (bytes <= WHOLE_BYTES_MAX) return is_all(at, bytes, byte);
-    for (size_t i = part; i < bytes - part; i += (bytes - WHOLE_BYTES_MAX) / SAMPLES_MAX + 1)
-        if (at[i] != byte) return false;
-    return is_all(at, part, byte) && is_all(at + bytes - part, part, byte);
+    return kiln_contents_are((const unsigned char *)first, end > first ? end - first : 0, byte);
 }
 
 /* Whether any byte of [first, end) is one that a program may touch. */
@@ -202,7 +187,8 @@ static bool may_be_used(kiln_harden_model_t *model, const kiln_harden_block_t *b
     for (unsigned i = 0; i < KILN_HARDEN_LARGE_PLACES; i++)
         if (model->large_first[i] < block->at + block->room && block->at < model->large_end[i])
             return false;
-    if (freed->at != block->at || freed->epoch != model->epochs[freed->thread_idx]) return true;
+    if (freed->at != block->at || freed->run != model->run) return true;
+    if (freed->epoch != model->epochs[freed->thread_idx]) return true;
     const kiln_quarantine_bounds_t *bounds = &model->subject->harden.config.quarantine;
     uint32_t since = model->frees[freed->thread_idx][freed->class_idx] - freed->frees;
     return since >= kiln_quarantine_places(bounds, freed->class_idx);
@@ -272,6 +258,7 @@ static void end_small(kiln_harden_model_t *model, const kiln_subject_by_t *by,
         .frees = ++model->frees[by->thread_idx][class_idx],
         .thread_idx = by->thread_idx,
         .epoch = model->epochs[by->thread_idx],
+        .run = model->run,
     };
 }
 

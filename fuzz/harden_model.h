@@ -49,6 +49,7 @@ typedef struct kiln_harden_planted {
 typedef struct kiln_harden_freed {
     uintptr_t at; /* 0: none */
     uint32_t class_idx, frees, thread_idx, epoch;
+    uint32_t run; /* of the model, without which `at` means nothing */
 } kiln_harden_freed_t;
 
 typedef struct kiln_harden_model {
@@ -61,9 +62,12 @@ typedef struct kiln_harden_model {
     unsigned large_next; /* of these, what has waited longest; an end of 0: none */
     unsigned waits;      /* large blocks that wait, as the heap says */
     uint64_t guarded_blocks, guarded_bytes;
+    uint32_t
+        run; /* how often this model was made: what was freed before is not cleared each time */
     kiln_harden_freed_t freed[KILN_HARDEN_MODEL_FREED];
 } kiln_harden_model_t;
 
+/* The struct was zero before it was first made. */
 void kiln_harden_model_init(kiln_harden_model_t *model, kiln_subject_t *subject,
                             const kiln_os_fake_t *fake);
 

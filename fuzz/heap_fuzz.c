@@ -19,14 +19,18 @@
 
 enum {
     STEPS_MAX = 500,
-    CHECK_STEPS = 16, /* the whole heap is walked after so many */
+    CHECK_STEPS = 24,      /* the whole heap is looked at after so many, then after four times */
+    CHECK_OFTEN_STEPS = 3, /* as many, and so on; often: after so many, then twice as many */
     CACHES_MAX = 3,
     SCRIPT_BYTES = 8,
     RANGES_MAX = 2048,
-    TOUCHED_BYTES_MAX = 8 << 20, /* what one input may ask to be zeroed or copied */
+    ROOMS = 32, /* see BLOCK_BYTES_MAX */
 };
 #define WINDOW_BYTES KILN_MIB(192)
 #define ARENA_BYTES KILN_MIB(64)
+/* What the blocks of one input may take together, whatever is freed meanwhile: much is slow, and
+ * what is slow finds little. Of one in so many settings of `room` it is the whole arena. */
+#define BLOCK_BYTES_MAX KILN_MIB(2)
 /* Where no sanitizer has its shadow, so that the same input has the same addresses. */
 #define WINDOW_HINT ((kiln_addr_t)(sizeof(void *) == 8 ? UINT64_C(0x520000000000) : 0x60000000))
 
@@ -56,7 +60,7 @@ static const char *const op_names[OPS] = {
 const kiln_fuzz_words_t kiln_fuzz_words = {
     .target = "heap",
     .config = {"phys", "start", "policy", "caches", "flags", "seed", "idle", "block", "refuse",
-               "answer", "profile", "harden", "guard", "every", "quarantine"},
+               "answer", "profile", "harden", "guard", "every", "quarantine", "room"},
     .ops = op_names,
     .op_count = OPS,
 };
@@ -68,7 +72,7 @@ enum { PROFILE_HARDENED = 1, PROFILE_FUZZ = 2, PROFILES = 4 };
 
 /* The bits of the setting `harden`, and the values of `guard`, modulo 4. */
 enum {
-    HARDEN_EACH = 1,           /* all is checked after each step */
+    HARDEN_OFTEN = 1,          /* all is checked more often, see CHECK_OFTEN_STEPS */
     HARDEN_NO_GUARD_PAGES = 2, /* a guarded block is a mapping */
     HARDEN_SLOW = 4,           /* the common paths are not tried */
     HARDEN_FAMILIES = 8,       /* alloc_dealloc_mismatch is the other one of the profile's */
@@ -83,7 +87,7 @@ static struct {
     kiln_harden_model_t harden;
     kiln_subject_by_t threads[CACHES_MAX];
     uint8_t script[SCRIPT_BYTES];
-    uint64_t touched_bytes;
+    uint64_t bytes_left; /* of BLOCK_BYTES_MAX */
 } run;
 
 static kiln_os_window_t window;
@@ -245,7 +249,7 @@ static bool begin(const uint8_t *config)
     memset(run.threads, 0, sizeof run.threads);
     run.subject.hardens = false;
     run.subject.calls = 0;
-    run.touched_bytes = 0;
+    run.bytes_left = config[15] % ROOMS == ROOMS - 1 ? ARENA_BYTES : BLOCK_BYTES_MAX;
     kiln_heap_model_init(&run.model, &run.subject, hardens ? &run.harden : NULL, &run.fake);
     if (make_heap(config, hardens ? &hardening : NULL) != NULL) {
         KILN_FUZZ_LAW("L4: a heap that cannot be holds nothing", run.fake.stats.space_bytes == 0);
@@ -323,12 +327,13 @@ static size_t size_of(const kiln_fuzz_record_t *r)
     }
 }
 
-/* allowed says whether the input may still touch so many bytes: what is slow finds little. */
-static bool allowed(size_t bytes)
+/* allowed says whether the input may still have a block of so many bytes, for which the heap takes,
+ * or copies, so many more. */
+static bool allowed(size_t bytes, size_t more)
 {
-    if (bytes > ARENA_BYTES) return true; /* refused */
-    if (run.touched_bytes > TOUCHED_BYTES_MAX) return false;
-    run.touched_bytes += bytes / 4;
+    if (bytes > ARENA_BYTES || more > ARENA_BYTES) return true; /* refused */
+    if (bytes + more > run.bytes_left) return false;
+    run.bytes_left -= bytes + more;
     return true;
 }
 
@@ -346,7 +351,7 @@ static void set_script(const kiln_fuzz_record_t *r)
 static void do_burst(const kiln_subject_by_t *by, const kiln_fuzz_record_t *r)
 {
     size_t bytes = size_of(r);
-    for (unsigned i = 0; i <= r->how % 48u && allowed(bytes); i++)
+    for (unsigned i = 0; i <= r->how % 48u && allowed(bytes, 0); i++)
         kiln_heap_model_alloc(&run.model, by, (r->slot + i) % KILN_HEAP_MODEL_SLOTS, 0, 0, bytes);
 }
 
@@ -358,12 +363,19 @@ static void do_release(const kiln_subject_by_t *by, const kiln_fuzz_record_t *r)
         kiln_heap_model_free(&run.model, by, (r->slot + i) % KILN_HEAP_MODEL_SLOTS, false);
 }
 
+static void do_realloc(const kiln_subject_by_t *by, const kiln_fuzz_record_t *r)
+{
+    size_t bytes = size_of(r), had = run.model.blocks[r->slot].bytes;
+    if (run.model.blocks[r->slot].at && allowed(bytes, bytes < had ? bytes : had))
+        kiln_heap_model_realloc(&run.model, by, r->slot, bytes);
+}
+
 static void do_calloc(const kiln_subject_by_t *by, const kiln_fuzz_record_t *r)
 {
     size_t bytes = size_of(r), count = 1 + r->how % 16;
     if (r->how >= 240) count = SIZE_MAX / (bytes ? bytes : 1) + (r->how & 1); /* at the edge */
     if (count == 0) count = SIZE_MAX;
-    if (bytes > ARENA_BYTES / count || allowed(bytes * count))
+    if (bytes > ARENA_BYTES / count || allowed(bytes * count, 0))
         kiln_heap_model_alloc(&run.model, by, r->slot, 0, count, bytes);
 }
 
@@ -372,7 +384,7 @@ static void do_aligned(const kiln_subject_by_t *by, const kiln_fuzz_record_t *r)
     size_t align = (size_t)1 << r->how % 28;
     size_t bytes = size_of(r);
     if (r->how >= 224) align = align * 3; /* not a power of two: refused */
-    if (allowed(bytes)) kiln_heap_model_alloc(&run.model, by, r->slot, align, 0, bytes);
+    if (allowed(bytes, align)) kiln_heap_model_alloc(&run.model, by, r->slot, align, 0, bytes);
 }
 
 static void do_refuse(const kiln_fuzz_record_t *r)
@@ -448,13 +460,13 @@ static void step(const kiln_fuzz_record_t *r)
     set_script(r);
     switch (r->op % OPS) {
     case OP_MALLOC:
-        if (allowed(bytes)) kiln_heap_model_alloc(model, by, r->slot, 0, 0, bytes);
+        if (allowed(bytes, 0)) kiln_heap_model_alloc(model, by, r->slot, 0, 0, bytes);
         break;
     case OP_FREE:
         kiln_heap_model_free(model, by, r->slot, false);
         break;
     case OP_REALLOC:
-        if (allowed(bytes)) kiln_heap_model_realloc(model, by, r->slot, bytes);
+        do_realloc(by, r);
         break;
     case OP_CALLOC:
         do_calloc(by, r);
@@ -498,11 +510,14 @@ static uint64_t run_once(const uint8_t *data, size_t size)
     kiln_fuzz_record_t r;
     kiln_fuzz_open(&input, data, size);
     if (!begin(input.config)) return 0;
-    bool each = run.subject.hardens && input.config[11] & HARDEN_EACH;
+    bool often = run.subject.hardens && input.config[11] & HARDEN_OFTEN;
+    unsigned check_at = often ? CHECK_OFTEN_STEPS : CHECK_STEPS;
     for (unsigned steps = 1; steps <= STEPS_MAX && kiln_fuzz_next(&input, &r); steps++) {
         if (kiln_fuzz_tracing) fprintf(stderr, "%s\n", op_names[r.op % OPS]);
         step(&r);
-        if (each || steps % CHECK_STEPS == 0) kiln_heap_model_check(&run.model);
+        if (steps < check_at) continue;
+        kiln_heap_model_check(&run.model);
+        check_at *= often ? 2 : 4;
     }
     end();
     return run.model.event_hash ^ run.fake.answers_hash;

@@ -1,68 +1,15 @@
 /* heap_model.c - the laws of the heap, as a program sees them (heap_model.h). */
 #include "fuzz/heap_model.h"
 
+#include "fuzz/contents.h"
 #include "fuzz/target.h"
 
 #include <stdio.h>
-#include <string.h>
-
-enum {
-    FILL_WHOLE_BYTES = 2048, /* a block up to this size is filled whole */
-    FILL_END_BYTES = 256,    /* of a larger one, so much at each end, and a byte a step: */
-    FILL_STEP_BYTES = 4096,
-    FILL_STEPS_MAX = 16,
-};
-
-/* --- contents -------------------------------------------------------------------------------- */
-
-static unsigned char byte_of(uint32_t seed, size_t at)
-{
-    return (unsigned char)(seed + at * 7 + (at >> 8) * 31 + (at >> 16) * 131);
-}
-
-/* next_checked gives the place after `at` at which a block of `bytes` is filled. */
-static size_t next_checked(size_t at, size_t bytes)
-{
-    at++;
-    if (bytes <= FILL_WHOLE_BYTES || at < FILL_END_BYTES) return at;
-    size_t tail = bytes - FILL_END_BYTES;
-    if (at >= tail) return at;
-    size_t step =
-        bytes / FILL_STEPS_MAX < FILL_STEP_BYTES ? FILL_STEP_BYTES : bytes / FILL_STEPS_MAX;
-    size_t next = (at + step - 1) / step * step;
-    return next < tail ? next : tail;
-}
-
-/* A block is filled to what kiln_heap_usable says: all of it is the program's. */
-static void fill(kiln_heap_model_block_t *block, uint32_t seed)
-{
-    block->seed = seed;
-    for (size_t i = 0; i < block->usable; i = next_checked(i, block->usable))
-        block->at[i] = byte_of(seed, i);
-}
-
-/* holds: are the first `bytes` at `at` still those of `block`? Where both a small and a large
- * pattern were written, the places are those of the old size. */
-static bool holds(const unsigned char *at, const kiln_heap_model_block_t *block, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i = next_checked(i, block->usable))
-        if (at[i] != byte_of(block->seed, i)) return false;
-    return true;
-}
 
 static void check_holds(const kiln_heap_model_block_t *block)
 {
-    KILN_FUZZ_LAW("L1: a block holds what was written", holds(block->at, block, block->usable));
-}
-
-static bool is_zero(const unsigned char *at, size_t bytes)
-{
-    size_t whole = bytes < 65536 ? bytes : 65536;
-    for (size_t i = 0; i < whole; i++)
-        if (at[i]) return false;
-    for (size_t i = whole; i < bytes; i += 509)
-        if (at[i]) return false;
-    return bytes == 0 || at[bytes - 1] == 0;
+    KILN_FUZZ_LAW("L1: a block holds what was written",
+                  kiln_contents_hold(block->at, block->usable, block->usable, block->seed));
 }
 
 /* --- the model ------------------------------------------------------------------------------- */
@@ -104,9 +51,8 @@ static bool is_ready(const kiln_heap_model_t *model, kiln_addr_t first, kiln_add
 static void check_alone(const kiln_heap_model_t *model, const kiln_heap_model_block_t *block)
 {
     const unsigned char *end = block->at + block->room;
-    for (unsigned i = 0; i < KILN_HEAP_MODEL_SLOTS; i++) {
-        const kiln_heap_model_block_t *other = &model->blocks[i];
-        if (!other->at || other == block) continue;
+    for (unsigned i = 0; i < model->live_count; i++) {
+        const kiln_heap_model_block_t *other = &model->blocks[model->live[i]];
         KILN_FUZZ_LAW("L1: blocks do not overlap",
                       end <= other->at || other->at + other->room <= block->at);
     }
@@ -126,6 +72,35 @@ static void check_in_arena(const kiln_heap_model_t *model, const kiln_heap_model
     KILN_FUZZ_LAW("L5: the heap knows its blocks", about.heap && about.live &&
                                                        about.block == first &&
                                                        about.slot_bytes == block->room);
+}
+
+/* check_record: the slot of a block is live, or after its free is not. What else is in the record
+ * of its span no call of this block may have changed: kiln_heap_model_check looks at that. */
+static void check_record(const kiln_heap_model_t *model, const void *at, bool live)
+{
+    const kiln_page_map_t *map = &model->heap->map;
+    kiln_addr_t addr = (uintptr_t)at;
+    const kiln_span_t *span = kiln_page_map_find(map, addr);
+    bool in_use = span && (span->kind == KILN_SPAN_SMALL || span->kind == KILN_SPAN_LARGE) &&
+                  addr >= kiln_span_base(span) && addr < kiln_span_end(span);
+    if (!in_use) { /* guarded; or it went with its span, and the page map leads to another */
+        KILN_FUZZ_LAW("a live block has a span", !live || !span);
+        return;
+    }
+    KILN_FUZZ_LAW("the seal of a record fits", kiln_span_is_sealed(&model->heap->pages.seal, span));
+    KILN_FUZZ_LAW("the page map leads to a span from its first and its last page",
+                  kiln_page_map_find(map, kiln_span_base(span)) == span &&
+                      kiln_page_map_find(map, kiln_span_end(span) - KILN_PAGE_BYTES) == span);
+    uint32_t slot_idx = kiln_span_slot_at(span, addr - kiln_span_base(span));
+    if (slot_idx == UINT32_MAX) { /* a span of another class, by now */
+        KILN_FUZZ_LAW("a block starts with its slot", !live);
+        return;
+    }
+    uint8_t state = span->states[slot_idx];
+    bool out = span->kind == KILN_SPAN_LARGE || kiln_span_is_out(span, slot_idx);
+    bool is_live = state == KILN_SLOT_LIVE || state == KILN_SLOT_KEPT;
+    KILN_FUZZ_LAW("the state of a slot is that of its block",
+                  live == is_live && (out || kiln_slot_is_free(state)));
 }
 
 /* adopt checks a block that the heap just gave. It is to be filled then. */
@@ -152,18 +127,25 @@ static kiln_heap_model_block_t *adopt(kiln_heap_model_t *model, unsigned slot, u
     else if (bytes > 0)
         KILN_FUZZ_LAW("L1: a guarded block is Ready", is_ready(model, first, first + bytes - 1));
     check_alone(model, block);
+    check_record(model, at, true);
     if (!block->hard.guarded) model->live_bytes += block->room;
+    block->live_idx = (uint8_t)model->live_count;
+    model->live[model->live_count++] = (uint8_t)slot;
     return block;
 }
 
 static void refill(kiln_heap_model_t *model, kiln_heap_model_block_t *block)
 {
-    fill(block, ++model->seed * UINT32_C(2654435761) >> 8);
+    block->seed = ++model->seed * UINT32_C(2654435761) >> 8;
+    kiln_contents_fill(block->at, block->usable, block->seed); /* all of it is the program's */
 }
 
 static void disown(kiln_heap_model_t *model, kiln_heap_model_block_t *block)
 {
+    uint8_t last = model->live[--model->live_count];
     if (!block->hard.guarded) model->live_bytes -= block->room;
+    model->live[block->live_idx] = last;
+    model->blocks[last].live_idx = block->live_idx;
     block->at = NULL;
 }
 
@@ -184,7 +166,7 @@ void kiln_heap_model_alloc(kiln_heap_model_t *model, const kiln_subject_by_t *by
     }
     KILN_FUZZ_LAW("L7: a size above PTRDIFF_MAX is refused", !wraps && product <= PTRDIFF_MAX);
     KILN_FUZZ_LAW("L7: an alignment is a power of two", !odd);
-    if (count) KILN_FUZZ_LAW("L1: calloc's bytes are zero", is_zero(at, product));
+    if (count) KILN_FUZZ_LAW("L1: calloc's bytes are zero", kiln_contents_are(at, product, 0));
     kiln_heap_model_block_t *block = adopt(model, slot, at, align, product);
     if (model->harden) kiln_harden_model_taken(model->harden, &block->hard, count != 0);
     block->family = align || !count ? by->family : KILN_FAMILY_MALLOC;
@@ -227,9 +209,11 @@ void kiln_heap_model_realloc(kiln_heap_model_t *model, const kiln_subject_by_t *
         return;
     }
     KILN_FUZZ_LAW("L7: a size above PTRDIFF_MAX is refused", bytes <= PTRDIFF_MAX);
-    KILN_FUZZ_LAW("L1: realloc keeps the prefix",
-                  holds(at, &old, bytes < old.bytes ? bytes : old.bytes));
+    KILN_FUZZ_LAW(
+        "L1: realloc keeps the prefix",
+        kiln_contents_hold(at, bytes < old.bytes ? bytes : old.bytes, old.usable, old.seed));
     disown(model, block);
+    if (at != old.at) check_record(model, old.at, false);
     (void)adopt(model, slot, at, 0, bytes);
     if (model->harden) kiln_harden_model_resized(model->harden, by, &old.hard, &block->hard);
     refill(model, block);
@@ -251,6 +235,7 @@ void kiln_heap_model_free(kiln_heap_model_t *model, const kiln_subject_by_t *by,
         misuse = kiln_subject_free(model->subject, &owner, block->at);
     note(model, sized ? "free_sized" : "free", slot, block->at, block->bytes);
     KILN_FUZZ_LAW("L5: a correct free is not reported", misuse == KILN_MISUSE_NONE);
+    check_record(model, block->at, false);
     if (model->harden) kiln_harden_model_freed(model->harden, by, &block->hard);
     model->freed[model->freed_at] = block->at;
     model->freed_at = (model->freed_at + 1) % KILN_HEAP_MODEL_FREED;
@@ -262,8 +247,8 @@ void kiln_heap_model_free(kiln_heap_model_t *model, const kiln_subject_by_t *by,
 
 static const kiln_heap_model_block_t *block_at(const kiln_heap_model_t *model, const void *at)
 {
-    for (unsigned i = 0; i < KILN_HEAP_MODEL_SLOTS; i++)
-        if (model->blocks[i].at == at) return &model->blocks[i];
+    for (unsigned i = 0; i < model->live_count; i++)
+        if (model->blocks[model->live[i]].at == at) return &model->blocks[model->live[i]];
     return NULL;
 }
 
@@ -319,9 +304,15 @@ static void *victim(const kiln_heap_model_t *model, kiln_heap_model_wrong_t wron
         *out_right = 1u << KILN_MISUSE_DOUBLE_FREE | (just ? 0 : 1u << KILN_MISUSE_INTERIOR);
         return at && !block_at(model, at) ? at : NULL;
     }
-    case KILN_WRONG_INTERIOR:
+    case KILN_WRONG_INTERIOR: {
         *out_right = 1u << KILN_MISUSE_INTERIOR;
-        return block->at && block->usable > 1 ? block->at + 1 + arg % (block->usable - 1) : NULL;
+        if (!block->at || block->usable <= 1) return NULL;
+        unsigned char *at = block->at + 1 + arg % (block->usable - 1);
+        /* Of the last byte that a heap can have, page_map.h knows nothing. */
+        bool last = (uintptr_t)at - model->heap->map.start == model->heap->map.heap_last;
+        if (last) *out_right |= 1u << KILN_MISUSE_FOREIGN;
+        return at;
+    }
     case KILN_WRONG_FOREIGN:
         *out_right = 1u << KILN_MISUSE_FOREIGN;
         return foreign(model, arg);
@@ -431,6 +422,5 @@ void kiln_heap_model_check(kiln_heap_model_t *model)
         KILN_CHECK_RULE(kiln_harden_broken_rule(&model->subject->harden));
         kiln_harden_model_check(model->harden);
     }
-    for (unsigned i = 0; i < KILN_HEAP_MODEL_SLOTS; i++)
-        if (model->blocks[i].at) check_holds(&model->blocks[i]);
+    for (unsigned i = 0; i < model->live_count; i++) check_holds(&model->blocks[model->live[i]]);
 }

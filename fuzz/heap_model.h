@@ -12,7 +12,10 @@
  *
  * Of a hardened heap it keeps what harden_model.h says besides.
  *
- * Large blocks are filled at their ends and here and there, so that an input stays fast.
+ * Each call is followed by a look at what it can have changed, and some by one at everything
+ * (kiln_heap_model_check).
+ *
+ * What blocks hold is contents.h.
  *
  * Threads  one.   Memory  none is allocated. */
 #ifndef KILN_FUZZ_HEAP_MODEL_H
@@ -39,6 +42,7 @@ typedef struct kiln_heap_model_block {
     uint32_t seed;
     size_t room; /* what no other block may use; but for a hardened heap it is `usable` */
     kiln_family_t family;
+    uint8_t live_idx;         /* of the slot in the model's `live` */
     kiln_harden_block_t hard; /* of a hardened heap */
 } kiln_heap_model_block_t;
 
@@ -48,6 +52,8 @@ typedef struct kiln_heap_model {
     kiln_harden_model_t *harden; /* NULL: the heap is a plain one */
     const kiln_os_fake_t *fake;
     kiln_heap_model_block_t blocks[KILN_HEAP_MODEL_SLOTS];
+    uint8_t live[KILN_HEAP_MODEL_SLOTS]; /* the slots that have a block, in any order */
+    unsigned live_count;
     void *freed[KILN_HEAP_MODEL_FREED]; /* a ring; freed[freed_at] is the next to be forgotten */
     unsigned freed_at;
     bool freed_last; /* the latest call freed the latest of `freed` */

@@ -374,7 +374,7 @@ static void *take_to_move(kiln_harden_t *harden, kiln_harden_thread_t *mine, boo
 {
     if (grows_large && bytes < PTRDIFF_MAX / 2) {
         size_t room_bytes = bytes + bytes / 2;
-        void *fresh = kiln_harden_large_malloc(harden, 1, bytes, room_bytes, true, site);
+        void *fresh = kiln_harden_large_malloc(harden, 1, bytes, room_bytes, false, site);
         if (fresh) return fresh;
     }
     return kiln_harden_malloc(harden, mine, bytes, false, site);

@@ -8,10 +8,14 @@
 
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 
 enum {
-    DROP_BYTES_MIN = 256 << 10
-}; /* from here on, dropping pages is cheaper than writing zeros */
+    PAGE_BYTES = 4096,        /* the kernel's: a fake's may be others */
+    ASK_BYTES_MIN = 32 << 10, /* from here on the kernel is asked which pages have memory, */
+    ASK_PAGES_MAX = 2048,     /* of so many at once */
+    CLEAN_EVERY = 24,         /* of the pages found clean every so many-th is given back */
+};
 
 static bool in_window(const kiln_os_window_t *window, kiln_addr_t addr, uint64_t bytes)
 {
@@ -19,15 +23,78 @@ static bool in_window(const kiln_os_window_t *window, kiln_addr_t addr, uint64_t
            bytes - 1 <= window->memory.last - addr;
 }
 
-/* Shadow of ASan, if the heap above poisoned these bytes, is the heap's business: not checked here.
- * The empty asm keeps the compiler from calling memset, which ASan would check. */
-__attribute__((no_sanitize("address"))) static void write_zeros(kiln_addr_t addr, uint64_t bytes)
+/* Shadow of ASan, if the heap above poisoned these bytes, is the heap's business: not checked here,
+ * as memset would be. */
+static void write_zeros(kiln_addr_t addr, uint64_t bytes)
 {
-    uint64_t *word = (uint64_t *)(uintptr_t)addr;
-    for (uint64_t i = 0; i < bytes / sizeof *word; i += 8) {
-        word[i] = word[i + 1] = word[i + 2] = word[i + 3] = 0;
-        word[i + 4] = word[i + 5] = word[i + 6] = word[i + 7] = 0;
-        __asm__ volatile("" ::: "memory");
+    void *at = (void *)(uintptr_t)addr;
+    size_t count = (size_t)bytes;
+    __asm__ volatile("rep stosb" : "+D"(at), "+c"(count) : "a"(0) : "memory");
+    kiln_linux_wrote((uintptr_t)addr, (uintptr_t)bytes); /* MSan saw nothing of that */
+}
+
+typedef uint64_t words_t __attribute__((vector_size(16), may_alias));
+
+/* Whatever it held, it is about to read as zero: that is what MSan may think already. */
+__attribute__((no_sanitize("address"))) static bool is_clean(kiln_addr_t page)
+{
+    const words_t *words = (const words_t *)(uintptr_t)page;
+    kiln_linux_wrote((uintptr_t)page, PAGE_BYTES);
+    for (unsigned i = 0; i < PAGE_BYTES / sizeof *words; i += 8) {
+        words_t any = words[i] | words[i + 1] | words[i + 2] | words[i + 3] | words[i + 4] |
+                      words[i + 5] | words[i + 6] | words[i + 7];
+        if ((any[0] | any[1]) != 0) return false;
+    }
+    return true;
+}
+
+static void give_back(kiln_addr_t addr, uint64_t bytes)
+{
+    if (madvise((void *)(uintptr_t)addr, (size_t)bytes, MADV_DONTNEED) != 0)
+        write_zeros(addr, bytes);
+    else
+        kiln_linux_wrote((uintptr_t)addr, (uintptr_t)bytes); /* madvise is not seen, either */
+}
+
+/* What a page without memory had may be on a disk, where there is one for that. */
+static bool may_swap(void)
+{
+    struct sysinfo info;
+    return sysinfo(&info) != 0 || info.totalswap != 0;
+}
+
+/* A page fault costs as much as to clear ten pages and more. So pages that have memory keep it
+ * while they are written to every now and then. */
+static void zero_pages(kiln_os_window_t *window, kiln_addr_t addr, uint64_t pages)
+{
+    unsigned char has[ASK_PAGES_MAX] = {0};
+    bool asked = mincore((void *)(uintptr_t)addr, (size_t)(pages * PAGE_BYTES), has) == 0;
+    for (uint64_t i = 0, absent = 0; i < pages; i++) {
+        kiln_addr_t page = addr + i * PAGE_BYTES;
+        if (asked && !(has[i] & 1)) {
+            absent++;
+            if (window->may_swap && (i + 1 == pages || has[i + 1] & 1))
+                give_back(page - (absent - 1) * PAGE_BYTES, absent * PAGE_BYTES);
+            continue;
+        }
+        absent = 0;
+        if (!is_clean(page))
+            write_zeros(page, PAGE_BYTES);
+        else if (++window->clean_pages % CLEAN_EVERY == 0)
+            give_back(page, PAGE_BYTES);
+    }
+}
+
+static void zero_used(kiln_os_window_t *window, kiln_addr_t addr, uint64_t bytes)
+{
+    if (bytes < ASK_BYTES_MIN || (addr | bytes) % PAGE_BYTES != 0) {
+        write_zeros(addr, bytes);
+        return;
+    }
+    for (uint64_t pages = bytes / PAGE_BYTES, part; pages > 0; pages -= part) {
+        part = pages < ASK_PAGES_MAX ? pages : ASK_PAGES_MAX;
+        zero_pages(window, addr, part);
+        addr += part * PAGE_BYTES;
     }
 }
 
@@ -44,12 +111,7 @@ static void window_zero(void *ctx, kiln_addr_t addr, uint64_t bytes)
          i < ranges->count && ranges->items[i].first <= last; i++) {
         kiln_addr_t from = ranges->items[i].first > addr ? ranges->items[i].first : addr;
         kiln_addr_t to = ranges->items[i].last < last ? ranges->items[i].last : last;
-        uint64_t count = to - from + 1;
-        if (count < DROP_BYTES_MIN ||
-            madvise((void *)(uintptr_t)from, (size_t)count, MADV_DONTNEED) != 0)
-            write_zeros(from, count);
-        else
-            kiln_linux_wrote((uintptr_t)from, (uintptr_t)count); /* madvise is not seen, either */
+        zero_used(window, from, to - from + 1);
     }
     if (kiln_ranges_set(ranges, addr, last, used)) return;
 
@@ -88,6 +150,8 @@ bool kiln_os_window_open(kiln_os_window_t *window, kiln_addr_t hint, uint64_t by
     window->memory.last = window->memory.first + (kiln_round_down(bytes, align_bytes) - 1);
     window->memory.zero = window_zero;
     window->memory.access = enforce ? window_access : NULL;
+    window->clean_pages = 0;
+    window->may_swap = may_swap();
     window->used =
         (kiln_ranges_t){.items = window->used_items, .count = 0, .max = KILN_OS_WINDOW_USED_MAX};
     return true;

@@ -18,6 +18,8 @@ typedef struct kiln_os_window {
     kiln_addr_t mapped;           /* what the kernel gave, a little larger than the window */
     uint64_t mapped_bytes;
     kiln_ranges_t used; /* bytes that may not be zero; survives resets of the fake */
+    bool may_swap;
+    uint64_t clean_pages; /* so many were looked at that were zero already */
     kiln_os_range_t used_items[KILN_OS_WINDOW_USED_MAX];
 } kiln_os_window_t;
 

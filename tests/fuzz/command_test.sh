@@ -32,12 +32,15 @@ expect 2 "not '0'" arena --seconds=0
 expect 2 "seed is 1 to 999999999, not 'x'" heap --seed=x
 expect 2 "is no folder" heap --corpus-dir="$out/none"
 expect 2 "there is no file" heap --replay="$out/none"
+expect 2 "speed is of libfuzzer alone" heap --speed --engine=afl
+expect 2 "speed is of operations" options --speed
 
 expect 0 '^no findings$' arena --engine=libfuzzer --sanitizer=none --seconds=2 --seed=1
 expect 0 '^no findings$' heap --engine=afl --sanitizer=asan --seconds=2
 rm -rf "$KILN_OUT/fuzz/heap-asan-afl"
 expect 0 'inputs to start from' heap --engine afl --sanitizer asan --seconds 1 --corpus-dir corpus/heap
 expect 0 '^set follow go19' arena --sanitizer=none --replay corpus/arena/regress_20259_switch_down
+expect 0 '^operations of the corpus +[0-9]+ runs/s of 64 operations, seed 3$' heap --sanitizer=none --speed --seed=3
 
 # Nothing that was started runs on.
 if pgrep -f "$KILN_OUT/fuzz/" >"$out/processes"; then

@@ -7,6 +7,7 @@ usage() {
 Usage: kiln fuzz TARGET [--engine=ENGINE] [--sanitizer=SANITIZER] [--seconds=N] [--seed=N]
                         [--corpus-dir=FOLDER]
        kiln fuzz TARGET --replay FILE [--sanitizer=SANITIZER]
+       kiln fuzz TARGET --speed [--sanitizer=SANITIZER] [--seed=N]
 
 Installs what is missing, builds the target, and fuzzes it until the time is over or something
 breaks. Shows how it goes, and for each finding the input and the command that replays it.
@@ -25,14 +26,16 @@ breaks. Shows how it goes, and for each finding the input and the command that r
   --corpus-dir  inputs to start from, besides corpus/TARGET and what earlier runs found
   --replay      runs this one input and prints its operations and the arena's trace
                 (spec of the trace: kiln replay --help)
+  --speed       fuzzes nothing, but shows how many inputs of 64 operations, made from the seed
+                (1 if not given), libFuzzer's build of the target takes in a second of CPU time
 
 What is found stays in .kiln/fuzz/TARGET-SANITIZER-ENGINE; that folder may be deleted at any time.
 The exit status is 0 without findings, 1 with, 2 for a wrong argument.
 END
 }
 
-options=(--engine --sanitizer --seconds --seed --corpus-dir --replay --help)
-target='' engine=libfuzzer sanitizer=asan seconds=60 seed='' corpus_dir='' replay=''
+options=(--engine --sanitizer --seconds --seed --corpus-dir --replay --speed --help)
+target='' engine=libfuzzer sanitizer=asan seconds=60 seed='' corpus_dir='' replay='' speed=''
 while [[ $# -gt 0 ]]; do
     option=${1%%=*}
     value=${1#*=}
@@ -40,6 +43,10 @@ while [[ $# -gt 0 ]]; do
     -h | --help)
         usage
         exit 0
+        ;;
+    --speed)
+        speed=1
+        option=''
         ;;
     --engine=* | --sanitizer=* | --seconds=* | --seed=* | --corpus-dir=* | --replay=*) ;;
     --engine | --sanitizer | --seconds | --seed | --corpus-dir | --replay)
@@ -78,6 +85,8 @@ targets=("${targets[@]%_fuzz.c}")
 [[ $seconds =~ ^[1-9][0-9]{0,6}$ ]] || kiln_usage "--seconds is 1 to 9999999, not '$seconds'"
 [[ -z $seed || $seed =~ ^[1-9][0-9]{0,8}$ ]] || kiln_usage "--seed is 1 to 999999999, not '$seed'"
 [[ -z $corpus_dir || -d $corpus_dir ]] || kiln_usage "--corpus-dir: '$corpus_dir' is no folder"
+[[ -z $speed || $engine == libfuzzer ]] || kiln_usage "--speed is of libfuzzer alone"
+[[ -z $speed || $target != options ]] || kiln_usage "--speed is of operations, and options has none"
 [[ -z $replay || -f $replay ]] || kiln_usage "--replay: there is no file '$replay'"
 
 # build_as CONFIG FILE builds the target and puts the program at FILE. A copy, because the next
@@ -115,6 +124,10 @@ config=$sanitizer-$engine
 [[ $sanitizer != none ]] || config=$engine
 work=$KILN_OUT/fuzz/$target-$sanitizer-$engine
 build_as "$config" "$work/${target}_fuzz"
+if [[ -n $speed ]]; then
+    "$KILN_ROOT/fuzz/engines/speed.py" "$work/${target}_fuzz" "$KILN_ROOT/corpus/$target" "${seed:-1}"
+    exit
+fi
 again="./kiln fuzz $target"
 [[ $sanitizer == asan ]] || again+=" --sanitizer=$sanitizer"
 status=0

@@ -18,7 +18,7 @@ arena_target=("${arena[@]}" "${base[@]}" "${fake[@]}"
     fuzz/{arena_fuzz,arena_model,ops,target}.c)
 heap_target=("${heap[@]}" "${arena[@]}" "${base[@]}" "${fake[@]}" allocator/harden/*.c
     allocator/os/fake_window_linux.c
-    fuzz/{heap_fuzz,heap_model,heap_subject,harden_model,harden_plant,ops,target}.c)
+    fuzz/{contents,heap_fuzz,heap_model,heap_subject,harden_model,harden_plant,ops,target}.c)
 os_target=("${base[@]}" "${fake[@]}" allocator/os/{check,fault,linux,fake_window_linux}.c
     fuzz/{os_fuzz,os_call,os_pages,os_probe,os_sleeper,os_world,ops,target}.c)
 rewind=(allocator/os/{rewind,rewind_mark,written_linux}.c)
@@ -116,7 +116,7 @@ flags_of() {
     flags=(-std=c11 -g -w -I.)
     case $1 in
     plain) flags+=(-O1) ;;
-    fuzz) flags+=(-O1 -fsanitize=fuzzer-no-link) ;;
+    fuzz) flags+=(-O1 -fsanitize=fuzzer-no-link -fsanitize-coverage-ignorelist=tools/toolchain/oracles.txt) ;;
     search) flags+=(-O2) ;;
     library)
         flags+=(-O2 -DNDEBUG -fPIC -fvisibility=hidden -fexceptions -fno-builtin
