@@ -17,6 +17,8 @@ static const struct deed {
     {"foreign-free", case_wrong_free},   {"size-mismatch", case_mismatch},
     {"wrong-family", case_wrong_family}, {"leak", case_leak},
     {"request", case_request},           {"old-bytes", case_old_bytes},
+    {"restored-write", case_restored},   {"restored-read", case_restored},
+    {"restored-free", case_restored},
 };
 
 static const struct number {

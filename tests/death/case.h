@@ -53,6 +53,7 @@ void case_wrong_family(const case_args_t *args);
 void case_leak(const case_args_t *args);
 void case_request(const case_args_t *args);
 void case_old_bytes(const case_args_t *args);
+void case_restored(const case_args_t *args);
 
 bool case_is(const char *word, const char *other);
 _Noreturn void case_end(int status, const char *why);

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 OVERFLOW, UNDERFLOW, FREED_WRITE = "heap-buffer-overflow", "heap-buffer-underflow", "heap-use-after-free"
 DOUBLE, INTERIOR, FOREIGN = "double-free", "interior-free", "foreign-free"
 SIZE, ALIGN, FAMILY = "size-mismatch", "alignment-mismatch", "alloc-dealloc-mismatch"
-LEAK = "memory-leak"
+LEAK, RESTORED = "memory-leak", "use-after-restore"
 TOO_BIG, PRODUCT, BAD_ALIGN, NO_MEMORY = ("allocation-size-too-big", "calloc-overflow", "invalid-allocation-alignment",
                                           "out-of-memory")
 
@@ -437,6 +437,32 @@ def leaks(profile, bits):
         yield Case("leak, plain", profile, args, frozenset((LEAK,)), True, CALLS["access"], ":detect_leaks=1", tries=tries)
 
 
+# ---- blocks that a restore took ----
+
+def restored_case(profile, deed, size, spot=0, when="access", align=0):
+    args = {"deed": f"restored-{deed}", "bytes": size, "blocks": 1, "distance": spot, "when": when}
+    if deed == "free":
+        return Case("free after restore", profile, taken(args, align), frozenset((DOUBLE,)), True, {"free"}, ":checkpoints=1")
+    calls = {"access": CALLS["access"], "restore": {"kiln_restore"}, "check": {"kiln_check_heap"}, "reuse": {"malloc"}}[when]
+    expect = (spot, deed.upper(), 1) if when == "access" else ()
+    return Case(f"{deed} after restore", profile, taken(args, align), frozenset((RESTORED,)), True, calls, ":checkpoints=1",
+                expect=expect)
+
+
+def restored(profile):
+    """At the access where all blocks are guarded; else a write when it is looked for, or the place is given out
+    again, in a span that the heap had at the checkpoint."""
+    for size in FEW:
+        yield restored_case(profile, "free", size)
+        for spot in sorted({0, size // 2, size - 1}):
+            if profile.guard:
+                yield restored_case(profile, "read", size, spot)
+                yield restored_case(profile, "write", size, spot)
+            elif profile.hard and size <= 4097:
+                for when in ("restore", "check", "reuse") if profile.name == "fuzz" else ("check", "reuse"):
+                    yield restored_case(profile, "write", size, spot, when)
+
+
 # ---- requests, and what is read from fresh memory ----
 
 def requests(profile, bits):
@@ -483,7 +509,7 @@ def old_bytes(profile):
 def call_cases(profile, bits):
     """What is seen at a call, whatever the heap knows of its blocks' bytes."""
     for made in (double_frees(profile), wrong_frees(profile), mismatches(profile), wrong_families(profile), leaks(profile, bits),
-                 requests(profile, bits), old_bytes(profile)):
+                 restored(profile), requests(profile, bits), old_bytes(profile)):
         yield from made
 
 

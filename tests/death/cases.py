@@ -223,7 +223,7 @@ def check_report(case, said):
         check_edge(case, said, kinds[0])
     elif deed in ("overflow-write", "underflow-write"):
         check_write(case, said, kinds[0])
-    elif deed in ("freed-write", "freed-read"):
+    elif deed in ("freed-write", "freed-read", "restored-write"):
         check_freed(case, said, "block")
     elif deed == "request":
         check_request(case, said, kinds[0])
