@@ -16,8 +16,15 @@ void kiln_checkpoint_own(void *start, size_t bytes);
  * which addresses of blocks lie that nobody uses. False: there is no such piece. */
 bool kiln_checkpoint_memory(unsigned idx, const void **out_start, size_t *out_bytes);
 
-/* kiln_checkpoint_explain makes of `*report`, about an access to no live block, one of a use after
- * restore, if a restore took a block there. Any thread, and a signal handler; it takes no lock. */
+/* kiln_checkpoint_took gives the block that was at the address, if a restore took it, and none has
+ * been there since. kiln_checkpoint_explain makes of `*report`, about an access to no live block,
+ * one of a use after restore, if there was such a block. Any thread, and a signal handler; they
+ * take no lock. */
+bool kiln_checkpoint_took(uintptr_t address, kiln_report_block_t *out);
 bool kiln_checkpoint_explain(kiln_report_t *report);
+
+/* kiln_checkpoint_input: see kiln_input. kiln_checkpoint_fork_child: the process is another one. */
+void kiln_checkpoint_input(uint64_t number);
+void kiln_checkpoint_fork_child(void);
 
 #endif

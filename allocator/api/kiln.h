@@ -57,27 +57,45 @@ void kiln_input(uint64_t number, const char *replay);
 /* Checkpoints put the heap back, so that each input of a fuzzing loop finds what the first one did:
  *
  *   kiln_checkpoint();
- *   for (each input) { run(input); kiln_restore(KILN_BYTES); }
+ *   for (each input) { kiln_input(number, replay); run(input); kiln_restore(KILN_BYTES); }
  *
  * They need KILN_OPTIONS=checkpoints=1 (or kiln_default_options). Each gives 0; or -1, with errno
- * set and a line on standard error that says what is wrong: ENOTSUP without that option, EBUSY
- * where other threads use the heap, EINVAL without a checkpoint, ENOMEM. Then nothing changed.
+ * set and a line on standard error that says what is wrong. Then nothing changed: ENOTSUP  without
+ * that option EBUSY    other threads use the heap, or a signal handler interrupted such a call
+ *   EINVAL   there is no checkpoint to go back to
+ *   ENOMEM   for a copy of the heap
+ * Not from a signal handler, which may have interrupted malloc.
  *
- * kiln_checkpoint keeps what the heap is now. Checkpoints nest; kiln_restore goes back to the
- * newest, which stays, and kiln_checkpoint_drop forgets that one. Blocks that were made since are
- * gone: the same calls get the same addresses again, and a use of one is reported as
- * use-after-restore, where it is seen. Blocks that were freed since are live again. KILN_BLOCKS
- * what blocks hold that were live at the checkpoint and still are stays as it is KILN_BYTES   it
- * goes back, too What other libraries keep about blocks made since (a buffer that stdio took with
- * the first output, say) is not known here: let them take it before, or put their memory back, too.
+ * kiln_checkpoint keeps what the heap is now, by a copy of it. Checkpoints nest; kiln_restore goes
+ * back to the newest, which stays, and kiln_checkpoint_drop forgets that one. Blocks that were made
+ * since are gone: the same calls get the same addresses again, and a use of one is reported as
+ * use-after-restore, where it is seen. Blocks that were freed since are live again.
  *
- * kiln_checkpoint_add has `bytes` bytes from `start` on, memory that is no part of the heap, put
- * back as well, from the next checkpoint on, by either kind of restore: the globals of a library,
- * say. EBUSY: there is a checkpoint. ENOSPC: there are 60 already.
+ * Where profile=fuzz guards some blocks, which ones goes by the number of kiln_input: other ones
+ * for each, the same ones for the same. Without it they are the same for all inputs, and ten seeds
+ * are what shows a wrong read.
  *
- * Cost: about a microsecond for each page that was written to since, where the system can tell
- * (Linux 6.7), else a look at all of the heap; and a look at all that was added. */
-typedef enum kiln_restored { KILN_BLOCKS, KILN_BYTES } kiln_restored_t;
+ * What lies outside of the heap does not go back, and what it says of blocks made since is then
+ * wrong: stdio's buffer of a file that was first used since, an environment that setenv enlarged,
+ * what atexit noted, and a thread that was begun since and has ended (the C library keeps its
+ * stack, and blocks with it). Let such things happen once before the checkpoint; let threads that
+ * an input begins run in a child of fork. Pages of blocks that the program protected must be open
+ * again. Compilers may keep the bytes of a block that only the calling function knows in registers,
+ * as with setjmp: read them through a pointer that others can see.
+ *
+ * kiln_checkpoint_add has `bytes` bytes from `start` on, private memory that can be written and is
+ * no part of the heap, put back as well, from the next checkpoint on, by either kind of restore:
+ * the globals of a library, say. It stays mapped. EINVAL: it is the heap's, or goes beyond the last
+ * address. EFAULT: not all of it is such memory. EBUSY: there is a checkpoint. ENOSPC: there are
+ * some 60 already.
+ *
+ * Cost of a restore: about a microsecond for each page that was written to since, where the system
+ * can tell (Linux 6.7), else a look at all of the heap; a look at each span of the heap; and one at
+ * all that was added. */
+typedef enum kiln_restored {
+    KILN_BLOCKS, /* blocks that were live at the checkpoint, and still are, keep their bytes */
+    KILN_BYTES,  /* these go back, too */
+} kiln_restored_t;
 
 int kiln_checkpoint(void);
 int kiln_restore(kiln_restored_t what);

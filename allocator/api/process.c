@@ -197,6 +197,7 @@ static void fork_parent(void)
 static void fork_child(void)
 {
     kiln_recording_stop();
+    kiln_checkpoint_fork_child();
     kiln_report_fork_child();
     kiln_leak_fork_child();
     kiln_segv_fork_child();

@@ -1,5 +1,6 @@
 #include "allocator/api/report.h"
 
+#include "allocator/api/checkpoint.h"
 #include "allocator/api/kiln.h"
 #include "allocator/api/process.h"
 #include "allocator/api/report_block.h"
@@ -7,7 +8,6 @@
 #include "allocator/api/report_text.h"
 #include "allocator/api/segv.h"
 #include "allocator/api/symbolizer.h"
-#include "allocator/api/taken_back.h"
 #include "allocator/base/check.h"
 #include "allocator/os/linux_syscall.h"
 
@@ -160,6 +160,7 @@ KILN_EXPORT void kiln_input(uint64_t number, const char *replay)
     atomic_store_explicit(&input.number, number, memory_order_relaxed);
     atomic_store_explicit(&input.replay, replay, memory_order_relaxed);
     atomic_store_explicit(&input.known, true, memory_order_relaxed);
+    kiln_checkpoint_input(number);
 }
 
 static void add_input(kiln_report_t *report)
@@ -219,14 +220,12 @@ void kiln_report_misuse(kiln_misuse_t misuse, const char *call, uintptr_t caller
     };
     /* The first line names both functions; the block is live and whole. */
     if (misuse == KILN_MISUSE_FAMILY) report.block = kiln_report_about(report.address);
-    kiln_report_block_t taken;
-    if (misuse == KILN_MISUSE_DOUBLE_FREE || misuse == KILN_MISUSE_FOREIGN)
-        if (kiln_taken_back_find(report.address, &taken)) {
-            report.kind = KILN_REPORT_DOUBLE_FREE;
-            report.block = taken;
-            report.look_up = false;
-            report.note = "a restore took the block back before this call.";
-        }
+    bool may_be_taken = misuse == KILN_MISUSE_DOUBLE_FREE || misuse == KILN_MISUSE_FOREIGN;
+    if (may_be_taken && kiln_checkpoint_took(report.address, &report.block)) {
+        report.kind = KILN_REPORT_DOUBLE_FREE;
+        report.look_up = false;
+        report.note = "a restore took the block back before this call.";
+    }
     kiln_report(&report);
 }
 

@@ -203,7 +203,8 @@ bool kiln_guard_about(const kiln_guard_t *guard, const void *address, kiln_guard
 /* Of one round over live blocks. */
 typedef struct kiln_guard_round {
     bool damaged_only;
-    kiln_wants_t *wants; /* of damaged ones: which are looked at; NULL: all */
+    kiln_wants_t
+        *wants; /* which are looked at, by their bytes, or of all their records; NULL: all */
     const void *wants_ctx;
     kiln_guard_visit_t visit; /* may be NULL */
     void *ctx;
@@ -231,6 +232,17 @@ static size_t visit_slot(const kiln_guard_t *guard, uint32_t head, kiln_guard_sl
     return 1;
 }
 
+/* Chunk by chunk: of most of them nothing changed. */
+static bool is_chunk_wanted(const kiln_guard_space_t *space, uint32_t head,
+                            const kiln_guard_book_t *book, const round_t *round)
+{
+    uint32_t run = atomic_load_explicit(&space->chunks[head].run_chunks, memory_order_relaxed);
+    size_t bytes = (size_t)kiln_guard_chunk_bytes(space) * (run > 1 ? run : 1);
+    if (!round->wants) return true;
+    if (!round->damaged_only) return round->wants(round->wants_ctx, book, sizeof *book);
+    return round->wants(round->wants_ctx, (const void *)kiln_guard_chunk_start(space, head), bytes);
+}
+
 static size_t visit_all(kiln_guard_t *guard, const round_t *round)
 {
     size_t told = 0;
@@ -239,6 +251,7 @@ static size_t visit_all(kiln_guard_t *guard, const round_t *round)
     for (; head != KILN_GUARD_NO_CHUNK; head = space->chunks[head].next) {
         kiln_guard_book_t *book = kiln_guard_book_of(space, head);
         if (space->chunks[head].live_slots == 0) continue;
+        if (!is_chunk_wanted(space, head, book, round)) continue;
         for (uint32_t word = 0; word < KILN_GUARD_SLOTS_MAX / 64; word++) {
             uint64_t bits = book->live_bits[word];
             for (; bits != 0; bits &= bits - 1) {
@@ -263,6 +276,15 @@ size_t kiln_guard_check_some(kiln_guard_t *guard, kiln_wants_t *wants, const voi
     size_t told = visit_all(guard, &round);
     release(guard);
     return told;
+}
+
+void kiln_guard_for_each_changed(kiln_guard_t *guard, kiln_wants_t *wants, const void *wants_ctx,
+                                 kiln_guard_visit_t visit, void *ctx)
+{
+    round_t round = {.wants = wants, .wants_ctx = wants_ctx, .visit = visit, .ctx = ctx};
+    acquire(guard);
+    (void)visit_all(guard, &round);
+    release(guard);
 }
 
 void kiln_guard_for_each_live_locked(kiln_guard_t *guard, kiln_guard_visit_t visit, void *ctx)

@@ -130,13 +130,17 @@ typedef void (*kiln_guard_visit_t)(void *ctx, const kiln_guard_about_t *block,
  * named _locked is for who holds the lock: between the functions around fork. */
 size_t kiln_guard_check(kiln_guard_t *guard, kiln_guard_visit_t visit, void *ctx);
 
-/* kiln_guard_check_some looks only at blocks of which `wants` says that bytes may have changed. It
- * calls nothing of the guard. */
+/* kiln_guard_check_some looks only at blocks of which `wants` says that bytes may have changed;
+ * kiln_guard_for_each_changed tells of the live blocks of chunks of which it says that their
+ * records may have. It calls nothing of the guard. */
 typedef bool kiln_wants_t(const void *ctx, const void *start, size_t bytes);
 size_t kiln_guard_check_some(kiln_guard_t *guard, kiln_wants_t *wants, const void *wants_ctx,
                              kiln_guard_visit_t visit, void *ctx);
 void kiln_guard_for_each_live(kiln_guard_t *guard, kiln_guard_visit_t visit, void *ctx);
 void kiln_guard_for_each_live_locked(kiln_guard_t *guard, kiln_guard_visit_t visit, void *ctx);
+
+void kiln_guard_for_each_changed(kiln_guard_t *guard, kiln_wants_t *wants, const void *wants_ctx,
+                                 kiln_guard_visit_t visit, void *ctx);
 
 kiln_guard_stats_t kiln_guard_stats(kiln_guard_t *guard);
 

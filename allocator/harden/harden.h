@@ -194,6 +194,10 @@ size_t kiln_harden_usable(kiln_harden_t *harden, const void *block, kiln_misuse_
  * record are but for the class; it takes no lock. */
 kiln_harden_about_t kiln_harden_about(const kiln_harden_t *harden, uintptr_t address);
 
+/* kiln_harden_turn: where guarded blocks go round, another one of the thread's next blocks is
+ * guarded for each `number`, as under the seeds that follow. */
+void kiln_harden_turn(kiln_harden_thread_t *mine, uint64_t number);
+
 /* kiln_harden_check looks at every slot of the heap, tells of each that is damaged and gives how
  * many were. Other threads may go on: what they are just changing is looked at again. */
 uint64_t kiln_harden_check(kiln_harden_t *harden, kiln_site_t site);

@@ -127,6 +127,15 @@ uint64_t kiln_harden_next_guarded(const kiln_harden_t *harden, kiln_harden_threa
     return later;
 }
 
+void kiln_harden_turn(kiln_harden_thread_t *mine, uint64_t number)
+{
+    const kiln_harden_config_t *config = &mine->harden->config;
+    uint64_t every = config->guard_every;
+    if (!config->guard || !config->guard_rotates || every < 2) return;
+    mine->exact_blocks = every * EXACT_ROUNDS;
+    mine->blocks = mine->until_guard = 1 + (config->seed + number) % every;
+}
+
 /* Which of a thread's first blocks: where they go round, another one under the next seed. Of many
  * threads some begin so, others under the next round of seeds. Under the lock: this is the last
  * thread that came. */

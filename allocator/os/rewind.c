@@ -25,6 +25,13 @@ static bool has_room(const kiln_os_rewind_t *rewind)
     return rewind->model.ranges.count + SPARE_RANGES < rewind->model.ranges.max;
 }
 
+/* Guarded pages lie between others: who can do without any more of them leaves the rest to memory.
+ */
+static bool has_room_for_guards(const kiln_os_rewind_t *rewind)
+{
+    return rewind->model.ranges.count < rewind->model.ranges.max - rewind->model.ranges.max / 8;
+}
+
 /* What has a call is put back as a whole, whatever was written. */
 static void note_restless(kiln_os_rewind_t *rewind, kiln_addr_t addr, uint64_t bytes)
 {
@@ -120,7 +127,7 @@ static bool rewind_guard(void *ctx, kiln_addr_t addr, uint64_t bytes, bool on)
 {
     kiln_os_rewind_t *rewind = ctx;
     enter(rewind);
-    bool done = has_room(rewind) && kiln_os_guard(rewind->inner, addr, bytes, on);
+    bool done = has_room_for_guards(rewind) && kiln_os_guard(rewind->inner, addr, bytes, on);
     if (done)
         note(rewind, KILN_OS_CALL_GUARD, addr, bytes, 0,
              on ? KILN_OS_NO_ACCESS : KILN_OS_READ_WRITE);

@@ -91,10 +91,13 @@ bool kiln_os_rewind_restore(kiln_os_rewind_t *rewind, const kiln_os_rewind_visit
 void kiln_os_rewind_drop(kiln_os_rewind_t *rewind);
 
 /* For `before`: kiln_os_rewind_was gives what lay at `address` at the newest mark, up to the end of
- * its page at least, or NULL: nothing. kiln_os_rewind_touched: may any of the bytes
- * differ from then, or was there no memory for one? */
+ * its page at least, or NULL: nothing. kiln_os_rewind_touched: may any of the bytes, memory
+ * of the backend's, differ from then? */
 const void *kiln_os_rewind_was(const kiln_os_rewind_t *rewind, const void *address);
 bool kiln_os_rewind_touched(const kiln_os_rewind_t *rewind, const void *start, size_t bytes);
+
+/* kiln_os_rewind_has: is any of the bytes memory of the backend's? */
+bool kiln_os_rewind_has(const kiln_os_rewind_t *rewind, const void *start, size_t bytes);
 
 /* kiln_os_rewind_memory gives, for idx from 0 on, the memory that marks take. False: there is no
  * such piece. */

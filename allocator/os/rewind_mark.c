@@ -480,17 +480,21 @@ const void *kiln_os_rewind_was(const kiln_os_rewind_t *rewind, const void *addre
     return mark->copies[i] + (addr - mark->ranges.items[i].first);
 }
 
+/* What came since had a call; what was closed or only Reserved all the while cannot be written to.
+ */
 bool kiln_os_rewind_touched(const kiln_os_rewind_t *rewind, const void *start, size_t bytes)
 {
     kiln_addr_t first = (uintptr_t)start, last = first + (bytes - 1), calls_last = last;
-    kiln_addr_t marked_last = last;
-    if (!is_open(kiln_os_tag_at(&rewind->newest->ranges, first, &marked_last)) ||
-        marked_last != last)
-        return true; /* not, or not all of it, followed */
     if (rewind->all_restless || next_written(rewind, &first, &last)) return true;
     first = (uintptr_t)start;
     unsigned i = kiln_ranges_find(&rewind->restless, first);
     return i < rewind->restless.count && rewind->restless.items[i].first <= calls_last;
+}
+
+bool kiln_os_rewind_has(const kiln_os_rewind_t *rewind, const void *start, size_t bytes)
+{
+    return !kiln_ranges_free(&rewind->model.ranges, (uintptr_t)start,
+                             (uintptr_t)start + (bytes - 1));
 }
 
 bool kiln_os_rewind_memory(const kiln_os_rewind_t *rewind, unsigned idx, const void **out_start,

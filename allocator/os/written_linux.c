@@ -24,7 +24,8 @@ enum {
     SCAN_PROTECTS = 1 << 0, /* what it finds is taken as not written from then on */
     PAGE_FOLLOWED = 1 << 0,
     PAGE_WRITTEN = 1 << 1,
-    REGIONS = 64, /* at once */
+    REGIONS = 64,       /* at once */
+    FIRST_NUMBER = 200, /* of a file, where there may be so many */
 };
 
 #define PAGEMAP_SCAN _IOWR('f', 16, struct scan)
@@ -45,6 +46,15 @@ static void close_fd(int fd)
     (void)kiln_linux_call(__NR_close, (uintptr_t)fd, 0, 0, 0, 0);
 }
 
+/* Programs count on the low numbers being theirs. */
+static int out_of_the_way(int fd)
+{
+    long high = kiln_linux_call(__NR_fcntl, (uintptr_t)fd, F_DUPFD_CLOEXEC, FIRST_NUMBER, 0, 0);
+    if (high < 0) return fd;
+    close_fd(fd);
+    return (int)high;
+}
+
 /* Those that tell of another process, or are not ours any more, stay as they are: their numbers may
  * name other files. */
 static bool open_both(kiln_os_written_linux_t *written)
@@ -61,8 +71,8 @@ static bool open_both(kiln_os_written_linux_t *written)
         close_fd((int)faults);
         return false;
     }
-    written->faults = (int)faults;
-    written->pagemap = (int)pagemap;
+    written->faults = out_of_the_way((int)faults);
+    written->pagemap = out_of_the_way((int)pagemap);
     written->process = process_id();
     return true;
 }
@@ -137,4 +147,9 @@ void kiln_os_written_linux_init(kiln_os_written_linux_t *written)
                     .list = linux_list,
                     .forget = linux_forget},
     };
+}
+
+void kiln_os_written_linux_fork_child(kiln_os_written_linux_t *written)
+{
+    written->process = 0;
 }

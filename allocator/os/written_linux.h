@@ -18,4 +18,8 @@ typedef struct kiln_os_written_linux {
 
 void kiln_os_written_linux_init(kiln_os_written_linux_t *written);
 
+/* kiln_os_written_linux_fork_child says that this is another process now: one that may have the
+ * same id, in a name space of its own, has to. */
+void kiln_os_written_linux_fork_child(kiln_os_written_linux_t *written);
+
 #endif

@@ -210,7 +210,8 @@ static void test_a_child_of_fork_goes_back(void)
 
 static void close_all_and_go_back(void)
 {
-    for (int fd = 3; fd < 64; fd++) (void)close(fd);
+    go_back_some_times(); /* with files of its own from now on */
+    for (int fd = 3; fd < 1024; fd++) (void)close(fd);
     memset(old[9], 99, old_bytes(9));
     go_back_some_times();
     EXPECT(is_old_whole(9, 9));
@@ -247,6 +248,14 @@ static void test_what_cannot_be_is_refused(void)
     EXPECT_EQ(refused(kiln_checkpoint_drop()), EINVAL);
     EXPECT_EQ(refused(kiln_checkpoint_add((void *)64, 8)), EFAULT);
     EXPECT_EQ(refused(kiln_checkpoint_add((void *)(UINTPTR_MAX - 7), 16)), EINVAL);
+    start();
+    EXPECT_EQ(refused(kiln_checkpoint_add(old[3], 1)), EINVAL);
+    char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(pages != MAP_FAILED && mprotect(pages + 4096, 4096, PROT_READ) == 0);
+    EXPECT_EQ(refused(kiln_checkpoint_add(pages + 4095, 2)), EFAULT);
+    EXPECT_EQ(munmap(pages + 4096, 4096), 0);
+    EXPECT_EQ(refused(kiln_checkpoint_add(pages + 4095, 2)), EFAULT);
+    EXPECT_EQ(munmap(pages, 4096), 0);
     EXPECT_EQ(kiln_checkpoint(), 0);
     kiln_restored_t nothing = KILN_BYTES;
     memset(&nothing, 7, sizeof nothing); /* what a program of another version may say */
@@ -289,6 +298,7 @@ static void test_what_inputs_lose_is_not_kept(void)
     }
     after = resident_kib();
     EXPECT_EQ(kiln_checkpoint_drop(), 0);
+    EXPECT(before > 0);
     EXPECT(after - before < 1024);
 }
 
@@ -321,6 +331,21 @@ static int run_self(const char *options, const char *word, const char *number, c
     return status;
 }
 
+/* Of 64 blocks the one whose number is given is read behind its end, in each of some inputs. */
+static int read_beyond(unsigned which, bool turns)
+{
+    volatile char *blocks[64];
+    if (kiln_checkpoint() != 0) return 4;
+    for (unsigned input = 0; input < 30; input++) {
+        if (turns) kiln_input(input, NULL);
+        for (unsigned i = 0; i < 64; i++) blocks[i] = malloc(100);
+        char beyond = blocks[which][115];
+        for (unsigned i = 0; i < 64; i++) free((void *)blocks[i]);
+        if (kiln_restore(KILN_BYTES) != 0) return beyond ? 5 : 6;
+    }
+    return 0;
+}
+
 static const size_t stale_bytes[] = {1, 24, 500, 5000, 70000};
 
 // NOLINTBEGIN(clang-analyzer-unix.Malloc): what is wrong here is what is to be seen
@@ -335,6 +360,10 @@ static int use(const char *word, size_t bytes)
     if (strcmp(word, "free") == 0) free((void *)stale);
     if (strcmp(word, "write") == 0) stale[bytes - 1] = 1;
     if (strcmp(word, "ok") == 0) stale = malloc(bytes), stale[0] = 1;
+    if (strcmp(word, "twice") == 0) {
+        free(malloc(bytes)); /* at the same address, and freed by the program itself */
+        free((void *)stale);
+    }
     return kiln_restore(KILN_BYTES) == 0 ? 0 : 6; /* where the profile is fuzz, it looks */
 }
 
@@ -365,6 +394,39 @@ static void test_use_after_restore_is_reported(void)
     expect_said("profile=fuzz:guard=none:symbolize=0", "write", after);
     expect_said("profile=fuzz:guard=none:symbolize=0", "free", "a restore took the block back");
     expect_said("profile=fuzz:guard=none", "ok", NULL);
+}
+
+/* What the program did since with a block at the address of one that a restore took is told as
+ * that. */
+static void test_the_programs_own_frees_are_told_as_such(void)
+{
+    static char said[1 << 16];
+    static const char *const options[] = {"profile=hardened:symbolize=0",
+                                          "profile=fuzz:guard=none:symbolize=0",
+                                          "profile=fuzz:guard=all:symbolize=0"};
+    for (unsigned i = 0; i < sizeof options / sizeof *options; i++) {
+        int status = run_self(options[i], "twice", "200", said, sizeof said);
+        EXPECT(WIFSIGNALED(status) && strstr(said, "double-free"));
+        if (strstr(said, "restore took")) fprintf(stderr, "%s: %s\n", options[i], said);
+        EXPECT(!strstr(said, "restore took"));
+    }
+}
+
+/* Which blocks are guarded goes by the input's number, not by how many came before. */
+static void test_guarded_blocks_go_round_with_inputs(void)
+{
+    static char said[1 << 16];
+    unsigned seen = 0, seen_without = 0;
+    for (unsigned which = 0; which < 64; which += 7) {
+        char number[32];
+        (void)snprintf(number, sizeof number, "%u", which);
+        seen += WIFSIGNALED(
+            run_self("profile=fuzz:guard=some", "beyond-turns", number, said, sizeof said));
+        seen_without +=
+            WIFSIGNALED(run_self("profile=fuzz:guard=some", "beyond", number, said, sizeof said));
+    }
+    EXPECT_EQ(seen, 10);
+    EXPECT(seen_without < 5);
 }
 
 static void test_other_options(void)
@@ -414,9 +476,13 @@ int main(int argc, char **argv)
         KILN_TEST(test_what_cannot_be_is_refused),
         KILN_TEST(test_what_inputs_lose_is_not_kept),
         KILN_TEST(test_use_after_restore_is_reported),
+        KILN_TEST(test_the_programs_own_frees_are_told_as_such),
+        KILN_TEST(test_guarded_blocks_go_round_with_inputs),
         KILN_TEST(test_other_options),
     };
     if (argc == 3 && strcmp(argv[1], "limit") == 0) return use_all();
+    if (argc == 3 && strncmp(argv[1], "beyond", 6) == 0)
+        return read_beyond((unsigned)strtoul(argv[2], NULL, 10), argv[1][6] != '\0');
     if (argc == 3) return use(argv[1], (size_t)strtoull(argv[2], NULL, 10));
     self = argv[0];
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);

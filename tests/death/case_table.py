@@ -459,7 +459,7 @@ def restored(profile):
                 yield restored_case(profile, "read", size, spot)
                 yield restored_case(profile, "write", size, spot)
             elif profile.hard and size <= 4097:
-                for when in ("restore", "check", "reuse") if profile.name == "fuzz" else ("check", "reuse"):
+                for when in ("restore", "check", "reuse"):
                     yield restored_case(profile, "write", size, spot, when)
 
 
