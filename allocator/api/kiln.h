@@ -51,7 +51,8 @@ size_t kiln_check_leaks(void);
 
 /* kiln_input says which input of a fuzzing loop runs from now on, by its number, and which command
  * runs it again (NULL: none; else text that stays as it is until the next call). Reports tell both.
- * Any thread may call it; the process has one input at a time. */
+ * Any thread may call it; the process has one input at a time. With checkpoints=1 and profile=fuzz
+ * the number also says which of the calling thread's next blocks are guarded. */
 void kiln_input(uint64_t number, const char *replay);
 
 /* Checkpoints put the heap back, so that each input of a fuzzing loop finds what the first one did:
