@@ -61,10 +61,10 @@ void kiln_input(uint64_t number, const char *replay);
  *   for (each input) { kiln_input(number, replay); run(input); kiln_restore(KILN_BYTES); }
  *
  * They need KILN_OPTIONS=checkpoints=1 (or kiln_default_options). Each gives 0; or -1, with errno
- * set and a line on standard error that says what is wrong. Then nothing changed: ENOTSUP  without
- * that option EBUSY    other threads use the heap, or a signal handler interrupted such a call
- *   EINVAL   there is no checkpoint to go back to
- *   ENOMEM   for a copy of the heap
+ * set and a line on standard error that says what is wrong; then nothing changed. ENOTSUP: without
+ * that option. EBUSY: other threads use the heap, or a signal handler interrupted such a call.
+ * EINVAL: there is no checkpoint to go back to. ENOMEM: for a copy of the heap.
+ *
  * Not from a signal handler, which may have interrupted malloc.
  *
  * kiln_checkpoint keeps what the heap is now, by a copy of it. Checkpoints nest; kiln_restore goes
