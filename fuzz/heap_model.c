@@ -79,7 +79,7 @@ static void check_in_arena(const kiln_heap_model_t *model, const kiln_heap_model
 static void check_record(const kiln_heap_model_t *model, const void *at, bool live)
 {
     const kiln_page_map_t *map = &model->heap->map;
-    kiln_addr_t addr = (uintptr_t)at;
+    uintptr_t addr = (uintptr_t)at;
     const kiln_span_t *span = kiln_page_map_find(map, addr);
     bool in_use = span && (span->kind == KILN_SPAN_SMALL || span->kind == KILN_SPAN_LARGE) &&
                   addr >= kiln_span_base(span) && addr < kiln_span_end(span);

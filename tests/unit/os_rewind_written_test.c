@@ -71,7 +71,7 @@ static void test_only_what_was_written_is_looked_at(void)
         EXPECT_EQ(back.pages_seen, back.is_followed ? 5 : FOLLOWED);
     }
     /* What is written no more is seen for a while, but not for ever. */
-    unsigned long seen = 0;
+    uint64_t seen = 0;
     for (unsigned round = 0; round < 200; round++) {
         pages[3 * PAGE] = 1;
         EXPECT(kiln_os_rewind_restore(&back, NULL));
