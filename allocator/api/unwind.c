@@ -494,6 +494,14 @@ static bool frame_address(const row_t *row, const table_t *table, const kiln_unw
     return true;
 }
 
+/* Tables of some compilers leave a register where it was saved after it was popped: it has its
+ * value again, and what lies below the stack pointer, or its red zone, is a signal's by now. */
+static bool is_popped(const kiln_unwind_t *frame, uintptr_t place)
+{
+    enum { RED_ZONE_BYTES = sizeof(void *) == 8 ? 128 : 0 };
+    return frame->exact && place < frame->registers[KILN_UNWIND_SP] - RED_ZONE_BYTES;
+}
+
 static bool apply(const rule_t *rule, unsigned number, const table_t *table, uintptr_t address,
                   const kiln_unwind_t *frame, const kiln_readable_t *stack, uintptr_t *out)
 {
@@ -503,7 +511,9 @@ static bool apply(const rule_t *rule, unsigned number, const table_t *table, uin
         *out = 0;
         return true;
     case RULE_AT:
-        return kiln_readable_word(stack, address + (uintptr_t)rule->value, out);
+        place = address + (uintptr_t)rule->value;
+        if (is_popped(frame, place)) break;
+        return kiln_readable_word(stack, place, out);
     case RULE_PLUS:
         *out = address + (uintptr_t)rule->value;
         return true;
