@@ -97,7 +97,8 @@ static void before(void *ctx)
     if (hardened) (void)kiln_harden_check_some(hardened, was_touched, NULL, *site);
     kiln_heap_walk_since(&kiln_process_heap, &points.rewind, take_back, NULL);
     if (hardened && hardened->config.guard)
-        kiln_guard_for_each_live(hardened->config.guard, take_guarded_back, hardened->config.guard);
+        kiln_guard_for_each_changed(hardened->config.guard, was_touched, NULL, take_guarded_back,
+                                    hardened->config.guard);
 }
 
 /* A free run's inner pages may lead to a record that was theirs once. */
@@ -197,7 +198,7 @@ static const char *why_not(bool wants_mark, int *out_number)
     *out_number = ENOTSUP;
     if (!points.is_on)
         return "this heap keeps no checkpoints; set KILN_OPTIONS=checkpoints=1, or have "
-               "kiln_default_options return that";
+               "kiln_default_options return that (it takes some memory, which there may not be)";
     *out_number = EBUSY;
     uint32_t others = atomic_load_explicit(&kiln_process_heap.caches.count, memory_order_relaxed);
     if (kiln_thread.cache || kiln_thread.hardened) others--;

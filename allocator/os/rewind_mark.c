@@ -341,31 +341,27 @@ static bool put_back(const kiln_os_rewind_t *rewind, const step_t *step)
            inner->protect(inner->ctx, step->first, step->bytes, (kiln_os_access_t)marked.access);
 }
 
-/* All of [first, last] but for what stays. */
-static void copy_around(const kiln_os_rewind_t *rewind, const kiln_os_rewind_visit_t *visit,
-                        kiln_addr_t first, kiln_addr_t last, const char *copy)
-{
-    for (kiln_addr_t from = first; from <= last;) {
-        kiln_addr_t to = last + 1, next = last + 1;
-        if (!visit->keeps(visit->ctx, from, last + 1, &to, &next)) to = next = last + 1;
-        (void)copy_back((char *)(uintptr_t)from, copy + (from - first), to - from,
-                        rewind->inner->phys_bytes);
-        from = next;
-    }
-}
-
 /* What is as it was but for its bytes. */
-static void put_bytes_back(kiln_os_rewind_t *rewind, const kiln_os_rewind_visit_t *visit,
-                           const step_t *step, bool is_kept)
+static void put_bytes_back(kiln_os_rewind_t *rewind, const step_t *step)
 {
     uint64_t page_bytes = rewind->inner->phys_bytes, pages = step->bytes / page_bytes;
-    if (is_kept) {
-        copy_around(rewind, visit, step->first, step->first + (step->bytes - 1), step->copy);
-        return;
-    }
     rewind->pages_seen += pages;
     rewind->pages_in_vain +=
         pages - copy_back((char *)(uintptr_t)step->first, step->copy, step->bytes, page_bytes);
+}
+
+/* The same, but for what stays. */
+static void copy_around(const kiln_os_rewind_t *rewind, const kiln_os_rewind_visit_t *visit,
+                        const step_t *step)
+{
+    kiln_addr_t last = step->first + (step->bytes - 1);
+    for (kiln_addr_t from = step->first; from <= last;) {
+        kiln_addr_t to = last + 1, next = last + 1;
+        if (!visit->keeps(visit->ctx, from, last + 1, &to, &next)) to = next = last + 1;
+        (void)copy_back((char *)(uintptr_t)from, step->copy + (from - step->first), to - from,
+                        rewind->inner->phys_bytes);
+        from = next;
+    }
 }
 
 static bool do_step(kiln_os_rewind_t *rewind, const kiln_os_rewind_visit_t *visit, round_t round,
@@ -376,9 +372,9 @@ static bool do_step(kiln_os_rewind_t *rewind, const kiln_os_rewind_visit_t *visi
     if (round == TAKE_AWAY)
         take_away(rewind, step);
     else if (is_kept && round != PUT_BACK)
-        put_bytes_back(rewind, visit, step, true);
+        copy_around(rewind, visit, step);
     else if (is_as_it_was && !is_kept && round == PUT_BACK)
-        put_bytes_back(rewind, visit, step, false);
+        put_bytes_back(rewind, step);
     else if (!is_as_it_was && round == PUT_BACK && kiln_os_has_memory(step->marked))
         return put_back(rewind, step);
     return true;

@@ -185,6 +185,34 @@ static void test_leaks_here_and_there_stay_small(void)
     finish();
 }
 
+static unsigned asked;
+
+static bool wants(const void *ctx, const void *start, size_t bytes)
+{
+    (void)start, (void)bytes;
+    asked++;
+    return ctx != NULL;
+}
+
+static void count_block(void *ctx, const kiln_guard_about_t *block,
+                        const kiln_guard_damage_t *damage)
+{
+    *(unsigned *)ctx += block->live && !damage;
+}
+
+/* Who wants nothing is asked once a chunk, and not for each of its blocks. */
+static void only_what_is_wanted_is_told(unsigned count)
+{
+    unsigned seen = 0, chunks = kiln_guard_stats(&guard).space.chunks_used;
+    asked = 0;
+    kiln_guard_for_each_changed(&guard, wants, NULL, count_block, &seen);
+    EXPECT_EQ(kiln_guard_check_some(&guard, wants, NULL, NULL, NULL), 0);
+    EXPECT_EQ(seen, 0);
+    EXPECT(asked > 0 && asked <= 2 * chunks);
+    kiln_guard_for_each_changed(&guard, wants, &guard, count_block, &seen);
+    EXPECT_EQ(seen, count);
+}
+
 static void test_many_blocks_live_at_once(void)
 {
     enum { MANY = WIDE ? 100000 : 10000 };
@@ -206,6 +234,7 @@ static void test_many_blocks_live_at_once(void)
         EXPECT(count > 250); /* as many as mappings allow */
     expect_growth(before, MANY * 5, 16 << 10);
     EXPECT_EQ(kiln_guard_check(&guard, NULL, NULL), 0);
+    only_what_is_wanted_is_told(count);
     for (unsigned i = 0; i < count; i++) EXPECT_EQ(blocks[i][0], (unsigned char)i);
     for (unsigned i = 0; i < count; i++) /* in an order of its own: 7919 is prime to both */
         EXPECT_EQ(give(blocks[(uint64_t)i * 7919 % count]), KILN_MISUSE_NONE);
