@@ -210,17 +210,25 @@ void kiln_code_spell(kiln_code_name_t name, size_t at, const unsigned char bytes
 
 /* --- the linker and the symbolizer ------------------------------------------------------------ */
 
+static bool is_code(uintptr_t address)
+{
+    return address - (uintptr_t)kiln_code.bytes < kiln_code.count;
+}
+
+bool kiln_module_has(uintptr_t address)
+{
+    return is_code(address) || address - KILN_CODE_PLAIN_START < KILN_CODE_PLAIN_BYTES;
+}
+
 bool kiln_module_find(uintptr_t address, kiln_module_t *out)
 {
     uintptr_t code = (uintptr_t)kiln_code.bytes;
-    bool is_code = address - code < kiln_code.count;
-    bool is_plain = address - KILN_CODE_PLAIN_START < KILN_CODE_PLAIN_BYTES;
-    if (!is_code && !is_plain) return false;
+    if (!kiln_module_has(address)) return false;
     out->path[0] = '\0';
-    out->start = out->bias = is_code ? code : KILN_CODE_PLAIN_START;
-    out->end = out->start + (is_code ? kiln_code.count : KILN_CODE_PLAIN_BYTES);
+    out->start = out->bias = is_code(address) ? code : KILN_CODE_PLAIN_START;
+    out->end = out->start + (is_code(address) ? kiln_code.count : KILN_CODE_PLAIN_BYTES);
     uintptr_t header = code + (uintptr_t)kiln_code.header_at;
-    out->frame_header = is_code ? (const unsigned char *)header : NULL;
+    out->frame_header = is_code(address) ? (const unsigned char *)header : NULL;
     return true;
 }
 

@@ -11,6 +11,12 @@
 extern int find_object(void *address, struct dl_find_object *result) __asm__("_dl_find_object")
     __attribute__((weak));
 
+bool kiln_module_has(uintptr_t address)
+{
+    struct dl_find_object object;
+    return find_object && find_object((void *)address, &object) == 0;
+}
+
 static const struct link_map *find(uintptr_t address, kiln_module_t *out)
 {
     struct dl_find_object object;

@@ -18,6 +18,9 @@ typedef struct kiln_module {
     const unsigned char *frame_header;     /* its .eh_frame_hdr; NULL: none */
 } kiln_module_t;
 
+/* kiln_module_has: does the address lie in a module? It is not asked whether code is there. */
+bool kiln_module_has(uintptr_t address);
+
 /* kiln_module_find fills `*out`, without its path, or answers false. */
 bool kiln_module_find(uintptr_t address, kiln_module_t *out);
 

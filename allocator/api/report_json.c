@@ -91,8 +91,8 @@ static void put_frames(kiln_out_t *out, const char *name, const uintptr_t *pcs, 
 
 static void put_kept_stack(kiln_out_t *out, const char *name, kiln_stack_id_t id)
 {
-    const uintptr_t *frames = NULL;
-    unsigned count = kiln_stack_depot_get(&kiln_stack_depot, id, &frames);
+    uintptr_t frames[KILN_STACK_FRAMES_MAX];
+    unsigned count = kiln_stack_frames(id, frames);
     put_frames(out, name, frames, count, false);
 }
 

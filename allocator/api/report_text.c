@@ -232,8 +232,8 @@ static void put_frames(kiln_out_t *out, const uintptr_t *pcs, unsigned count, bo
 
 static void put_kept_stack(kiln_out_t *out, const char *what, uint32_t thread, kiln_stack_id_t id)
 {
-    const uintptr_t *frames;
-    unsigned count = kiln_stack_depot_get(&kiln_stack_depot, id, &frames);
+    uintptr_t frames[KILN_STACK_FRAMES_MAX];
+    unsigned count = kiln_stack_frames(id, frames);
     if (count == 0) return;
     kiln_out_put(out, what);
     kiln_out_put(out, " by thread ");
@@ -306,8 +306,8 @@ static void put_block(const kiln_report_t *report, kiln_out_t *out)
 /* As LeakSanitizer has it, word for word: tools take these lines apart. */
 static void put_lost(const kiln_lost_t *lost, kiln_out_t *out)
 {
-    const uintptr_t *frames;
-    unsigned count = kiln_stack_depot_get(&kiln_stack_depot, lost->stack, &frames);
+    uintptr_t frames[KILN_STACK_FRAMES_MAX];
+    unsigned count = kiln_stack_frames(lost->stack, frames);
     kiln_out_put(out, lost->direct ? "Direct leak of " : "Indirect leak of ");
     kiln_out_number(out, lost->bytes);
     kiln_out_put(out, " byte(s) in ");

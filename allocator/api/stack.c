@@ -1,22 +1,23 @@
 #define _GNU_SOURCE
 #include "allocator/api/stack.h"
 
+#include "allocator/api/lone.h"
+#include "allocator/api/module.h"
 #include "allocator/os/linux_syscall.h"
 
 #include <pthread.h>
+#include <string.h>
 
 enum {
     OWN_FRAMES_MAX = 16, /* Kiln's, between the program and a capture */
-    LEAST_PC = 4096,     /* no code lies in the first page */
     SEEN_PLACES = 1 << 12,
-    LONE_PLACES = 1 << 12,
-    LONE_PC_BITS = 40, /* that are kept beside a number of 24 bits */
     CACHE_LINE_BYTES = 64,
     PREFETCHED_LINES = 3,             /* a record of the default length */
     FIRST_STACK_BYTES_MAX = 64 << 20, /* nothing else lies that close below the first stack's end */
 };
 
 kiln_stack_depot_t kiln_stack_depot;
+static kiln_lone_t lone;
 
 static _Thread_local struct {
     uintptr_t start, end; /* of the thread's stack; 0, 0: unknown */
@@ -98,12 +99,6 @@ static inline uintptr_t returns_to(uintptr_t frame)
     return ((const uintptr_t *)frame)[1];
 }
 
-/* Are there no frames from this one on but the outermost, which have no caller? */
-static inline bool ends(uintptr_t frame, uintptr_t last)
-{
-    return returns_to(frame) < LEAST_PC && next_frame(frame, last) == 0;
-}
-
 /* The first frame that returns to `caller`; 0: there is none. */
 static inline uintptr_t find_caller(uintptr_t frame, uintptr_t last, uintptr_t caller)
 {
@@ -114,35 +109,26 @@ static inline uintptr_t find_caller(uintptr_t frame, uintptr_t last, uintptr_t c
     return 0;
 }
 
-/* Stacks of one frame, of code without frame pointers: most that real programs have, and known by
- * their caller alone. A word is the stack's number and the caller's lower bits; its place tells the
- * upper ones (of addresses below 2^52; code lies below 2^47), so that what fits is no guess. */
-static _Atomic uint64_t lone[LONE_PLACES];
-
-static inline _Atomic uint64_t *lone_at(uintptr_t caller)
-{
-    uint64_t upper = (uint64_t)caller >> LONE_PC_BITS;
-    return &lone[((uint32_t)caller * UINT32_C(0x9e3779b1) / (UINT32_MAX / LONE_PLACES + 1) +
-                  (uint32_t)upper) %
-                 LONE_PLACES];
-}
-
-static inline kiln_stack_id_t find_lone(uintptr_t caller)
-{
-    uint64_t word = atomic_load_explicit(lone_at(caller), memory_order_acquire);
-    bool fits = (word ^ caller) << (64 - LONE_PC_BITS) == 0;
-    return fits ? (kiln_stack_id_t)(word >> LONE_PC_BITS) : 0;
-}
-
 static __attribute__((noinline)) kiln_stack_id_t capture_lone(uintptr_t caller)
 {
-    kiln_stack_id_t id = find_lone(caller);
-    if (id != 0) return id;
-    id = kiln_stack_depot_put(&kiln_stack_depot, &caller, 1);
-    uint64_t lower = (uint64_t)caller & ((UINT64_C(1) << LONE_PC_BITS) - 1);
-    atomic_store_explicit(lone_at(caller), (uint64_t)id << LONE_PC_BITS | lower,
-                          memory_order_release);
-    return id;
+    kiln_stack_id_t id = kiln_lone_id(&lone, caller);
+    if (id == 0 && kiln_lone_learn(&lone, caller)) id = kiln_lone_id(&lone, caller);
+    return id != 0 ? id : kiln_stack_depot_put(&kiln_stack_depot, &caller, 1);
+}
+
+/* Does code lie there, as far as is known? Where functions have no frame pointers, what looks like
+ * a frame may be anything; a stack that went on there told nothing, and hardly ever came again.
+ * Code that is in no module, as it was made while the program runs, or the dynamic linker does not
+ * tell of modules, is known when something near it called. */
+static inline bool is_code(uintptr_t pc)
+{
+    return kiln_lone_knows(&lone, pc);
+}
+
+static bool learn_code(uintptr_t pc)
+{
+    if (is_code(pc)) return true;
+    return pc >= KILN_LONE_CODE_MIN && kiln_module_has(pc) && kiln_lone_learn(&lone, pc);
 }
 
 static __attribute__((noinline)) kiln_stack_id_t keep(uintptr_t frame, uintptr_t last,
@@ -150,10 +136,11 @@ static __attribute__((noinline)) kiln_stack_id_t keep(uintptr_t frame, uintptr_t
 {
     uintptr_t pcs[KILN_STACK_FRAMES_MAX];
     unsigned count = 0;
-    for (; count < frames_max && frame != 0; frame = next_frame(frame, last))
+    do {
         pcs[count++] = returns_to(frame);
-    while (count > 1 && pcs[count - 1] < LEAST_PC) count--; /* the outermost have no caller */
-    return kiln_stack_depot_put(&kiln_stack_depot, pcs, count);
+        frame = next_frame(frame, last);
+    } while (count < frames_max && frame != 0 && learn_code(returns_to(frame)));
+    return count == 1 ? capture_lone(pcs[0]) : kiln_stack_depot_put(&kiln_stack_depot, pcs, count);
 }
 
 /* Is the stack from `frame` on the kept one, to its last frame and not beyond? */
@@ -166,7 +153,7 @@ static inline bool is_stack(const kiln_stack_record_t *record, uintptr_t frame, 
     while (returns_to(frame) == *pc) {
         uintptr_t next = *(const uintptr_t *)frame;
         bool leads_on = is_next(frame, next, last);
-        if (++pc == end) return count == frames_max || !leads_on || ends(next, last);
+        if (++pc == end) return count == frames_max || !leads_on || !is_code(returns_to(next));
         if (__builtin_expect(!leads_on, 0)) return false;
         frame = next;
     }
@@ -194,17 +181,21 @@ static inline void prefetch(const kiln_stack_record_t *record)
  * again what it did, as a loop does, or a walk over a tree by recursion, stacks come to a place in
  * the same order: so the one that came after that the last time is looked at first, and the next is
  * fetched. Else it would be looked for among all others, in memory that is in no cache. */
-static kiln_stack_record_t *find_or_keep(kiln_stack_record_t *before, uintptr_t frame,
-                                         uintptr_t last, unsigned frames_max)
+static kiln_stack_id_t find_or_keep(kiln_stack_record_t *_Atomic *place, uintptr_t frame,
+                                    uintptr_t last, unsigned frames_max)
 {
     kiln_stack_depot_t *depot = &kiln_stack_depot;
+    kiln_stack_record_t *before = atomic_load_explicit(place, memory_order_acquire);
     kiln_stack_record_t *found = before ? kiln_stack_depot_follower(depot, before) : NULL;
     if (!found || !is_stack(found, frame, last, frames_max)) {
-        found = kiln_stack_depot_record(depot, keep(frame, last, frames_max));
-        if (before && found) kiln_stack_depot_follow(before, found);
+        kiln_stack_id_t id = keep(frame, last, frames_max);
+        found = kiln_stack_depot_record(depot, id);
+        if (!found) return id; /* the caller's alone, or not kept */
+        if (before) kiln_stack_depot_follow(before, found);
     }
-    if (found) prefetch(kiln_stack_depot_follower(depot, found));
-    return found;
+    prefetch(kiln_stack_depot_follower(depot, found));
+    atomic_store_explicit(place, found, memory_order_release);
+    return found->id;
 }
 
 /* The stack from `frame` on is not the last one at its place. */
@@ -213,24 +204,19 @@ static __attribute__((noinline)) kiln_stack_id_t capture_other(uintptr_t frame, 
 {
     uintptr_t last = here.end - 2 * sizeof(uintptr_t);
     if (frames_max > KILN_STACK_FRAMES_MAX) frames_max = KILN_STACK_FRAMES_MAX;
-    kiln_stack_record_t *_Atomic *place = seen_at(frame, caller);
-    kiln_stack_record_t *before = atomic_load_explicit(place, memory_order_acquire);
-    kiln_stack_record_t *found = find_or_keep(before, frame, last, frames_max);
-    atomic_store_explicit(place, found, memory_order_release);
-    return found ? found->id : 0;
+    return find_or_keep(seen_at(frame, caller), frame, last, frames_max);
 }
 
 /* The common path calls nothing but in the end; `frame` returns to `caller`. */
-static inline kiln_stack_id_t capture(uintptr_t frame, uintptr_t caller, unsigned frames_max)
+static __attribute__((noinline)) kiln_stack_id_t capture(uintptr_t frame, uintptr_t caller,
+                                                         unsigned frames_max)
 {
     uintptr_t last = here.end - 2 * sizeof(uintptr_t);
-    if (next_frame(frame, last) == 0) {
-        kiln_stack_id_t id = find_lone(caller);
-        return __builtin_expect(id != 0, 1) ? id : capture_lone(caller);
-    }
     kiln_stack_record_t *found = atomic_load_explicit(seen_at(frame, caller), memory_order_acquire);
     if (__builtin_expect(found && is_stack(found, frame, last, frames_max), 1)) return found->id;
-    return capture_other(frame, caller, frames_max);
+    uintptr_t next = next_frame(frame, last);
+    bool leads_on = next != 0 && frames_max > 1 && learn_code(returns_to(next));
+    return leads_on ? capture_other(frame, caller, frames_max) : capture_lone(caller);
 }
 
 static __attribute__((noinline)) kiln_stack_id_t search(uintptr_t frame, uintptr_t caller,
@@ -242,12 +228,15 @@ static __attribute__((noinline)) kiln_stack_id_t search(uintptr_t frame, uintptr
     return frame != 0 ? capture(frame, caller, frames_max) : capture_lone(caller);
 }
 
+/* Most stacks of code without frame pointers are told by what is looked at here. */
 kiln_stack_id_t kiln_stack_capture_from(uintptr_t frame, uintptr_t caller, unsigned frames_max)
 {
+    uintptr_t last = here.end - 2 * sizeof(uintptr_t);
     bool known = frame - here.start < here.end - here.start;
     if (__builtin_expect(!known || returns_to(frame) != caller, 0))
         return search(frame, caller, frames_max);
-    return capture(frame, caller, frames_max);
+    kiln_stack_id_t id = next_frame(frame, last) == 0 ? kiln_lone_quick_id(&lone, caller) : 0;
+    return id != 0 ? id : capture(frame, caller, frames_max);
 }
 
 __attribute__((noinline)) kiln_stack_id_t kiln_stack_capture(uintptr_t caller, unsigned frames_max)
@@ -289,4 +278,12 @@ bool kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *
     out->exact = false;
     out->bp = out->sp = 0;
     return false;
+}
+
+unsigned kiln_stack_frames(kiln_stack_id_t id, uintptr_t frames[KILN_STACK_FRAMES_MAX])
+{
+    const uintptr_t *kept;
+    unsigned count = kiln_stack_depot_get(&kiln_stack_depot, id, &kept);
+    if (count > 0) memcpy(frames, kept, count * sizeof *frames);
+    return count > 0 ? count : kiln_lone_pc(&lone, id, frames);
 }

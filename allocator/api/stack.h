@@ -58,6 +58,10 @@ kiln_stack_id_t kiln_stack_capture(uintptr_t caller, unsigned frames_max);
  * there. */
 kiln_stack_id_t kiln_stack_capture_from(uintptr_t frame, uintptr_t caller, unsigned frames_max);
 
+/* kiln_stack_frames gives the frames of a number and their count; 0 for a number that is no
+ * stack's, whatever it is: reports ask with what they find in records. */
+unsigned kiln_stack_frames(kiln_stack_id_t id, uintptr_t frames[KILN_STACK_FRAMES_MAX]);
+
 /* kiln_stack_walk fills `*out` from `from` on. When `caller` is not 0, frames before the one that
  * is at `caller` are cut; if none is, the stack is `caller` alone, and the answer false. */
 bool kiln_stack_walk(const kiln_unwind_t *from, uintptr_t caller, kiln_stack_t *out);

@@ -170,6 +170,7 @@ def subjects(program, asan_program, library):
     for one in (kiln("fast", program, library, "profile=fast"),
                 kiln("hardened", program, library, "profile=hardened:seed=20259"),
                 kiln("fuzz", program, library, *(f"profile=fuzz:seed={seed}" for seed in range(SEEDS))),
+                kiln("guard-all", program, library, "profile=fuzz:guard=all"),
                 kiln("guard", program, library, "profile=fuzz:guard=all", "profile=fuzz:guard=low")):
         found[one.name] = one
     return found

@@ -2,8 +2,8 @@
 """stacks.py - what keeping stacks takes of real programs' time: what `kiln bench stacks` runs.
 
 Under profile=fuzz each malloc and free keeps the stack that it was called from. perf looks 3,000 times a
-second where a run is (tests/real/NAME.sh); the share is of the functions of allocator/api/stack.c and
-stack_depot.c in all that the run did, the kernel's part and the shell around it included.
+second where a run is (tests/real/NAME.sh); the share is of the functions of allocator/api/stack.c,
+stack_depot.c, lone.c and module.c in all that the run did, the kernel's part and the shell around it included.
 """
 
 import os
@@ -23,8 +23,8 @@ from real_program import PROGRAMS, Program
 CHOSEN = ("python3", "git", "gcc")
 SHARE_MAX = 1.0  # percent, of the stacks
 LIMIT_S = 600
-SOURCES = ("stack.c", "stack_depot.c")
-PREFIX = "kiln_stack_"
+SOURCES = ("lone.c", "module.c", "stack.c", "stack_depot.c")
+PREFIXES = ("kiln_lone_", "kiln_module_", "kiln_stack_")
 ROW = re.compile(r"^ *([0-9.]+)% *\|([^|]*)\|\[[.k]\] (.*)$", re.M)
 
 
@@ -39,7 +39,7 @@ def functions_of(symbols):
         kind, name = words[3], words[7]
         if kind == "FILE":
             source = name
-        elif kind == "FUNC" and (source in SOURCES and words[4] == "LOCAL" or name.startswith(PREFIX)):
+        elif kind == "FUNC" and (source in SOURCES and words[4] == "LOCAL" or name.startswith(PREFIXES)):
             found.add(name)
     return found
 

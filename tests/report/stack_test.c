@@ -213,19 +213,20 @@ static void test_a_caller_cuts(void)
 
 /* ---- kept stacks ---- */
 
-static unsigned kept(kiln_stack_id_t id, const uintptr_t **frames)
+static uintptr_t frames[KILN_STACK_FRAMES_MAX];
+
+static unsigned kept(kiln_stack_id_t id)
 {
-    return kiln_stack_depot_get(&kiln_stack_depot, id, frames);
+    return kiln_stack_frames(id, frames);
 }
 
 static void test_frame_pointers_give_what_tables_give(void)
 {
-    const uintptr_t *frames;
     kiln_stack_thread_begin();
     kiln_stack_id_t first = 0;
     for (volatile int i = 0; i < 2; i++) { /* volatile: one place that calls */
         kiln_stack_id_t id = kiln_deep_capture(12, &walked);
-        EXPECT_EQ(kept(id, &frames), 12);
+        EXPECT_EQ(kept(id), 12);
         for (unsigned j = 0; j < 12; j++) EXPECT_EQ(frames[j], walked.pcs[j]);
         if (i == 0) first = id;
         EXPECT_EQ(id, first);
@@ -238,14 +239,13 @@ static void test_stacks_of_one_place_are_told_apart(void)
 {
     enum { DEPTH = 7, PATHS = 1 << DEPTH }; /* and as many calls above, with frames for the rest */
     static kiln_stack_id_t ids[PATHS];
-    const uintptr_t *frames;
     kiln_rng_t rng = {3};
     uint32_t stacks = 0;
     kiln_stack_thread_begin();
     for (volatile unsigned i = 0; i < 20 * PATHS; i++) {
         unsigned path = i < 3 * PATHS ? i % PATHS : (unsigned)kiln_rng_below(&rng, PATHS);
         kiln_stack_id_t id = kiln_deep_path(path << DEPTH, 2 * DEPTH, &walked);
-        EXPECT_EQ(kept(id, &frames), 12);
+        EXPECT_EQ(kept(id), 12);
         for (unsigned j = 0; j < 12; j++) EXPECT_EQ(frames[j], walked.pcs[j]);
         if (i < PATHS) ids[path] = id;
         if (i == PATHS) stacks = kiln_stack_depot.stacks;
@@ -262,13 +262,12 @@ static void test_stacks_of_one_frame_are_told_apart(void)
 {
     enum { CALLERS = 6000, BITS = sizeof(void *) == 8 ? 47 : 31 };
     static kiln_stack_id_t ids[CALLERS];
-    const uintptr_t *frames;
     kiln_rng_t rng = {4};
     for (unsigned turn = 0; turn < 3; turn++)
         for (uintptr_t i = 0; i < CALLERS; i++) {
             uintptr_t caller = i < BITS ? 0x1234567 ^ (uintptr_t)1 << i : 0x2000000 + 37 * i;
             kiln_stack_id_t id = kiln_stack_capture_from(0, caller, 12);
-            EXPECT_EQ(kept(id, &frames), 1);
+            EXPECT_EQ(kept(id), 1);
             EXPECT_EQ(frames[0], caller);
             if (turn == 0) ids[i] = id;
             EXPECT_EQ(id, ids[i]);
@@ -276,15 +275,37 @@ static void test_stacks_of_one_frame_are_told_apart(void)
         }
 }
 
+/* What is no code ends a stack: such words are where frames would be, of functions without them. */
+static void test_frames_that_return_to_no_code_are_none(void)
+{
+    uintptr_t pcs[] = {0x70001000, (uintptr_t)test_a_caller_cuts, (uintptr_t)malloc, 7};
+    kiln_stack_thread_begin();
+    for (unsigned i = 0; i < 64; i++) { /* which of three further frames return to which of those */
+        uintptr_t fake[8] = {0};
+        unsigned right = 1;
+        fake[1] = 0x1234567;
+        for (unsigned j = 1; j < 4; j++) {
+            fake[2 * j - 2] = (uintptr_t)&fake[2 * j];
+            fake[2 * j + 1] = pcs[i >> (2 * j - 2) & 3];
+        }
+        while (right < 4 && (fake[2 * right + 1] == pcs[1] || fake[2 * right + 1] == pcs[2]))
+            right++;
+        for (unsigned turn = 0; turn < 3; turn++) {
+            kiln_stack_id_t id = kiln_stack_capture_from((uintptr_t)fake, fake[1], 12);
+            EXPECT_EQ(kept(id), right);
+            for (unsigned j = 0; j < right; j++) EXPECT_EQ(frames[j], fake[2 * j + 1]);
+        }
+    }
+}
+
 static void *capture_unready(void *unused)
 {
     kiln_stack_t stack;
-    const uintptr_t *frames;
     kiln_stack_id_t id = kiln_deep_capture(5, &stack);
-    if (kept(id, &frames) != 1) return unused;
+    if (kept(id) != 1) return unused;
     kiln_stack_thread_begin();
     id = kiln_deep_capture(5, &stack);
-    return kept(id, &frames) > 5 ? NULL : unused;
+    return kept(id) > 5 ? NULL : unused;
 }
 
 static void test_a_thread_that_has_not_begun_keeps_the_caller(void)
@@ -349,6 +370,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_a_caller_cuts),
         KILN_TEST(test_frame_pointers_give_what_tables_give),
         KILN_TEST(test_stacks_of_one_place_are_told_apart),
+        KILN_TEST(test_frames_that_return_to_no_code_are_none),
         KILN_TEST(test_stacks_of_one_frame_are_told_apart),
         KILN_TEST(test_a_thread_that_has_not_begun_keeps_the_caller),
         KILN_TEST(test_ruined_stacks_end),
