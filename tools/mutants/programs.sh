@@ -49,6 +49,7 @@ sources_of() {
         sources=(tests/unit/os_check_test.c "${base[@]}" "${fake[@]}" allocator/os/check.c)
         ;;
     bin/os_linux_test) sources=(tests/unit/os_linux_test.c "${base[@]}" allocator/os/linux.c) ;;
+    bin/lone_test) sources=(tests/unit/lone_test.c allocator/api/lone.c "${base[@]}" "${stop[@]}") ;;
     bin/os_rewind_test | bin/os_rewind_written_test)
         sources=("tests/unit/${1#bin/}.c" "${world[@]}" "${rewind[@]}" allocator/harden/*.c)
         ;;

@@ -126,7 +126,7 @@ kill_unit() {
     fi
     run_all unit 60 bin/{arena_test,arena_kiln_test,arena_seed_test,arena_tables_test} \
         bin/{os_ranges_test,os_fake_place_test,os_fake_test,guard_test,guard_refused_test} \
-        bin/{os_check_test,os_fault_test,os_linux_test,os_rewind_test,os_rewind_written_test,record_test} \
+        bin/{lone_test,os_check_test,os_fault_test,os_linux_test,os_rewind_test,os_rewind_written_test,record_test} \
         bin/{heap_test,heap_oom_test,heap_random_test,page_heap_test}
 }
 
