@@ -18,13 +18,15 @@
 #   evidence FOLDER LIBRARY   fails unless the processes under test called LIBRARY's malloc; for a
 #                             run that was made with REAL_EVIDENCE=1
 #
+# A run that takes longer than REAL_LIMIT_S, or 300 s, has failed.
+#
 # Exit codes: 0 good, 1 a run failed or differed, 2 something is missing or misused.
 
 set -u -o pipefail
 
 real_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 real_script=$real_dir/$(basename "$0")
-real_limit_s=300
+real_limit_s=${REAL_LIMIT_S:-300}
 
 real_error() {
     printf '%s: %s\n' "${real_name:-real}" "$1" >&2

@@ -57,7 +57,7 @@ Installs what is missing and builds first.
 
 Heaps: glibc, check (glibc with MALLOC_CHECK_=3), scudo, dislocator (AFL++'s), asan (a build with
 AddressSanitizer), valgrind (memcheck), and Kiln's fast, hardened, fuzz (caught under one of ten
-seeds) and guard (guard=all or guard=low).
+seeds), guard-all (guard=all) and guard (guard=all or, in a run of its own, guard=low).
 
   --only=HEAP   only this heap; may be given more than once
   --tsv=FILE    also writes every case to FILE: heap, kind, case, caught, false

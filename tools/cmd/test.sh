@@ -39,6 +39,7 @@ prove      check  tools/proof/test.sh
 cover      check  tools/proof/cover.sh
 readme     check  tests/cli/readme_test.sh
 full       all    tests/stress/full_test.sh
+guard-all  all    tests/real/guard_test.sh
 newcomer   all    tests/newcomer/newcomer_test.sh
 '
 # Python's own tests wait for each other by the clock: once, in the phase release, is enough of that,
@@ -67,7 +68,8 @@ wrong argument.
             release unless others are named
   --quick   only the phases that a change must pass before anything else
   --all     also the newcomer's test, which sets Kiln up on a minimal Debian in a folder, the searches
-            and stresses at full length, and the commands of README.md that take minutes
+            and stresses at full length, the real programs with all blocks guarded, and the commands of
+            README.md that take minutes
 
 Phases:
 END
