@@ -13,7 +13,7 @@
 
 kiln_heap_t heap;
 kiln_os_t linux_os;
-static kiln_os_within_t small; /* memcheck looks at each word of what is reserved: a GiB takes it 1.5 s */
+static kiln_os_within_t small; /* memcheck looks at each word of what is reserved */
 
 static const char *forgotten;
 
