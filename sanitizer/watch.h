@@ -15,7 +15,11 @@
  *   hwasan    a block and the address by which the program has it have a tag, which what is no live
  *             block's has not; a stale address frees nothing
  *   valgrind  what is not a live block's bytes, or not written, as memcheck sees it; a heap is
- * watched where valgrind runs, and else costs nothing none      nobody
+ *             watched where valgrind runs, and else costs nothing
+ *   none      nobody
+ *
+ * No tool's shadow goes back to a checkpoint, so these libraries have none: a program that calls
+ * kiln_checkpoint() or kiln_os_rewind_init() with them does not link (undefined reference).
  *
  * Threads  any. */
 #ifndef KILN_SANITIZER_WATCH_H

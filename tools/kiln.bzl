@@ -86,6 +86,7 @@ def kiln_sh_test(name, srcs, data = [], deps = [], tags = [], size = "medium", *
       data: files it reads and programs it runs.
       deps: sh_library targets it sources.
       tags: "no-sanitizer" keeps it out of asan, msan, ubsan and tsan; "no-tsan" out of tsan;
+        "no-valgrind" out of valgrind; "watch" out of all but those;
         "no-fast" and "no-fuzz" out of the phase of that profile; "real" out of all but release
         and those; "once" out of every config; "hwasan" into that one, which has no others;
         "no-emulator" out of 32 bits where qemu-i386 runs

@@ -12,8 +12,9 @@
  * Marks nest: restore goes back to the newest, which stays; drop forgets it, and then the one
  * before it is the newest. What is given back while a mark stands is kept for it, as address space.
  *
- * What is elsewhere does not go back: a watcher's shadow, the pointers that a program kept, and
- * what `add` was not told of. Advice about huge pages stays.
+ * What is elsewhere does not go back: a watcher's shadow (the libraries of sanitizer/watch.h have
+ * no such backend, and a heap on one has no watcher), the pointers that a program kept, and what
+ * `add` was not told of. Advice about huge pages stays.
  *
  * Units    bytes. Only for backends whose addresses are pointers.
  * Cost     a mark copies what is Ready (pages of zeros cost no memory). Who puts it back looks at

@@ -74,6 +74,33 @@ planted() {
     printf '#!/bin/bash\n%s\n' "$1" >"$twin/t/planted_test.sh"
     chmod +x "$twin/t/planted_test.sh"
 }
+# Its table of tools and tests: a test with a tag has a reason, a reason a test, and DESIGN.md both.
+reason='//t:* no-tsan is planted'
+begin='<!-- made by ./kiln test --matrix --update -->' end='<!-- end -->'
+mkdir -p "$twin/tests"
+printf '%s\n' "$begin" "$end" >"$twin/DESIGN.md"
+echo '//* hwasan is not of a heap for embedders' >"$twin/tests/left_out.txt"
+planted 'exit 0'
+expect_run "a table that DESIGN.md has not" 1 "is not that of the tests" "$twin/kiln" test --matrix --check
+expect_run "the table goes into DESIGN.md" 0 '^$' "$twin/kiln" test --matrix --update
+expect_run "the table is in DESIGN.md" 0 '\| tsan \|.* 1 \|' cat "$twin/DESIGN.md"
+expect_run "and is found right there" 0 '^$' "$twin/kiln" test --matrix --check
+sed -i 's/| tsan |/| tsam |/' "$twin/DESIGN.md"
+expect_run "a phase by another name is not" 1 "is not that of the tests" "$twin/kiln" test --matrix --check
+expect_run "a test that was not run" 0 '\| tsan \|.* 1 not run \|' "$twin/kiln" test --matrix
+sed -i 's|^)$|    tags = ["no-tsan"],\n)|' "$twin/t/BUILD"
+expect_run "a test left out without a reason" 1 'no line for //t:planted_test.*no-tsan' "$twin/kiln" test --matrix
+echo "$reason" >>"$twin/tests/left_out.txt"
+expect_run "and with one" 0 'tsan: `t:planted_test` \(is planted\)' "$twin/kiln" test --matrix
+sed -i '/no-tsan/d' "$twin/t/BUILD"
+expect_run "a reason without a test" 1 "no test is left out by '//t:\* no-tsan'" "$twin/kiln" test --matrix
+sed -i '/no-tsan/d' "$twin/tests/left_out.txt"
+expect_run "a phase whose test passes" 0 '1 passed, 0 failed' "$twin/kiln" test ubsan
+expect_run "is in the table" 0 '\| ubsan \|.* 1 passed \|' "$twin/kiln" test --matrix
+planted 'exit 1'
+expect_run "a phase whose test fails" 1 '0 passed, 1 failed' "$twin/kiln" test ubsan
+expect_run "is in the table, too" 0 '\| ubsan \|.* 1 failed \|' "$twin/kiln" test --matrix
+
 planted 'exit 0'
 expect_run "kiln test passes a test that passes" 0 'default +1 passed, 0 failed.*'$'\n''1 passed, 0 failed$' \
     "$twin/kiln" test default

@@ -23,6 +23,10 @@ expect_run "an empty command" 2 "there is no command ''" "$kiln" ''
 expect_run "an unknown option of run" 2 "'--recrod'.*'--record'" "$kiln" run --recrod x -- true
 expect_run "an unknown option of test" 2 "'--al'.*'--all'" "$kiln" test --al
 expect_run "two extents of test" 2 "exclude each other" "$kiln" test --all --quick
+expect_run "a table and a phase" 2 "--matrix runs no test" "$kiln" test --matrix asan
+expect_run "an option of the table alone" 2 "--check is an option of --matrix" "$kiln" test --check
+expect_run "two things to do with the table" 2 "exclude each other" "$kiln" test --matrix --check --update
+expect_run "DESIGN.md has the table of tools and tests" 0 '^$' "$kiln" test --matrix --check
 expect_run "an empty filter of test" 2 "empty FILTER" "$kiln" test ''
 
 # kiln run.

@@ -13,7 +13,7 @@
 
 kiln_heap_t heap;
 kiln_os_t linux_os;
-static kiln_os_within_t small; /* valgrind takes minutes over half a TiB */
+static kiln_os_within_t small; /* memcheck looks at each word of what is reserved */
 
 static const char *forgotten;
 
@@ -111,7 +111,7 @@ int main(int argc, char **argv)
     const char *name = argc == 2 || argc == 3 ? argv[1] : "";
     forgotten = argc == 3 ? argv[2] : NULL;
     kiln_os_linux_init(&linux_os, 0);
-    kiln_os_within_init(&small, &linux_os, 0, 0, KILN_GIB(1));
+    kiln_os_within_init(&small, &linux_os, 0, 0, KILN_MIB(64));
     open_heap(&heap);
     const deed_t *const lists[] = {block_deeds, thread_deeds, memory_deeds, lost_deeds};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)

@@ -4,8 +4,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/bits32.sh"
 
 # The phases, in order: NAME KIND WHAT. `bazel` runs every test with --config=NAME, `fuzz` those of
-# //fuzz only, `heap` those of programs on the process's heap. `check` runs the script WHAT, which ends with a line "N passed, N failed"; `all` is a
-# check for --all only.
+# //fuzz only, `heap` those of programs on the process's heap. `check` runs the script WHAT, which ends
+# with a line "N passed, N failed". `bazel-all` and `check-all` are for --all only.
 PHASES='
 default    bazel  clang-19, 64 bits, assertions on
 release    bazel  as programs run on it; with the real programs
@@ -25,6 +25,8 @@ ubsan-libfuzzer fuzz  the same
 asan-afl        fuzz  the same
 msan-afl        fuzz  the same
 ubsan-afl       fuzz  the same
+asan-i386  bazel-all  AddressSanitizer, 32 bits
+valgrind   bazel-all  memcheck looks at what default builds
 format     check  tools/check/format.sh
 lint       check  tools/check/lint.sh
 layers     check  tools/check/layers.sh
@@ -33,14 +35,15 @@ checks     check  tests/cli/checks_test.sh
 oracles    check  tests/fuzz/planted_test.sh
 search     check  tests/search/planted_test.sh
 stress     check  tests/stress/planted_test.sh
+aarch64    check  tests/unit/aarch64_test.sh
 fuzz       check  tests/fuzz/command_test.sh
 mutants    check  tests/mutants/mutants_test.sh
 prove      check  tools/proof/test.sh
 cover      check  tools/proof/cover.sh
 readme     check  tests/cli/readme_test.sh
-full       all    tests/stress/full_test.sh
-guard-all  all    tests/real/guard_test.sh
-newcomer   all    tests/newcomer/newcomer_test.sh
+full       check-all tests/stress/full_test.sh
+guard-all  check-all tests/real/guard_test.sh
+newcomer   check-all tests/newcomer/newcomer_test.sh
 '
 # Python's own tests wait for each other by the clock: once, in the phase release, is enough of that,
 # and of what real programs are tried with, which control_test is of.
@@ -58,6 +61,7 @@ phase_names() {
 usage() {
     cat <<'END'
 Usage: kiln test [--all | --quick] [PHASE...] [FILTER...]
+       kiln test --matrix [--update | --check]
 
 Installs what is missing, then builds and runs the tests, phase by phase, and ends with a table and
 the line "N passed, N failed". The exit status is 0 only when none failed, 1 otherwise, 2 for a
@@ -67,17 +71,41 @@ wrong argument.
   FILTER    only tests whose Bazel label contains this word, or is it; in the phases default and
             release unless others are named
   --quick   only the phases that a change must pass before anything else
-  --all     also the newcomer's test, which sets Kiln up on a minimal Debian in a folder, the searches
-            and stresses at full length, the real programs with all blocks guarded, and the commands of
-            README.md that take minutes
+  --all     also AddressSanitizer at 32 bits and valgrind, the newcomer's test, which sets Kiln up on a
+            minimal Debian in a folder, the searches and stresses at full length, the real programs with
+            all blocks guarded, and the commands of README.md that take minutes
+  --matrix  runs nothing: shows which sanitizer looked at which tests when its phase was last run whole,
+            and which tests are left out, and why (tests/left_out.txt)
+  --update  writes how many each looks at, which are left out, and why, into DESIGN.md
+  --check   whether that is what DESIGN.md has
 
 Phases:
 END
-    awk 'NF { name = $1; $1 = ""; sub(/^ (bazel|fuzz|heap|check) /, ""); sub(/^ all /, "(with --all) ");
+    awk 'NF { name = $1; $1 = ""; sub(/^ [a-z]+-all /, "(with --all) "); sub(/^ (bazel|fuzz|heap|check) /, "");
               printf "  %-15s %s\n", name, $0 }' <<<"$PHASES"
 }
 
+# Those that the table of --matrix is of: what looks at more than a compiler does.
+matrix_phases() {
+    awk 'NF && $2 ~ /^(bazel|fuzz)/ && $1 !~ /^(default|release|i386|gcc|gcc-i386)$/ {
+        print $1 ($2 == "fuzz" ? ":fuzz" : "") }' <<<"$PHASES"
+}
+
+# show_matrix MODE: see tools/lib/matrix.py.
+show_matrix() {
+    local tests
+    local -a rows
+    kiln_need build fuzz
+    tests=$(kiln_bazel query --noshow_progress --output=xml 'tests(//...)' 2>"$KILN_OUT/query.log") || {
+        cat "$KILN_OUT/query.log"
+        kiln_die "Bazel cannot list the tests; what it said is above"
+    }
+    mapfile -t rows < <(matrix_phases)
+    python3 "$KILN_ROOT/tools/lib/matrix.py" "$1" "$KILN_ROOT" "$KILN_OUT/test" "${rows[@]}" <<<"$tests"
+}
+
 extent=usual
+matrix='' matrix_mode=''
 phases=()
 filters=()
 for arg; do
@@ -90,11 +118,24 @@ for arg; do
         [[ $extent == usual || $extent == "${arg#--}" ]] || kiln_usage "--all and --quick exclude each other"
         extent=${arg#--}
         ;;
-    -*) kiln_bad_option test "$arg" --all --quick --help ;;
+    --matrix) matrix=${matrix:-print} ;;
+    --update | --check)
+        [[ -z $matrix_mode ]] || kiln_usage "--update and --check exclude each other, and each is given once"
+        matrix=${arg#--} matrix_mode=$arg
+        ;;
+    -*) kiln_bad_option test "$arg" --all --quick --matrix --update --check --help ;;
     '') kiln_usage "an empty FILTER matches nothing; leave it out to run every test" ;;
     *) if grep -qxF -e "$arg" <<<"$(phase_names)"; then phases+=("$arg"); else filters+=("$arg"); fi ;;
     esac
 done
+
+if [[ -n $matrix ]]; then
+    [[ " $* " == *' --matrix '* ]] || kiln_usage "$matrix_mode is an option of --matrix: kiln test --matrix $matrix_mode"
+    [[ $extent == usual && $((${#phases[@]} + ${#filters[@]})) == 0 ]] ||
+        kiln_usage "--matrix runs no test: it takes --update or --check, and no phase, filter or other option"
+    show_matrix "$matrix"
+    exit
+fi
 
 if [[ ${#phases[@]} -gt 0 ]]; then
     :
@@ -105,7 +146,7 @@ elif [[ $extent == quick ]]; then
 elif [[ $extent == all ]]; then
     mapfile -t phases < <(phase_names)
 else
-    mapfile -t phases < <(awk 'NF && $2 != "all" { print $1 }' <<<"$PHASES")
+    mapfile -t phases < <(awk 'NF && $2 !~ /-all$/ { print $1 }' <<<"$PHASES")
 fi
 
 logs=$KILN_OUT/test
@@ -153,11 +194,11 @@ verdicts() {
 
 # bazel_phase NAME LOG TARGET... sets passed and failed, and prints what a failure needs.
 bazel_phase() {
-    local name=$1 log=$2 events=$logs/$1.events status=0 verdict label failures=''
+    local name=$1 log=$2 events=$logs/$1$part.events status=0 verdict label failures=''
     local -a config=()
     shift 2
     [[ $name == default ]] || config=("--config=$name")
-    if [[ $emulated == 1 && $name == *i386 ]]; then
+    if [[ $emulated == 1 && $name == *i386 && $name != asan* ]]; then
         config+=(--config=emulated)
         echo "not run, for this kernel hands 32-bit programs to qemu-i386, which has not what they ask for:"
         kiln_bazel query --noshow_progress "$NOT_EMULATED" 2>/dev/null 9>&- | sed 's/^/  /'
@@ -199,6 +240,9 @@ check_phase() {
     fi
 }
 
+# What a filter leaves over is no result of a whole phase.
+part=''
+[[ ${#filters[@]} == 0 ]] || part=.part
 summary=''
 passed_all=0
 failed_all=0
@@ -210,6 +254,7 @@ for i in "${!phases[@]}"; do
     read -r kind what <<<"$(awk -v name="$name" '$1 == name { $1 = ""; print }' <<<"$PHASES")"
     printf '[%d/%d] %-15s ' $((i + 1)) ${#phases[@]} "$name"
     [[ ! -t 1 ]] || echo
+    kind=${kind%-all}
     case $kind in
     bazel | fuzz | heap)
         within=("${targets[@]}")
