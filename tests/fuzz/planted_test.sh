@@ -27,7 +27,7 @@ arena_sources=(allocator/arena/{arena,arena_block,arena_kept,arena_kept_list,are
     allocator/os/{fake,fake_policy,model,ranges,record}.c allocator/base/{check,lock}.c
     fuzz/{arena_fuzz,arena_model,ops,target}.c)
 heap_sources=("${arena_sources[@]//fuzz\/arena_/fuzz/heap_}" allocator/os/fake_window_linux.c
-    allocator/heap/*.c allocator/harden/*.c fuzz/{contents,heap_subject,harden_model,harden_plant}.c)
+    allocator/heap/*.c allocator/harden/*.c fuzz/{contents,heap_machine,heap_subject,harden_model,harden_plant}.c)
 
 os_sources=(allocator/os/{check,fake,fake_policy,fake_window_linux,fault,linux,model,ranges}.c
     allocator/base/{check,lock}.c fuzz/{os_call,os_fuzz,os_pages,os_probe,os_sleeper,os_world,ops,target}.c)
