@@ -15,6 +15,7 @@ breaks. Shows how it goes, and for each finding the input and the command that r
   TARGET        arena: the arena on a fake operating system that answers as the input wants
                 heap: malloc, free, realloc, calloc, aligned_alloc and misuse on such a system,
                 of a plain heap or a hardened one, as the input wants
+                heap_threads: a heap that two to four threads use, in an order that the input says
                 options: KILN_OPTIONS and what else says what a heap is like, and the messages
                 about mistakes in it
                 os: the systems themselves, Linux and the simulated ones, against their contract
