@@ -8,17 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where MSan looks on, the engine that wrote the input was not built with it. */
-#ifdef __has_feature
-#if __has_feature(memory_sanitizer)
-#include <sanitizer/msan_interface.h>
-#define INPUT_IS_KNOWN(data, size) __msan_unpoison(data, size)
-#endif
-#endif
-#ifndef INPUT_IS_KNOWN
-#define INPUT_IS_KNOWN(data, size) ((void)0)
-#endif
-
 bool kiln_fuzz_tracing;
 
 static const uint8_t *input_data; /* of the input that runs now */
@@ -31,7 +20,7 @@ static char stop_text[256];
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    INPUT_IS_KNOWN(data, size);
+    KILN_FUZZ_KNOWN(data, size); /* the engine was not built with MSan */
     input_data = data;
     input_size = size;
     kiln_fuzz_one(data, size);

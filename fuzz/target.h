@@ -10,6 +10,17 @@
 #include "allocator/base/check.h"
 #include "fuzz/ops.h"
 
+/* KILN_FUZZ_KNOWN: MSan takes these bytes as written. */
+#ifdef __has_feature
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define KILN_FUZZ_KNOWN(data, size) __msan_unpoison(data, size)
+#endif
+#endif
+#ifndef KILN_FUZZ_KNOWN
+#define KILN_FUZZ_KNOWN(data, size) ((void)0)
+#endif
+
 extern const kiln_fuzz_words_t kiln_fuzz_words;
 
 /* kiln_fuzz_one runs one input from a fresh state: the same input does the same, whatever ran

@@ -1,7 +1,7 @@
 #!/bin/bash
 # tests/fuzz/planted_test.sh - the fuzzers find what was put in, and nothing where nothing was.
 #
-# Each patch in tests/fuzz/planted puts one bug into a copy of the sources. From the seeds, both
+# Each patch in tests/fuzz/planted, and some of tests/mutants, puts one bug into a copy of the sources. From the seeds, both
 # engines must find the bug of issue 20259 in 10 s, which no seed shows by itself; the others are the
 # negative controls of the oracles, of the hardened heap's detectors among them, and one engine is
 # enough. The same 10 s on the sources as they are must find nothing; the targets that came later have
@@ -33,6 +33,8 @@ heap_sources=("${arena_sources[@]//fuzz\/arena_/fuzz/heap_}" allocator/os/fake_w
 machine_sources=(allocator/arena/{arena,arena_block,arena_kept,arena_kept_list,arena_kiln,arena_pages,arena_seed,arena_start,arena_tables}.c
     allocator/os/{fake,fake_policy,fake_window_linux,model,ranges}.c allocator/base/{check,lock}.c
     allocator/heap/*.c allocator/harden/*.c fuzz/{contents,fiber,heap_machine,heap_subject,ops,target}.c)
+checkpoint_sources=("${machine_sources[@]}" allocator/os/{rewind,rewind_mark}.c
+    fuzz/{checkpoint_fuzz,harden_model,harden_plant,heap_model}.c)
 heap_threads_sources=("${machine_sources[@]}" fuzz/{harden_model,harden_plant,heap_threads_fuzz,os_points}.c)
 
 os_sources=(allocator/os/{check,fake,fake_policy,fake_window_linux,fault,linux,model,ranges}.c
@@ -73,15 +75,16 @@ compile() {
 
 # build ENGINE TARGET [PATCH] makes $out/TARGET-PATCH-ENGINE.
 build() {
-    local engine=$1 target=$2 patch=${3-none} source planted=''
+    local engine=$1 target=$2 patch=${3-none} source file planted=''
     local -n sources=${target}_sources
     local -a objects
     if [[ $patch != none ]]; then
-        source=$(sed -n 's|^+++ b/||p' "tests/fuzz/planted/$patch.patch")
+        file=tests/fuzz/planted/$patch.patch
+        [[ -f $file ]] || file=tests/mutants/$patch.patch
+        source=$(sed -n 's|^+++ b/||p' "$file")
         planted=$out/$patch.c
         cp "$source" "$planted"
-        patch --quiet --fuzz=0 "$planted" "tests/fuzz/planted/$patch.patch" ||
-            kiln_die "tests/fuzz/planted/$patch.patch does not fit $source any more: plant it anew"
+        patch --quiet --fuzz=0 "$planted" "$file" || kiln_die "$file does not fit $source any more: plant it anew"
     fi
     mapfile -t objects < <(compile "$engine" "${sources[@]}")
     [[ ${#objects[@]} == "${#sources[@]}" ]] || kiln_die "$target does not compile"
@@ -176,7 +179,7 @@ later() {
         expect 0 "$status" libfuzzer "$target" none
     done
 }
-later heap_threads
+later heap_threads checkpoint
 
 # A law of its own finds each of these: another one would mean that this law is blind. Where the bug
 # breaks several, which one is met first is the seed's choice.
@@ -215,6 +218,12 @@ heap_threads end_keeps_blocks (when all threads are gone|the heap's ledger|a slo
 heap_threads lock_not_taken (os: |no |L1|the |every|spans)
 heap_threads unlock_forgotten (no thread waits for ever|no lock is held)
 heap_threads busy_not_seen L5: a correct program is never reported
+checkpoint rewind_calls_unnoted (the backend below has the same states|L4: a restore gives back what came since)
+checkpoint rewind_kept_records what stays is memory for programs
+checkpoint rewind_list_ends_short after a restore all bytes and states are as at the mark
+checkpoint rewind_marked_released L4: a restore gives back what came since
+checkpoint rewind_new_memory_stays L4: a restore gives back what came since
+checkpoint rewind_sums_stay the bytes of each state are counted
 os release_short linux: what is released is not mapped
 options bound_of_numbers L7: (no value is out of its range|a list is taken that is right, and no other)
 options message_not_cut L7: a message (fits|says|is a line)

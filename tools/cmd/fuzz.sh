@@ -13,6 +13,7 @@ Installs what is missing, builds the target, and fuzzes it until the time is ove
 breaks. Shows how it goes, and for each finding the input and the command that replays it.
 
   TARGET        arena: the arena on a fake operating system that answers as the input wants
+                checkpoint: marks, restores and drops of a heap's memory, between its calls
                 heap: malloc, free, realloc, calloc, aligned_alloc and misuse on such a system,
                 of a plain heap or a hardened one, as the input wants
                 heap_threads: a heap that two to four threads use, in an order that the input says
