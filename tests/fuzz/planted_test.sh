@@ -37,6 +37,8 @@ checkpoint_sources=("${machine_sources[@]}" allocator/os/{rewind,rewind_mark}.c
     fuzz/{checkpoint_fuzz,harden_model,harden_plant,heap_model}.c)
 heap_threads_sources=("${machine_sources[@]}" fuzz/{harden_model,harden_plant,heap_threads_fuzz,os_points}.c)
 
+publish_sources=("${machine_sources[@]}" fuzz/publish_fuzz.c)
+
 os_sources=(allocator/os/{check,fake,fake_policy,fake_window_linux,fault,linux,model,ranges}.c
     allocator/base/{check,lock}.c fuzz/{os_call,os_fuzz,os_pages,os_probe,os_sleeper,os_world,ops,target}.c)
 
@@ -180,6 +182,7 @@ later() {
     done
 }
 later heap_threads checkpoint
+later publish
 
 # A law of its own finds each of these: another one would mean that this law is blind. Where the bug
 # breaks several, which one is met first is the seed's choice.
@@ -224,6 +227,11 @@ checkpoint rewind_list_ends_short after a restore all bytes and states are as at
 checkpoint rewind_marked_released L4: a restore gives back what came since
 checkpoint rewind_new_memory_stays L4: a restore gives back what came since
 checkpoint rewind_sums_stay the bytes of each state are counted
+publish alloc_told_early L3: a block is the caller's when its alloc is told
+publish cleared_before_alloc L3: the heap writes to live blocks alone
+publish copy_of_slot L3: a copy fits both
+publish kiln_watcher_told_twice L3: what grows was no heap before
+publish retire_short L3: all that has grown retires
 os release_short linux: what is released is not mapped
 options bound_of_numbers L7: (no value is out of its range|a list is taken that is right, and no other)
 options message_not_cut L7: a message (fits|says|is a line)
