@@ -45,6 +45,10 @@ static void open_fake(kiln_heap_machine_t *machine, const uint8_t *config, uint6
     fake.script = machine->script;
     fake.script_bytes = sizeof machine->script;
     fake.refuse_call = config[8] % 32;
+    memset(machine->faults, 0, sizeof machine->faults);
+    kiln_fuzz_plan_faults(machine->faults);
+    fake.refuse_plan = machine->faults;
+    fake.refuse_plan_bytes = kiln_fuzz_faults.call != 0 ? sizeof machine->faults : 0;
     /* 1: no big reservation at the start, the heap grows by blocks. */
     if (config[1] % 2) fake.reserve_bytes_max = KILN_MIB(24);
     kiln_os_fake_init(&machine->fake, &fake); /* not reset, whose way depends on the input before */
@@ -163,6 +167,7 @@ bool kiln_heap_machine_start(kiln_heap_machine_t *machine, const uint8_t *config
     bool hardens = kiln_heap_machine_hardens(config);
     kiln_harden_config_t hardening = hardening_of(machine, config, hooks);
     if (make_heap(machine, config, hooks, hardens ? &hardening : NULL) != NULL) {
+        kiln_fuzz_faults.calls_seen = machine->fake.stats.refusable;
         KILN_FUZZ_LAW("L4: a heap that cannot be holds nothing",
                       machine->fake.stats.space_bytes == 0);
         return false;
@@ -175,6 +180,7 @@ bool kiln_heap_machine_start(kiln_heap_machine_t *machine, const uint8_t *config
 
 void kiln_heap_machine_end(kiln_heap_machine_t *machine)
 {
+    kiln_fuzz_faults.calls_seen = machine->fake.stats.refusable;
     if (machine->subject.hardens) kiln_guard_destroy(&machine->subject.guard);
     /* The arena's small fallback, at 32 bits, loses up to a page around what it hands out (W13): of
      * the hardware's where these are larger. */

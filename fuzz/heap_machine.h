@@ -17,7 +17,7 @@
 
 #include "allocator/os/fake.h"
 #include "fuzz/heap_subject.h"
-#include "fuzz/ops.h"
+#include "fuzz/target.h"
 
 #define KILN_HEAP_MACHINE_ARENA_BYTES KILN_MIB(64)
 
@@ -45,6 +45,7 @@ typedef struct kiln_heap_machine {
     kiln_os_fake_t fake;
     kiln_subject_t subject;
     uint8_t script[KILN_HEAP_MACHINE_SCRIPT_BYTES];
+    uint8_t faults[KILN_FUZZ_FAULTS_MAX / 8]; /* target.h */
     uint64_t bytes_left; /* what the blocks of this input may still take together */
 } kiln_heap_machine_t;
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 bool kiln_fuzz_tracing;
+kiln_fuzz_faults_t kiln_fuzz_faults;
 
 static const uint8_t *input_data; /* of the input that runs now */
 static size_t input_size;
@@ -25,6 +26,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     input_size = size;
     kiln_fuzz_one(data, size);
     return 0;
+}
+
+void kiln_fuzz_plan_faults(uint8_t plan[KILN_FUZZ_FAULTS_MAX / 8])
+{
+    uint64_t call = kiln_fuzz_faults.call;
+    if (call == 0 || call > KILN_FUZZ_FAULTS_MAX) return;
+    do {
+        plan[(call - 1) / 8] |= (uint8_t)(1u << (call - 1) % 8);
+        call++;
+    } while (kiln_fuzz_faults.ever_after && call <= KILN_FUZZ_FAULTS_MAX);
 }
 
 static void print_input(void)

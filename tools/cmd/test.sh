@@ -31,6 +31,7 @@ layers     check  tools/check/layers.sh
 cli        check  tests/cli/cli_test.sh
 checks     check  tests/cli/checks_test.sh
 oracles    check  tests/fuzz/planted_test.sh
+faults     check  tests/fuzz/faults_test.sh
 search     check  tests/search/planted_test.sh
 stress     check  tests/stress/planted_test.sh
 fuzz       check  tests/fuzz/command_test.sh
@@ -39,6 +40,7 @@ prove      check  tools/proof/test.sh
 cover      check  tools/proof/cover.sh
 readme     check  tests/cli/readme_test.sh
 full       all    tests/stress/full_test.sh
+faults-full all   tests/fuzz/faults_full_test.sh
 newcomer   all    tests/newcomer/newcomer_test.sh
 '
 # Python's own tests wait for each other by the clock: once, in the phase release, is enough of that,
