@@ -23,7 +23,7 @@ expect() {
 }
 
 expect 0 '^Usage: kiln fuzz' --help
-expect 2 'which target\? kiln fuzz arena\|checkpoint\|heap\|heap_threads\|options\|os\|publish\|report'
+expect 2 'which target\? kiln fuzz arena\|checkpoint\|heap\|heap_threads\|options\|os\|page_heap\|publish\|report'
 expect 2 "no target 'arnea'; the nearest is 'arena'" arnea
 expect 2 "no engine 'honggfuzz'; libfuzzer or afl" arena --engine=honggfuzz
 expect 2 "no sanitizer 'tsan' for fuzzing" arena --sanitizer tsan

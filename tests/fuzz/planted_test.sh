@@ -37,6 +37,7 @@ checkpoint_sources=("${machine_sources[@]}" allocator/os/{rewind,rewind_mark}.c
     fuzz/{checkpoint_fuzz,harden_model,harden_plant,heap_model}.c)
 heap_threads_sources=("${machine_sources[@]}" fuzz/{harden_model,harden_plant,heap_threads_fuzz,os_points}.c)
 
+page_heap_sources=("${machine_sources[@]}" fuzz/page_heap_fuzz.c)
 publish_sources=("${machine_sources[@]}" fuzz/publish_fuzz.c)
 
 os_sources=(allocator/os/{check,fake,fake_policy,fake_window_linux,fault,linux,model,ranges}.c
@@ -182,7 +183,7 @@ later() {
     done
 }
 later heap_threads checkpoint
-later publish
+later page_heap publish
 
 # A law of its own finds each of these: another one would mean that this law is blind. Where the bug
 # breaks several, which one is met first is the seed's choice.
@@ -232,6 +233,10 @@ publish cleared_before_alloc L3: the heap writes to live blocks alone
 publish copy_of_slot L3: a copy fits both
 publish kiln_watcher_told_twice L3: what grows was no heap before
 publish retire_short L3: all that has grown retires
+page_heap class_not_aligned an alignment has the least class whose slots are multiples of it
+page_heap commit_believed (L1: a span's pages are Ready|.*os: )
+page_heap dirty_forgotten what is said to be zero is
+page_heap first_fit the best fit is taken
 os release_short linux: what is released is not mapped
 options bound_of_numbers L7: (no value is out of its range|a list is taken that is right, and no other)
 options message_not_cut L7: a message (fits|says|is a line)

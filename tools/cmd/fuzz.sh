@@ -20,6 +20,7 @@ breaks. Shows how it goes, and for each finding the input and the command that r
                 options: KILN_OPTIONS and what else says what a heap is like, and the messages
                 about mistakes in it
                 os: the systems themselves, Linux and the simulated ones, against their contract
+                page_heap: whole pages below the heap, and its size classes
                 publish: what a heap tells who watches it, event by event
                 report: reports about a heap, stacks and code whose records are ruined
   --engine      libfuzzer (if not given) or afl
