@@ -33,6 +33,7 @@ heap_sources=("${arena_sources[@]//fuzz\/arena_/fuzz/heap_}" allocator/os/fake_w
 machine_sources=(allocator/arena/{arena,arena_block,arena_kept,arena_kept_list,arena_kiln,arena_pages,arena_seed,arena_start,arena_tables}.c
     allocator/os/{fake,fake_policy,fake_window_linux,model,ranges}.c allocator/base/{check,lock}.c
     allocator/heap/*.c allocator/harden/*.c fuzz/{contents,fiber,heap_machine,heap_subject,ops,target}.c)
+canary_sources=(allocator/base/check.c fuzz/{canary_fuzz,ops,target}.c)
 checkpoint_sources=("${machine_sources[@]}" allocator/os/{rewind,rewind_mark}.c
     fuzz/{checkpoint_fuzz,harden_model,harden_plant,heap_model}.c)
 heap_threads_sources=("${machine_sources[@]}" fuzz/{harden_model,harden_plant,heap_threads_fuzz,os_points}.c)
@@ -56,10 +57,13 @@ oracles='-fsanitize-coverage-ignorelist=tools/toolchain/oracles.txt'
 declare -A flags=(
     [libfuzzer]="-fsanitize=fuzzer-no-link $oracles"
     [afl]="-fsanitize-coverage=trace-pc-guard $oracles" [replay]=''
+    [address]='-fsanitize=fuzzer-no-link,address' [memory]='-fsanitize=fuzzer-no-link,memory'
+    [undefined]='-fsanitize=fuzzer-no-link,undefined -fno-sanitize-recover=all'
 )
 declare -A ends=(
     [libfuzzer]='-fsanitize=fuzzer' [afl]='/usr/lib/afl/libAFLDriver.a /usr/lib/afl/afl-compiler-rt.o'
     [replay]=fuzz/standalone_main.c
+    [address]='-fsanitize=fuzzer' [memory]='-fsanitize=fuzzer' [undefined]='-fsanitize=fuzzer'
 )
 
 # compile ENGINE SOURCE... makes what is not there yet of the objects and prints their names.
@@ -184,6 +188,20 @@ later() {
 }
 later heap_threads checkpoint
 later page_heap publish
+
+# The canary's bug is another one under each sanitizer.
+for engine in libfuzzer afl address memory undefined; do
+    wanted canary || continue
+    build "$engine" canary
+    status=0
+    fuzz "$engine" canary none || status=$?
+    expect 1 "$status" "$engine" canary none "$(case $engine in
+        address) echo 'heap-buffer-overflow' ;;
+        memory) echo 'use-of-uninitialized-value' ;;
+        undefined) echo 'signed integer overflow' ;;
+        *) echo 'the canary sings' ;;
+    esac)"
+done
 
 # A law of its own finds each of these: another one would mean that this law is blind. Where the bug
 # breaks several, which one is met first is the seed's choice.
