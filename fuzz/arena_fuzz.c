@@ -43,7 +43,7 @@ static struct {
     kiln_arena_model_t model;
     kiln_os_range_t ranges[KILN_ARENA_MODEL_RANGES_MAX];
     uint8_t script[SCRIPT_BYTES];
-    uint8_t refusals[(REFUSALS_AT_START_MAX + 7) / 8];
+    uint8_t refusals[KILN_FUZZ_FAULTS_MAX / 8];
     uint64_t unit_bytes; /* every request is a multiple */
     uint64_t tried_bytes, lies_at_start;
     unsigned steps;
@@ -120,7 +120,6 @@ static kiln_os_fake_config_t fake_config_of(const uint8_t *config, const kiln_ar
     uint64_t mask = kiln_width_mask(arena->addr_bits), phys = arena->phys_bytes;
     kiln_os_fake_config_t fake = kiln_os_fake_config_default(
         arena->addr_bits, phys, run.ranges, config[6] & FLAG_FEW_RANGES ? 48 : 1024);
-    unsigned refusals = config[8] % REFUSALS_AT_START_MAX;
 
     fake.policy = policy_of(config[5]);
     fake.seed = config[7];
@@ -129,7 +128,9 @@ static kiln_os_fake_config_t fake_config_of(const uint8_t *config, const kiln_ar
     fake.straddle_addr = kiln_round_down(mask / 2 + 1, phys);
     fake.script = run.script;
     fake.script_bytes = sizeof run.script;
-    for (unsigned i = 0; i < refusals; i++) run.refusals[i / 8] |= (uint8_t)(1u << i % 8);
+    for (unsigned i = 0; i < config[8] % REFUSALS_AT_START_MAX; i++)
+        run.refusals[i / 8] |= (uint8_t)(1u << i % 8);
+    kiln_fuzz_plan_faults(run.refusals);
     fake.refuse_plan = run.refusals;
     fake.refuse_plan_bytes = sizeof run.refusals;
     /* W7: where the possible range is narrower than the space, the fallback's range test takes
@@ -528,14 +529,13 @@ static void do_refuse(const kiln_fuzz_record_t *r)
 static void do_budget(const kiln_fuzz_record_t *r)
 {
     kiln_os_fake_config_t *config = &run.fake.config;
-    const kiln_os_fake_stats_t *stats = &run.fake.stats;
     uint64_t bytes = run.unit_bytes * (1 + (r->arg & 0xffff));
     switch (r->how % 5) {
     case 0:
-        config->space_budget_bytes = stats->space_bytes + bytes;
+        config->space_budget_bytes = run.fake.stats.space_bytes + bytes;
         break;
     case 1:
-        config->ready_budget_bytes = stats->ready_bytes + bytes;
+        config->ready_budget_bytes = run.fake.stats.ready_bytes + bytes;
         break;
     case 2:
         config->reserve_bytes_max = config->phys_bytes * (1 + (r->arg & 0xffff));
@@ -587,13 +587,13 @@ static uint64_t run_once(const uint8_t *data, size_t size)
     }
     if (begun && !run.ended) kiln_arena_model_check_all(&run.model);
     end();
+    kiln_fuzz_faults.calls_seen = run.fake.stats.refusable;
     return run.model.event_hash ^ run.fake.answers_hash;
 }
 
 void kiln_fuzz_one(const uint8_t *data, size_t size)
 {
     uint64_t hash = run_once(data, size);
-    bool twice = size > 6 && (data[6] & FLAG_TWICE);
-    if (twice && !kiln_fuzz_tracing)
+    if (size > 6 && (data[6] & FLAG_TWICE) && !kiln_fuzz_tracing)
         KILN_FUZZ_LAW("L6: the same input does the same", run_once(data, size) == hash);
 }

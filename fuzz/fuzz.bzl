@@ -44,7 +44,7 @@ def cc_fuzz_test(
       NAME_run       `bazel run --config=asan-libfuzzer //fuzz:NAME_run -- --seconds=60` fuzzes
       NAME_corpus    a folder with the corpus
       NAME_dict      the dictionaries as one
-      NAME_oss_fuzz  what continuous fuzzing takes: NAME, NAME.dict, NAME_seed_corpus.zip
+      NAME_oss_fuzz  what continuous fuzzing takes: NAME, NAME.dict, NAME.options, NAME_seed_corpus.zip
 
     Args:
       name: the target's name.
@@ -107,10 +107,11 @@ def cc_fuzz_test(
     native.genrule(
         name = name + "_oss_fuzz",
         srcs = [name + "_bin", name + "_corpus", name + "_dict"],
-        outs = ["oss_fuzz/" + part for part in [name, name + ".dict", name + "_seed_corpus.zip"]],
+        outs = ["oss_fuzz/" + part for part in [name, name + ".dict", name + ".options", name + "_seed_corpus.zip"]],
         cmd = " && ".join([
             "cp -L $(execpath :%s_bin) $(RULEDIR)/oss_fuzz/%s" % (name, name),
             "cp -L $(execpath :%s_dict) $(RULEDIR)/oss_fuzz/%s.dict" % (name, name),
+            "printf '[libfuzzer]\\nmax_len = 4096\\ntimeout = 25\\n' > $(RULEDIR)/oss_fuzz/%s.options" % name,
             "$(execpath //fuzz/engines:zip.sh) $(RULEDIR)/oss_fuzz/%s_seed_corpus.zip $(execpath :%s_corpus)" % (name, name),
         ]),
         exec_tools = ["//fuzz/engines:zip.sh"],

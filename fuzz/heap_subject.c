@@ -2,11 +2,13 @@
 #include "fuzz/heap_subject.h"
 
 #include "allocator/harden/harden_kept.h"
+#include "fuzz/fiber.h"
 
 static const char *const takes[] = {"malloc", "operator new", "operator new[]"};
 static const char *const gives[] = {"free", "operator delete", "operator delete[]"};
 
-kiln_site_t kiln_subject_site(kiln_subject_t *subject, const char *call)
+/* Not by TSan: logical threads count together. */
+KILN_FIBER_UNSEEN kiln_site_t kiln_subject_site(kiln_subject_t *subject, const char *call)
 {
     return (kiln_site_t){call, ++subject->calls};
 }

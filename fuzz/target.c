@@ -8,18 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where MSan looks on, the engine that wrote the input was not built with it. */
-#ifdef __has_feature
-#if __has_feature(memory_sanitizer)
-#include <sanitizer/msan_interface.h>
-#define INPUT_IS_KNOWN(data, size) __msan_unpoison(data, size)
-#endif
-#endif
-#ifndef INPUT_IS_KNOWN
-#define INPUT_IS_KNOWN(data, size) ((void)0)
-#endif
-
 bool kiln_fuzz_tracing;
+kiln_fuzz_faults_t kiln_fuzz_faults;
 
 static const uint8_t *input_data; /* of the input that runs now */
 static size_t input_size;
@@ -31,11 +21,21 @@ static char stop_text[256];
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    INPUT_IS_KNOWN(data, size);
+    KILN_FUZZ_KNOWN(data, size); /* the engine was not built with MSan */
     input_data = data;
     input_size = size;
     kiln_fuzz_one(data, size);
     return 0;
+}
+
+void kiln_fuzz_plan_faults(uint8_t plan[KILN_FUZZ_FAULTS_MAX / 8])
+{
+    uint64_t call = kiln_fuzz_faults.call;
+    if (call == 0 || call > KILN_FUZZ_FAULTS_MAX) return;
+    do {
+        plan[(call - 1) / 8] |= (uint8_t)(1u << (call - 1) % 8);
+        call++;
+    } while (kiln_fuzz_faults.ever_after && call <= KILN_FUZZ_FAULTS_MAX);
 }
 
 static void print_input(void)

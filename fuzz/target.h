@@ -10,6 +10,17 @@
 #include "allocator/base/check.h"
 #include "fuzz/ops.h"
 
+/* KILN_FUZZ_KNOWN: MSan takes these bytes as written. */
+#ifdef __has_feature
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define KILN_FUZZ_KNOWN(data, size) __msan_unpoison(data, size)
+#endif
+#endif
+#ifndef KILN_FUZZ_KNOWN
+#define KILN_FUZZ_KNOWN(data, size) ((void)0)
+#endif
+
 extern const kiln_fuzz_words_t kiln_fuzz_words;
 
 /* kiln_fuzz_one runs one input from a fresh state: the same input does the same, whatever ran
@@ -25,6 +36,21 @@ const char *kiln_fuzz_stop_rule(void (*act)(void));
 
 /* kiln_fuzz_last_words writes what a target still holds of the step that stopped the program. */
 void kiln_fuzz_last_words(void);
+
+/* Faults that the input says nothing of (faults_main.c): the call of the OS with this number, of
+ * those that can be refused, is, and where `ever_after` all that follow. 0: none. The target plans
+ * them as it makes its OS, by kiln_fuzz_plan_faults, which adds them to a refuse_plan of fake.h;
+ * and says in the end how many such calls there were. */
+enum { KILN_FUZZ_FAULTS_MAX = 4096 };
+typedef struct kiln_fuzz_faults {
+    uint64_t call;
+    bool ever_after;
+    uint64_t calls_seen;
+} kiln_fuzz_faults_t;
+
+extern kiln_fuzz_faults_t kiln_fuzz_faults;
+
+void kiln_fuzz_plan_faults(uint8_t plan[KILN_FUZZ_FAULTS_MAX / 8]);
 
 /* Set while a target should write its steps to standard error, before it takes each. */
 extern bool kiln_fuzz_tracing;

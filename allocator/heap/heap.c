@@ -274,6 +274,7 @@ void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t cou
 {
     size_t all;
     if (__builtin_mul_overflow(count, bytes, &all)) return NULL;
+    if (all == 0) all = 1; /* a watcher is told of no block without bytes */
     if (all > KILN_SMALL_MAX) return take_large(heap, all, 1, true);
     return take_small(heap, cache, kiln_size_class_of(all), all, true);
 }

@@ -23,7 +23,7 @@ expect() {
 }
 
 expect 0 '^Usage: kiln fuzz' --help
-expect 2 'which target\? kiln fuzz arena\|heap\|options\|os\|report'
+expect 2 'which target\? kiln fuzz arena\|canary\|checkpoint\|heap\|heap_threads\|options\|os\|page_heap\|publish\|report'
 expect 2 "no target 'arnea'; the nearest is 'arena'" arnea
 expect 2 "no engine 'honggfuzz'; libfuzzer or afl" arena --engine=honggfuzz
 expect 2 "no sanitizer 'tsan' for fuzzing" arena --sanitizer tsan
@@ -41,6 +41,8 @@ rm -rf "$KILN_OUT/fuzz/heap-asan-afl"
 expect 0 'inputs to start from' heap --engine afl --sanitizer asan --seconds 1 --corpus-dir corpus/heap
 expect 0 '^set follow go19' arena --sanitizer=none --replay corpus/arena/regress_20259_switch_down
 expect 0 '^operations of the corpus +[0-9]+ runs/s of 64 operations, seed 3$' heap --sanitizer=none --speed --seed=3
+
+expect 1 '^1 findings$' canary --seconds=30
 
 # Nothing that was started runs on.
 if pgrep -f "$KILN_OUT/fuzz/" >"$out/processes"; then

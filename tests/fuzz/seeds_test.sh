@@ -1,12 +1,12 @@
 #!/bin/bash
 # The seeds in corpus/ are those that fuzz/seeds makes; the text form of every input leads back to
-# its bytes; the trace of an input is one that kiln replay takes.
+# its bytes; the trace of an input is one that kiln replay takes. The arguments are the targets.
 set -euo pipefail
 
 out=${TEST_TMPDIR:-$(mktemp -d)}
 failed=0
 
-for target in arena heap options os report; do
+for target; do
     program=fuzz/${target}_fuzz_raw_
     bash fuzz/seeds/make.sh "$target" "$program" "$out/$target"
     for seed in "$out/$target"/seed_*; do

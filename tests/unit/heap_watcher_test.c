@@ -161,6 +161,9 @@ static void test_every_way_to_a_block_is_told(void)
         expect_seen(kiln_heap_calloc(heap, NULL, 3, 50000), 150000);
         expect_seen(kiln_heap_aligned(heap, NULL, 256, 300), 300);
         expect_seen(kiln_heap_aligned(heap, NULL, 16, 0), 1);
+        void *none = kiln_heap_calloc(heap, NULL, 0, 8);
+        expect_seen(none, 1);
+        EXPECT_EQ(kiln_heap_free(heap, NULL, none), KILN_MISUSE_NONE);
         expect_seen(large = kiln_heap_aligned(heap, NULL, 65536, 10), 10);
         EXPECT_EQ(kiln_heap_free_sized(heap, NULL, large, 65536, 10), KILN_MISUSE_NONE);
         EXPECT(!seen_at((uintptr_t)large));
@@ -172,7 +175,7 @@ static void test_every_way_to_a_block_is_told(void)
         expect_seen(large = kiln_heap_realloc(heap, NULL, large, 70000, &misuse), 70000);
         expect_seen(kiln_heap_realloc(heap, NULL, large, 7, &misuse), 7);
         EXPECT_EQ(seen.allocs - seen.frees, 5);
-        EXPECT_EQ(seen.zeroed, 2);
+        EXPECT_EQ(seen.zeroed, 3);
         EXPECT_EQ(seen.copies, 6);
         world_close();
         EXPECT_RULE(seen.broken);

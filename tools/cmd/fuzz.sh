@@ -13,11 +13,16 @@ Installs what is missing, builds the target, and fuzzes it until the time is ove
 breaks. Shows how it goes, and for each finding the input and the command that replays it.
 
   TARGET        arena: the arena on a fake operating system that answers as the input wants
+                canary: has a planted bug for each sanitizer, which must be found in 30 s
+                checkpoint: marks, restores and drops of a heap's memory, between its calls
                 heap: malloc, free, realloc, calloc, aligned_alloc and misuse on such a system,
                 of a plain heap or a hardened one, as the input wants
+                heap_threads: a heap that two to four threads use, in an order that the input says
                 options: KILN_OPTIONS and what else says what a heap is like, and the messages
                 about mistakes in it
                 os: the systems themselves, Linux and the simulated ones, against their contract
+                page_heap: whole pages below the heap, and its size classes
+                publish: what a heap tells who watches it, event by event
                 report: reports about a heap, stacks and code whose records are ruined
   --engine      libfuzzer (if not given) or afl
   --sanitizer   asan (if not given), msan, ubsan or none
@@ -86,7 +91,8 @@ targets=("${targets[@]%_fuzz.c}")
 [[ -z $seed || $seed =~ ^[1-9][0-9]{0,8}$ ]] || kiln_usage "--seed is 1 to 999999999, not '$seed'"
 [[ -z $corpus_dir || -d $corpus_dir ]] || kiln_usage "--corpus-dir: '$corpus_dir' is no folder"
 [[ -z $speed || $engine == libfuzzer ]] || kiln_usage "--speed is of libfuzzer alone"
-[[ -z $speed || $target != options ]] || kiln_usage "--speed is of operations, and options has none"
+[[ -z $speed || ($target != options && $target != canary) ]] ||
+    kiln_usage "--speed is of operations, and $target has none"
 [[ -z $replay || -f $replay ]] || kiln_usage "--replay: there is no file '$replay'"
 
 # build_as CONFIG FILE builds the target and puts the program at FILE. A copy, because the next

@@ -33,6 +33,7 @@ layers     check  tools/check/layers.sh
 cli        check  tests/cli/cli_test.sh
 checks     check  tests/cli/checks_test.sh
 oracles    check  tests/fuzz/planted_test.sh
+faults     check  tests/fuzz/faults_test.sh
 search     check  tests/search/planted_test.sh
 stress     check  tests/stress/planted_test.sh
 aarch64    check  tests/unit/aarch64_test.sh
@@ -42,6 +43,7 @@ prove      check  tools/proof/test.sh
 cover      check  tools/proof/cover.sh
 readme     check  tests/cli/readme_test.sh
 full       check-all tests/stress/full_test.sh
+faults-full check-all tests/fuzz/faults_full_test.sh
 guard-all  check-all tests/real/guard_test.sh
 newcomer   check-all tests/newcomer/newcomer_test.sh
 '

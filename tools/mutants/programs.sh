@@ -18,7 +18,7 @@ arena_target=("${arena[@]}" "${base[@]}" "${fake[@]}"
     fuzz/{arena_fuzz,arena_model,ops,target}.c)
 heap_target=("${heap[@]}" "${arena[@]}" "${base[@]}" "${fake[@]}" allocator/harden/*.c
     allocator/os/fake_window_linux.c
-    fuzz/{contents,heap_fuzz,heap_model,heap_subject,harden_model,harden_plant,ops,target}.c)
+    fuzz/{contents,heap_fuzz,heap_machine,heap_model,heap_subject,harden_model,harden_plant,ops,target}.c)
 os_target=("${base[@]}" "${fake[@]}" allocator/os/{check,fault,linux,fake_window_linux}.c
     fuzz/{os_fuzz,os_call,os_pages,os_probe,os_sleeper,os_world,ops,target}.c)
 rewind=(allocator/os/{rewind,rewind_mark,written_linux}.c)
