@@ -34,6 +34,7 @@ oracles    check  tests/fuzz/planted_test.sh
 search     check  tests/search/planted_test.sh
 stress     check  tests/stress/planted_test.sh
 fuzz       check  tests/fuzz/command_test.sh
+inputs     check  tests/fuzz/inputs_test.sh
 mutants    check  tests/mutants/mutants_test.sh
 prove      check  tools/proof/test.sh
 cover      check  tools/proof/cover.sh
