@@ -19,7 +19,8 @@
 #define INPUT_IS_KNOWN(data, size) ((void)0)
 #endif
 
-bool kiln_fuzz_tracing;
+bool kiln_fuzz_tracing, kiln_fuzz_brief;
+uint64_t kiln_fuzz_steps, kiln_fuzz_events;
 
 static const uint8_t *input_data; /* of the input that runs now */
 static size_t input_size;
@@ -36,6 +37,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     input_size = size;
     kiln_fuzz_one(data, size);
     return 0;
+}
+
+void kiln_fuzz_ran(uint64_t steps, uint64_t events)
+{
+    kiln_fuzz_steps += steps;
+    kiln_fuzz_events = (kiln_fuzz_events ^ events) * UINT64_C(0x9e3779b97f4a7c15);
+    kiln_fuzz_events ^= kiln_fuzz_events >> 29;
 }
 
 static void print_input(void)
@@ -76,6 +84,10 @@ _Noreturn void kiln_stop(const char *text, size_t bytes)
         longjmp(planned_stop, 1);
     }
     fflush(stdout);
+    if (kiln_fuzz_brief) {
+        fwrite(text, 1, bytes, stderr);
+        abort();
+    }
     if (!stopping) {
         stopping = true;
         fwrite(text, 1, bytes, stderr);
