@@ -69,7 +69,5 @@ fi
 [[ $out != */* || -d ${out%/*} ]] || kiln_usage "--out: there is no folder '${out%/*}'"
 [[ ! $file -ef $out ]] || kiln_usage "--out: '$out' is the input itself; name another file"
 
-options=''
-[[ $sanitizer == asan ]] || options=" --sanitizer=$sanitizer"
 kiln_target_tool "$target" "$sanitizer"
-exec "$KILN_PROGRAM" --shrink "$file" "$out" "$seconds" "$options"
+exec "$KILN_PROGRAM" --shrink "$file" "$out" "$seconds" " --sanitizer=$sanitizer"

@@ -77,8 +77,7 @@ if [[ -z $steps ]]; then
     [[ -z $seconds ]] || steps=999999999999999
 fi
 [[ -z $target ]] || simulated=("$target")
-options=''
-[[ $sanitizer == none ]] || options=" --sanitizer=$sanitizer"
+options=" --sanitizer=$sanitizer"
 echo "seed $seed"
 mkdir -p "$KILN_OUT/fuzz/sim"
 found=0
@@ -86,7 +85,7 @@ for target in "${simulated[@]}"; do
     status=0
     kiln_target_tool "$target" "$sanitizer"
     "$KILN_PROGRAM" --sim "$seed" "$steps" "${seconds:-0}" "${round:-all}" \
-        "$KILN_OUT/fuzz/sim/$target-$seed$options" "$options" || status=$?
+        "$KILN_OUT/fuzz/sim/$target-$seed-$sanitizer" "$options" || status=$?
     [[ $status -lt 2 ]] || exit "$status"
     ((found |= status)) || true
 done

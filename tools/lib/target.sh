@@ -59,17 +59,21 @@ kiln_target_replay() {
     kiln_target_build "$config" "$KILN_PROGRAM" "$1_fuzz_bin"
 }
 
-# kiln_target_tool TARGET SANITIZER sets KILN_PROGRAM to the target's tool (fuzz/tool_main.c), and
-# the sanitizers' options so that a report names its kind, quickly, and ends the process: whatever
-# the caller's options say otherwise.
-kiln_target_tool() {
-    local config=$2
-    [[ $2 != none ]] || config=default
+# kiln_target_options sets the sanitizers' options so that a report names its kind, quickly, and ends
+# the process, whatever the caller's options say otherwise.
+kiln_target_options() {
     local ours=symbolize=0:print_summary=1:report_error_type=1:halt_on_error=1:log_path=stderr:exitcode=77
     ours+=:abort_on_error=1:handle_abort=0:detect_leaks=0:verbosity=0
     export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}$ours
     export MSAN_OPTIONS=${MSAN_OPTIONS:+$MSAN_OPTIONS:}$ours
     export UBSAN_OPTIONS=${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}$ours
+}
+
+# kiln_target_tool TARGET SANITIZER sets KILN_PROGRAM to the target's tool (fuzz/tool_main.c).
+kiln_target_tool() {
+    local config=$2
+    [[ $2 != none ]] || config=default
+    kiln_target_options
     KILN_PROGRAM=$KILN_OUT/fuzz/tool-$2/$1_fuzz
     kiln_target_build "$config" "$KILN_PROGRAM" "$1_fuzz_tool"
 }
