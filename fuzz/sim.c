@@ -1,5 +1,5 @@
 /* sim.c - the simulation tester (sim.h). */
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#define _GNU_SOURCE /* MAP_ANONYMOUS */
 #include "fuzz/sim.h"
 
 #include "fuzz/target.h"

@@ -49,7 +49,8 @@ void kiln_fuzz_swarm_draw(kiln_fuzz_swarm_t *swarm, const kiln_fuzz_words_t *wor
     swarm->slots = slots[kiln_rng_below(&rng, 4)];
     swarm->records = records[kiln_rng_below(&rng, 4)];
     swarm->turns = one_in(&rng, 2) ? 1 : 1 + (unsigned)kiln_rng_below(&rng, 16);
-    swarm->sizes = (uint16_t)(kiln_rng_next(&rng) & kiln_rng_next(&rng));
+    uint64_t half = kiln_rng_next(&rng);
+    swarm->sizes = (uint16_t)(half & kiln_rng_next(&rng)); /* a quarter of them */
     if (swarm->sizes == 0) swarm->sizes = (uint16_t)(1u << kiln_rng_below(&rng, 16));
 }
 
