@@ -520,8 +520,7 @@ static uint64_t run_once(const uint8_t *data, size_t size)
         check_at *= often ? 2 : 4;
     }
     end();
-    kiln_fuzz_ran(steps - 1, run.model.event_hash ^ run.fake.answers_hash);
-    return run.model.event_hash ^ run.fake.answers_hash;
+    return kiln_fuzz_ran(steps - 1, run.model.event_hash ^ run.fake.answers_hash);
 }
 
 void kiln_fuzz_one(const uint8_t *data, size_t size)

@@ -39,11 +39,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-void kiln_fuzz_ran(uint64_t steps, uint64_t events)
+uint64_t kiln_fuzz_ran(uint64_t steps, uint64_t events)
 {
     kiln_fuzz_steps += steps;
     kiln_fuzz_events = (kiln_fuzz_events ^ events) * UINT64_C(0x9e3779b97f4a7c15);
     kiln_fuzz_events ^= kiln_fuzz_events >> 29;
+    return events;
 }
 
 static void print_input(void)

@@ -34,8 +34,8 @@ extern bool kiln_fuzz_brief;
 
 /* kiln_fuzz_ran tells of an input that went through: how many operations it took, and a hash of all
  * that happened, which is the same whenever and wherever it runs. For kiln sim, of those targets
- * that call it; it adds up in kiln_fuzz_steps and kiln_fuzz_events. */
-void kiln_fuzz_ran(uint64_t steps, uint64_t events);
+ * that call it; it adds up in kiln_fuzz_steps and kiln_fuzz_events, and gives `events` back. */
+uint64_t kiln_fuzz_ran(uint64_t steps, uint64_t events);
 extern uint64_t kiln_fuzz_steps, kiln_fuzz_events;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
