@@ -588,7 +588,7 @@ static uint64_t run_once(const uint8_t *data, size_t size)
     if (begun && !run.ended) kiln_arena_model_check_all(&run.model);
     end();
     kiln_fuzz_faults.calls_seen = run.fake.stats.refusable;
-    return run.model.event_hash ^ run.fake.answers_hash;
+    return kiln_fuzz_ran(begun ? run.steps : 0, run.model.event_hash ^ run.fake.answers_hash);
 }
 
 void kiln_fuzz_one(const uint8_t *data, size_t size)

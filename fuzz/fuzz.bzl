@@ -3,7 +3,7 @@
 The engine and its instrumentation are those of the build's config (asan-libfuzzer, msan-afl, ...);
 without one, a fuzz test is a plain program that replays its corpus."""
 
-load("//tools:kiln.bzl", "kiln_binary", "kiln_sh_test")
+load("//tools:kiln.bzl", "kiln_binary", "kiln_library", "kiln_sh_test")
 
 def _fuzzing_corpus_impl(ctx):
     folder = ctx.actions.declare_directory(ctx.attr.name)
@@ -39,6 +39,8 @@ def cc_fuzz_test(
 
     It makes
       NAME           a test that runs every input of the corpus once, under any config
+      NAME_target    a library: the target, without main
+      NAME_tool      a program for kiln shrink and kiln sim
       NAME_raw_      the program with the engine's main
       NAME_bin       the same; where a transition would instrument it, configs do here
       NAME_run       `bazel run --config=asan-libfuzzer //fuzz:NAME_run -- --seconds=60` fuzzes
@@ -55,17 +57,25 @@ def cc_fuzz_test(
       deps: what is fuzzed.
       tags: more tags; "fuzz-test" is always there.
       size: of the test NAME.
-      **kwargs: for the program.
+      **kwargs: for the target's library.
     """
     tags = tags + ["fuzz-test"]
-    kiln_binary(
-        name = name + "_raw_",
+    kiln_library(
+        name = name + "_target",
         srcs = srcs,
-        tags = tags + ["manual"],
+        alwayslink = True,
+        tags = ["manual"],
         testonly = True,
-        deps = deps + [engine],
+        deps = deps,
         **kwargs
     )
+    for program, main in [("_raw_", engine), ("_tool", "//fuzz:tool")]:
+        kiln_binary(
+            name = name + program,
+            tags = tags + ["manual"],
+            testonly = True,
+            deps = [":" + name + "_target", main],
+        )
     native.alias(
         name = name + "_bin",
         actual = name + "_raw_",

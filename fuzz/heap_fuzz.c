@@ -262,8 +262,8 @@ static uint64_t run_once(const uint8_t *data, size_t size)
     kiln_fuzz_open(&input, data, size);
     if (!begin(input.config)) return 0;
     bool often = run.machine.subject.hardens && input.config[11] & KILN_HARDEN_OFTEN;
-    unsigned check_at = often ? CHECK_OFTEN_STEPS : CHECK_STEPS;
-    for (unsigned steps = 1; steps <= STEPS_MAX && kiln_fuzz_next(&input, &r); steps++) {
+    unsigned check_at = often ? CHECK_OFTEN_STEPS : CHECK_STEPS, steps = 1;
+    for (; steps <= STEPS_MAX && kiln_fuzz_next(&input, &r); steps++) {
         if (kiln_fuzz_tracing) fprintf(stderr, "%s\n", op_names[r.op % OPS]);
         step(&r);
         if (steps < check_at) continue;
@@ -271,7 +271,7 @@ static uint64_t run_once(const uint8_t *data, size_t size)
         check_at *= often ? 2 : 4;
     }
     end();
-    return run.model.event_hash ^ run.machine.fake.answers_hash;
+    return kiln_fuzz_ran(steps - 1, run.model.event_hash ^ run.machine.fake.answers_hash);
 }
 
 void kiln_fuzz_one(const uint8_t *data, size_t size)

@@ -25,12 +25,14 @@ static void note(kiln_heap_model_t *model, const char *call, unsigned slot, cons
                  size_t bytes)
 {
     uint64_t at = (uintptr_t)answer;
-    if (at >= model->fake->config.space_first) at -= model->fake->config.space_first;
+    const kiln_os_fake_config_t *space = &model->fake->config;
+    /* What is not of the window, as a misuse may name, is elsewhere in each process. */
+    at = at < space->space_first || at > space->space_last ? 0 : at - space->space_first;
     model->event_hash =
         (model->event_hash ^ at ^ (uint64_t)bytes << 40) * UINT64_C(0x9E3779B97F4A7C15);
     model->freed_last = false;
     if (kiln_fuzz_tracing)
-        fprintf(stderr, "  %s(b%u, %#zx) -> %s%#llx\n", call, slot, bytes, answer ? "window+" : "",
+        fprintf(stderr, "  %s(b%u, %#zx) -> %s%#llx\n", call, slot, bytes, at ? "window+" : "",
                 (unsigned long long)at);
 }
 

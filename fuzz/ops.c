@@ -60,10 +60,18 @@ __attribute__((format(printf, 2, 3))) static void put(kiln_fuzz_writer_t *w, con
 
 static void put_bytes(kiln_fuzz_writer_t *w, const char *word, const uint8_t *data, size_t size)
 {
-    if (size == 0) return;
     put(w, "%s", word);
     for (size_t i = 0; i < size; i++) put(w, " %02x", data[i]);
     put(w, "\n");
+}
+
+static void put_setting(kiln_fuzz_writer_t *w, const kiln_fuzz_words_t *words, unsigned idx,
+                        uint8_t value)
+{
+    if (words->config[idx])
+        put(w, "set %s %u", words->config[idx], value);
+    else
+        put(w, "set byte%u %u", idx, value);
 }
 
 static void put_record(kiln_fuzz_writer_t *w, const kiln_fuzz_words_t *words, const uint8_t *bytes)
@@ -75,7 +83,6 @@ static void put_record(kiln_fuzz_writer_t *w, const kiln_fuzz_words_t *words, co
     if (record.size) put(w, " size=%u", record.size);
     if (record.how) put(w, " how=%u", record.how);
     if (record.arg) put(w, " arg=0x%x", record.arg);
-    put(w, "\n");
 }
 
 static void put_text(kiln_fuzz_writer_t *w, const uint8_t *data, size_t size)
@@ -99,19 +106,68 @@ size_t kiln_fuzz_text_of(const kiln_fuzz_words_t *words, const uint8_t *data, si
     }
     for (unsigned i = 0; i < KILN_FUZZ_CONFIG_BYTES; i++) {
         if (data[i] == 0) continue;
-        if (words->config[i])
-            put(&w, "set %s %u\n", words->config[i], data[i]);
-        else
-            put(&w, "set byte%u %u\n", i, data[i]);
+        put_setting(&w, words, i, data[i]);
+        put(&w, "\n");
     }
     size_t at = KILN_FUZZ_CONFIG_BYTES;
     if (words->op_count == 0) {
         put_text(&w, data + at, size - at);
         return w.length;
     }
-    for (; size - at >= KILN_FUZZ_RECORD_BYTES; at += KILN_FUZZ_RECORD_BYTES)
+    for (; size - at >= KILN_FUZZ_RECORD_BYTES; at += KILN_FUZZ_RECORD_BYTES) {
         put_record(&w, words, data + at);
-    put_bytes(&w, "bytes", data + at, size - at);
+        put(&w, "\n");
+    }
+    if (at < size) put_bytes(&w, "bytes", data + at, size - at);
+    return w.length;
+}
+
+static void put_numbers(kiln_fuzz_writer_t *w, const uint8_t *data, size_t size)
+{
+    put(w, "   ");
+    for (size_t i = 0; i < size; i++) put(w, " 0x%02x,", data[i]);
+}
+
+/* The settings that are not 0, by their places; the last place decides the length where no more
+ * follows. */
+static void put_c_settings(kiln_fuzz_writer_t *w, const kiln_fuzz_words_t *words,
+                           const uint8_t *data, bool more)
+{
+    for (unsigned i = 0; i < KILN_FUZZ_CONFIG_BYTES; i++) {
+        bool last = !more && i == KILN_FUZZ_CONFIG_BYTES - 1;
+        if (data[i] == 0 && !last) continue;
+        put(w, "    [%u] = %u, /* ", i, data[i]);
+        put_setting(w, words, i, data[i]);
+        put(w, " */\n");
+    }
+    if (more) put(w, "    [%d] =\n", KILN_FUZZ_CONFIG_BYTES);
+}
+
+size_t kiln_fuzz_c_of(const kiln_fuzz_words_t *words, const char *name, const uint8_t *data,
+                      size_t size, char *text, size_t text_max)
+{
+    kiln_fuzz_writer_t w = {text, 0, text_max};
+    bool configured = size >= KILN_FUZZ_CONFIG_BYTES;
+    size_t at = configured ? KILN_FUZZ_CONFIG_BYTES : 0;
+    if (text_max) text[0] = 0;
+    put(&w, "/* An input of the fuzz target %s. */\nenum { %s_bytes = %zu };\n", words->target,
+        name, size);
+    put(&w, "static const uint8_t %s[] = {\n", name);
+    if (configured) put_c_settings(&w, words, data, at < size);
+    if (size == 0) put(&w, "    0, /* C has no array without an element */\n");
+    while (at < size) {
+        size_t left = size - at;
+        if (left > KILN_FUZZ_RECORD_BYTES) left = KILN_FUZZ_RECORD_BYTES;
+        put_numbers(&w, data + at, left);
+        if (configured && words->op_count != 0 && left == KILN_FUZZ_RECORD_BYTES) {
+            put(&w, " /* ");
+            put_record(&w, words, data + at);
+            put(&w, " */");
+        }
+        put(&w, "\n");
+        at += left;
+    }
+    put(&w, "};\n");
     return w.length;
 }
 

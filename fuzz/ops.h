@@ -20,7 +20,7 @@
  *   bytes 01 ff             the last bytes, when they are not a whole record
  *   text seed=1\x20         of a target without operations, what follows the configuration: lines
  *                           are joined, \xNN is a byte; blanks, # and \ are always written so
- *   short 01 ff             an input that ends within the configuration
+ *   short 01 ff             an input that ends within the configuration; `short` alone: no bytes
  *
  * Threads  none of this is shared.   Memory  none is allocated. */
 #ifndef KILN_FUZZ_OPS_H
@@ -65,7 +65,13 @@ bool kiln_fuzz_next(kiln_fuzz_input_t *input, kiln_fuzz_record_t *record);
 size_t kiln_fuzz_text_of(const kiln_fuzz_words_t *words, const uint8_t *data, size_t size,
                          char *text, size_t text_max);
 
-/* kiln_fuzz_bytes_of is the way back. It returns NULL, or what is wrong with line `*out_line`. */
+/* kiln_fuzz_c_of writes the same bytes as C: an array `name`, a line a setting or a record, with
+ * its text beside it, and a constant `name`_bytes, which is their number. */
+size_t kiln_fuzz_c_of(const kiln_fuzz_words_t *words, const char *name, const uint8_t *data,
+                      size_t size, char *text, size_t text_max);
+
+/* kiln_fuzz_bytes_of is the way back from the text. It returns NULL, or what is wrong with line
+ * `*out_line`. */
 const char *kiln_fuzz_bytes_of(const kiln_fuzz_words_t *words, const char *text, uint8_t *data,
                                size_t data_max, size_t *out_size, unsigned *out_line);
 

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool kiln_fuzz_tracing;
+bool kiln_fuzz_tracing, kiln_fuzz_brief;
 kiln_fuzz_faults_t kiln_fuzz_faults;
+uint64_t kiln_fuzz_steps, kiln_fuzz_events;
 
 static const uint8_t *input_data; /* of the input that runs now */
 static size_t input_size;
@@ -36,6 +37,14 @@ void kiln_fuzz_plan_faults(uint8_t plan[KILN_FUZZ_FAULTS_MAX / 8])
         plan[(call - 1) / 8] |= (uint8_t)(1u << (call - 1) % 8);
         call++;
     } while (kiln_fuzz_faults.ever_after && call <= KILN_FUZZ_FAULTS_MAX);
+}
+
+uint64_t kiln_fuzz_ran(uint64_t steps, uint64_t events)
+{
+    kiln_fuzz_steps += steps;
+    kiln_fuzz_events = (kiln_fuzz_events ^ events) * UINT64_C(0x9e3779b97f4a7c15);
+    kiln_fuzz_events ^= kiln_fuzz_events >> 29;
+    return events;
 }
 
 static void print_input(void)
@@ -76,6 +85,10 @@ _Noreturn void kiln_stop(const char *text, size_t bytes)
         longjmp(planned_stop, 1);
     }
     fflush(stdout);
+    if (kiln_fuzz_brief) {
+        fwrite(text, 1, bytes, stderr);
+        abort();
+    }
     if (!stopping) {
         stopping = true;
         fwrite(text, 1, bytes, stderr);

@@ -55,6 +55,15 @@ void kiln_fuzz_plan_faults(uint8_t plan[KILN_FUZZ_FAULTS_MAX / 8]);
 /* Set while a target should write its steps to standard error, before it takes each. */
 extern bool kiln_fuzz_tracing;
 
+/* Set where only the name of a broken law is wanted, not the input and its steps. */
+extern bool kiln_fuzz_brief;
+
+/* kiln_fuzz_ran tells of an input that went through: how many operations it took, and a hash of all
+ * that happened, which is the same whenever and wherever it runs. For kiln sim, of those targets
+ * that call it; it adds up in kiln_fuzz_steps and kiln_fuzz_events, and gives `events` back. */
+uint64_t kiln_fuzz_ran(uint64_t steps, uint64_t events);
+extern uint64_t kiln_fuzz_steps, kiln_fuzz_events;
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #endif

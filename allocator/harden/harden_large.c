@@ -179,6 +179,18 @@ void kiln_harden_large_retire(kiln_harden_t *harden, kiln_span_t *span, kiln_sit
     if (!wait(harden, span, slot)) kiln_page_heap_give(&harden->heap->pages, span);
 }
 
+/* What a block of now `bytes` bytes gave up behind its canary, and does not fault, is zero: it may
+ * grow into that again. */
+static void clear_given_up(const kiln_span_t *span, size_t asked, size_t bytes)
+{
+    uintptr_t block = kiln_span_base(span), start = kiln_harden_canary_end(span, bytes);
+    size_t open_bytes =
+        atomic_load_explicit(&kiln_note_large(span)->open_bytes, memory_order_relaxed);
+    if (open_bytes == 0) open_bytes = kiln_span_slot_bytes(span);
+    uintptr_t end = block + (asked < open_bytes ? asked : open_bytes);
+    if (start < end) memset((void *)start, 0, end - start);
+}
+
 /* Where it has room it grows into that; else its span becomes longer, or shorter. */
 static bool resize_span(kiln_harden_t *harden, kiln_span_t *span, size_t asked, size_t bytes)
 {
@@ -204,5 +216,6 @@ bool kiln_harden_large_resize(kiln_harden_t *harden, kiln_span_t *span, size_t a
         close_tail(harden, span, bytes);
     atomic_store_explicit(&kiln_note_large(span)->asked, bytes, memory_order_relaxed);
     write_canary(harden, span, bytes);
+    clear_given_up(span, asked, bytes);
     return true;
 }

@@ -222,6 +222,19 @@ static void test_without_guard_pages(void)
     finish();
 }
 
+/* What it gave up behind the canary has lost its bytes when it grows into that again. */
+static void test_what_shrank_and_grows_where_it_is_is_zero(void)
+{
+    begin((world_config_t){.kind = WORLD_FAKE, .no_guard_pages = true});
+    char *block = take(16, 100000);
+    memset(block, 1, 100000);
+    EXPECT(resize(block, 85000) == block);
+    EXPECT(resize(block, 100000) == block);
+    for (size_t i = 0; i < 100000; i++) EXPECT_EQ(block[i], i < 85000);
+    give(block);
+    finish();
+}
+
 static uint64_t huge_calls_of_a_block(void)
 {
     uint64_t before = world.fake.stats.calls[KILN_OS_CALL_HUGE];
@@ -255,6 +268,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_no_page_is_left_guarded),
         KILN_TEST(test_locked_memory),
         KILN_TEST(test_without_guard_pages),
+        KILN_TEST(test_what_shrank_and_grows_where_it_is_is_zero),
         KILN_TEST(test_memory_that_was_away_is_as_its_neighbours),
     };
     return kiln_test_main(argc, argv, tests, sizeof tests / sizeof *tests);

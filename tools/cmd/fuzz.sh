@@ -1,6 +1,7 @@
 #!/bin/bash
 # kiln fuzz - fuzzes the arena, the heap, what they stand on or what they say, or replays one input
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/kiln.sh"
+source "$KILN_ROOT/tools/lib/target.sh"
 
 usage() {
     cat <<'END'
@@ -77,59 +78,30 @@ while [[ $# -gt 0 ]]; do
     esac
 done
 
-targets=("$KILN_ROOT"/fuzz/*_fuzz.c)
-targets=("${targets[@]##*/}")
-targets=("${targets[@]%_fuzz.c}")
-[[ -n $target ]] || kiln_usage "which target? kiln fuzz $(IFS='|' && echo "${targets[*]}")"
-[[ " ${targets[*]} " == *" $target "* ]] ||
-    kiln_usage "there is no target '$target'; the nearest is '$(kiln_nearest "$target" "${targets[@]}")'"
+kiln_need_target fuzz "$target"
 [[ $engine == libfuzzer || $engine == afl ]] ||
     kiln_usage "there is no engine '$engine'; libfuzzer or afl"
-[[ $sanitizer == asan || $sanitizer == msan || $sanitizer == ubsan || $sanitizer == none ]] ||
-    kiln_usage "there is no sanitizer '$sanitizer' for fuzzing; asan, msan, ubsan or none"
+kiln_need_sanitizer "$sanitizer"
 [[ $seconds =~ ^[1-9][0-9]{0,6}$ ]] || kiln_usage "--seconds is 1 to 9999999, not '$seconds'"
 [[ -z $seed || $seed =~ ^[1-9][0-9]{0,8}$ ]] || kiln_usage "--seed is 1 to 999999999, not '$seed'"
 [[ -z $corpus_dir || -d $corpus_dir ]] || kiln_usage "--corpus-dir: '$corpus_dir' is no folder"
 [[ -z $speed || $engine == libfuzzer ]] || kiln_usage "--speed is of libfuzzer alone"
 [[ -z $speed || ($target != options && $target != canary) ]] ||
     kiln_usage "--speed is of operations, and $target has none"
-[[ -z $replay || -f $replay ]] || kiln_usage "--replay: there is no file '$replay'"
-
-# build_as CONFIG FILE builds the target and puts the program at FILE. A copy, because the next
-# build would replace it under a running fuzzer.
-build_as() {
-    local log=$KILN_OUT/fuzz/build.log bin
-    local -a config=()
-    [[ $1 == default ]] || config=("--config=$1")
-    mkdir -p "${2%/*}"
-    kiln_watch "$log" kiln_bazel build --noshow_progress "${config[@]}" "//fuzz:${target}_fuzz_bin" \
-        "//fuzz:${target}_fuzz_dict" || {
-        cat "$log" >&2
-        kiln_die "the target cannot be built; what Bazel said is above and in $log"
-    }
-    bin=$(kiln_bazel info "${config[@]}" bazel-bin 2>/dev/null)
-    cp -f "$bin/fuzz/${target}_fuzz_raw_" "$2.new"
-    mv -f "$2.new" "$2"
-    cp -f "$bin/fuzz/${target}_fuzz.dict" "${2%/*}/dict"
-    chmod u+w "$2" "${2%/*}/dict"
-    [[ -z ${CI:-} ]] || kiln_bazel shutdown
-}
-
-kiln_need build fuzz
+[[ -z $replay ]] || kiln_need_input --replay "$replay"
 
 if [[ -n $replay ]]; then
-    config=$sanitizer
-    [[ $sanitizer != none ]] || config=default
-    program=$KILN_OUT/fuzz/replay-$sanitizer/${target}_fuzz
-    build_as "$config" "$program"
-    "$program" --trace "$replay" || exit 1
+    kiln_target_replay "$target" "$sanitizer"
+    "$KILN_PROGRAM" --trace "$replay" || exit 1
     exit 0
 fi
 
 config=$sanitizer-$engine
 [[ $sanitizer != none ]] || config=$engine
 work=$KILN_OUT/fuzz/$target-$sanitizer-$engine
-build_as "$config" "$work/${target}_fuzz"
+kiln_target_build "$config" "$work/${target}_fuzz" "${target}_fuzz_bin" "${target}_fuzz_dict"
+cp -f "$KILN_TARGET_BIN/${target}_fuzz.dict" "$work/dict"
+chmod u+w "$work/dict"
 if [[ -n $speed ]]; then
     "$KILN_ROOT/fuzz/engines/speed.py" "$work/${target}_fuzz" "$KILN_ROOT/corpus/$target" "${seed:-1}"
     exit

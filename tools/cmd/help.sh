@@ -18,7 +18,7 @@ Kiln is a fuzzing-hardened heap. Each command installs and builds what it needs 
 
 END
 for script in "$KILN_ROOT"/tools/cmd/*.sh; do
-    sed -n '2s/^# kiln \([a-z]*\) - \(.*\)/\1\t\2/p' "$script"
+    sed -n '2s/^# kiln \([a-z-]*\) - \(.*\)/\1\t\2/p' "$script"
 done | while IFS=$'\t' read -r name what; do printf '  %-8s %s\n' "$name" "$what"; done
 echo
 echo "kiln COMMAND --help tells more."

@@ -38,6 +38,9 @@ search     check  tests/search/planted_test.sh
 stress     check  tests/stress/planted_test.sh
 aarch64    check  tests/unit/aarch64_test.sh
 fuzz       check  tests/fuzz/command_test.sh
+inputs     check  tests/fuzz/inputs_test.sh
+shrink     check  tests/fuzz/shrink_test.sh
+sim        check  tests/fuzz/sim_test.sh
 mutants    check  tests/mutants/mutants_test.sh
 prove      check  tools/proof/test.sh
 cover      check  tools/proof/cover.sh
