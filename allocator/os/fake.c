@@ -129,12 +129,11 @@ static void grant(kiln_os_fake_t *fake, kiln_addr_t addr, uint64_t bytes, kiln_o
 /* somebody maps `bytes` at `addr` if it is free. */
 static void somebody_maps(kiln_os_fake_t *fake, kiln_addr_t addr, uint64_t bytes)
 {
-    kiln_os_tag_t foreign = {.state = KILN_OS_FOREIGN};
     const kiln_os_fake_config_t *config = &fake->config;
     if (addr < config->space_first || addr > config->space_last) return;
     if (out_of_ranges(fake)) return;
     if (kiln_ranges_free(&fake->model.ranges, addr, addr + (bytes - 1)))
-        (void)kiln_os_model_set(&fake->model, addr, bytes, foreign);
+        (void)kiln_os_model_place(&fake->model, addr, bytes, KILN_OS_FOREIGN);
 }
 
 /* take is what reserve and direct share: the address, or 0. `*out_script` is this call's byte. */
@@ -432,7 +431,6 @@ void kiln_os_fake_reset(kiln_os_fake_t *fake, const kiln_os_fake_config_t *confi
 bool kiln_os_fake_place(kiln_os_fake_t *fake, kiln_addr_t addr, uint64_t bytes,
                         kiln_os_state_t state)
 {
-    kiln_os_tag_t tag = {.state = (uint8_t)state};
     const kiln_os_fake_config_t *config = &fake->config;
     KILN_CHECK(state != KILN_OS_PREPARED && state != KILN_OS_READY && state != KILN_OS_GUARDED);
     KILN_CHECK(kiln_is_aligned(addr, config->phys_bytes));
@@ -440,7 +438,7 @@ bool kiln_os_fake_place(kiln_os_fake_t *fake, kiln_addr_t addr, uint64_t bytes,
     KILN_CHECK(bytes != 0 && addr <= fake->model.mask && bytes - 1 <= fake->model.mask - addr);
     KILN_CHECK(!config->memory || state == KILN_OS_FOREIGN || state == KILN_OS_NONE ||
                (addr >= config->space_first && addr + (bytes - 1) <= config->space_last));
-    bool kept = kiln_os_model_set(&fake->model, addr, bytes, tag);
+    bool kept = kiln_os_model_place(&fake->model, addr, bytes, state);
     update_stats(fake);
     return kept;
 }

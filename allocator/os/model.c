@@ -27,6 +27,12 @@ static bool is_ours(kiln_os_tag_t tag)
     return tag.state >= KILN_OS_RESERVED && tag.state <= KILN_OS_GUARDED;
 }
 
+/* Was it ever answered as unreserved? Whoever was told may still commit there. */
+static bool is_promised(kiln_os_tag_t tag)
+{
+    return tag.over_promise || tag.promise || tag.state == KILN_OS_UNRESERVED;
+}
+
 static unsigned states_of(const kiln_os_model_t *model, kiln_addr_t first, kiln_addr_t last)
 {
     const kiln_ranges_t *ranges = &model->ranges;
@@ -117,6 +123,27 @@ bool kiln_os_model_set(kiln_os_model_t *model, kiln_addr_t addr, uint64_t bytes,
     return true;
 }
 
+bool kiln_os_model_place(kiln_os_model_t *model, kiln_addr_t addr, uint64_t bytes,
+                         kiln_os_state_t state)
+{
+    kiln_addr_t last = addr + (bytes - 1), piece_last;
+    for (;; addr = piece_last + 1) {
+        const kiln_ranges_t *ranges = &model->ranges;
+        unsigned i = kiln_ranges_find(ranges, addr);
+        const kiln_os_range_t *item = i < ranges->count ? &ranges->items[i] : NULL;
+        bool promised = item && item->first <= addr && is_promised(item->tag);
+        piece_last = last;
+        if (item && item->first > addr && item->first <= last) piece_last = item->first - 1;
+        if (item && item->first <= addr && item->last < last) piece_last = item->last;
+        kiln_os_tag_t tag = {.state = (uint8_t)state};
+        tag.promise = promised && state == KILN_OS_FOREIGN;
+        if (promised && state == KILN_OS_NONE && item->tag.state == KILN_OS_FOREIGN)
+            tag.state = KILN_OS_UNRESERVED;
+        if (!kiln_os_model_set(model, addr, piece_last - addr + 1, tag)) return false;
+        if (piece_last == last) return true;
+    }
+}
+
 bool kiln_os_model_grant(kiln_os_model_t *model, kiln_addr_t addr, uint64_t bytes,
                          kiln_os_state_t state, kiln_os_use_t use)
 {
@@ -150,8 +177,7 @@ static bool change(kiln_os_model_t *model, kiln_os_call_t call, kiln_addr_t addr
             item.tag.state = access == KILN_OS_NO_ACCESS ? KILN_OS_GUARDED : KILN_OS_READY;
             item.tag.access = (uint8_t)access;
         } else {
-            bool promised =
-                item.tag.over_promise || item.tag.promise || item.tag.state == KILN_OS_UNRESERVED;
+            bool promised = is_promised(item.tag);
             item.tag = (kiln_os_tag_t){.state = promised ? KILN_OS_UNRESERVED : KILN_OS_NONE};
         }
         if (!kiln_os_model_set(model, item_first, item_last - item_first + 1, item.tag))

@@ -67,6 +67,12 @@ const char *kiln_os_model_range_rule(const kiln_os_model_t *model, kiln_os_call_
  * has the tag from now on. False, with nothing changed: the array is full. */
 bool kiln_os_model_set(kiln_os_model_t *model, kiln_addr_t addr, uint64_t bytes, kiln_os_tag_t tag);
 
+/* kiln_os_model_place records what the world did there by itself, without a call: somebody else
+ * maps (KILN_OS_FOREIGN), or it is free (KILN_OS_NONE). What had been answered as unreserved is so
+ * again when he who mapped it unmaps it. False: the array is full, and a part may be recorded. */
+bool kiln_os_model_place(kiln_os_model_t *model, kiln_addr_t addr, uint64_t bytes,
+                         kiln_os_state_t state);
+
 /* kiln_os_model_grant records the answer of a reserve or direct. */
 bool kiln_os_model_grant(kiln_os_model_t *model, kiln_addr_t addr, uint64_t bytes,
                          kiln_os_state_t state, kiln_os_use_t use);

@@ -119,6 +119,26 @@ static void test_a_promise_is_not_held(void)
     fake.os.release(&fake, 0x10000, 4 * PAGE); /* by whoever had the first promise */
 }
 
+/* Somebody who maps a part of it and unmaps that changes nothing: who was told still may commit. */
+static void test_a_promise_outlives_somebody_else(void)
+{
+    defaults(32, PAGE, KILN_PLACE_OBEY_HINT);
+    config.unreserved_bytes = 4 * PAGE;
+    start();
+    EXPECT_EQ(reserve(0x10000, 4 * PAGE), 0x10000);
+    EXPECT(kiln_os_fake_place(&fake, 0x12000, 4 * PAGE, KILN_OS_FOREIGN)); /* two were promised */
+    EXPECT_EQ(kiln_os_fake_state(&fake, 0x12000), KILN_OS_FOREIGN);
+    EXPECT(kiln_os_fake_place(&fake, 0x11000, 6 * PAGE, KILN_OS_NONE));
+    EXPECT_EQ(kiln_os_fake_state(&fake, 0x11000), KILN_OS_NONE); /* as the test says, not he */
+    EXPECT_EQ(kiln_os_fake_state(&fake, 0x12000), KILN_OS_UNRESERVED);
+    EXPECT_EQ(kiln_os_fake_state(&fake, 0x13000), KILN_OS_UNRESERVED);
+    EXPECT_EQ(kiln_os_fake_state(&fake, 0x14000), KILN_OS_NONE);
+    EXPECT_EQ(reserve(0x12000, PAGE), 0x12000);
+    EXPECT_EQ(commit(0x12000, PAGE), KILN_OS_OK);
+    EXPECT_EQ(fake.os.commit(&fake, 0x12000, 2 * PAGE, false, KILN_OS_HEAP), KILN_OS_ELSEWHERE);
+    EXPECT_EQ(fake.stats.elsewhere, 1);
+}
+
 static void test_a_machine_without_guards_refuses_them(void)
 {
     defaults(32, PAGE, KILN_PLACE_OBEY_HINT);
@@ -362,6 +382,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_refusal_by_budget),
         KILN_TEST(test_unreserved_memory_counts_when_it_is_committed),
         KILN_TEST(test_a_promise_is_not_held),
+        KILN_TEST(test_a_promise_outlives_somebody_else),
         KILN_TEST(test_a_machine_without_guards_refuses_them),
         KILN_TEST(test_a_limit_of_mappings),
         KILN_TEST(test_a_loose_fake_does_what_linux_would),
