@@ -440,11 +440,12 @@ fi
 total=${#jobs_all[@]}
 [[ $total -gt 0 ]] || kiln_usage "no planted bug names one of these proofs"
 
-# The longest first, as the last run of each had it, so that none is left to one core at the end.
+# The longest first, as the last run of each had it, or else longest.txt, so that none is left to one
+# core at the end.
 seconds_of=$out/seconds
 touch "$seconds_of"
 mapfile -t jobs_all < <(printf '%s\n' "${jobs_all[@]}" |
-    awk 'FILENAME != "-" { last[$1 " " $2] = $3; next } { print last[$0] + 0, $0 }' "$seconds_of" - |
+    awk 'FILENAME != "-" { last[$1 " " $2] = $3; next } { print last[$0] + 0, $0 }' tests/proof/longest.txt "$seconds_of" - |
     sort -s -k 1,1nr | cut -d ' ' -f 2-)
 
 started=$SECONDS
