@@ -336,8 +336,8 @@ static int protected_blocks(void)
     return 0;
 }
 
-/* Behind a block: what the profile that nobody named sees. Four bytes, as the canary is drawn anew in
- * each process, and one of its bytes is what is written there by one time in 255. */
+/* Behind a block: what the profile that nobody named sees. Four bytes, as the canary is drawn anew
+ * in each process, and one of its bytes is what is written there by one time in 255. */
 static int overflow(void)
 {
     char *block = get(24);
