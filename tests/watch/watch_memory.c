@@ -103,11 +103,16 @@ static void the_records_of_a_heap_that_is_gone(void)
 
 /* --- other memory ---------------------------------------------------------------------------- */
 
+/* Both grow, by reservations that are smaller than what they come to. */
 static void two_heaps(void)
 {
     static kiln_heap_t second;
-    const size_t bytes = 40 << 20;
+    const size_t bytes = 40 << 20, piece_bytes = 100 << 10;
     open_heap(&second);
+    for (size_t i = 0; i < bytes / piece_bytes; i++)
+        if (!kiln_heap_malloc(&heap, NULL, piece_bytes) ||
+            !kiln_heap_malloc(&second, NULL, piece_bytes))
+            exit(2);
     char *mine = take(bytes), *yours = kiln_heap_malloc(&second, NULL, bytes);
     if (!yours) exit(2);
     memset(mine, 0, bytes);
