@@ -43,6 +43,7 @@ static kiln_addr_t image_end_64(const kiln_os_t *os)
         bool reserved = false;
         kiln_addr_t addr = os->reserve(os->ctx, PLACE_64(i), os->phys_bytes, &reserved);
         if (addr != 0 && reserved) os->release(os->ctx, addr, os->phys_bytes);
+        if (addr == 0) break; /* not even a page */
         if (addr == PLACE_64(i)) return addr - HINT_GAP_BYTES;
     }
     return PLACE_64(0) - HINT_GAP_BYTES;

@@ -2,27 +2,29 @@
 #include "allocator/api/start.h"
 #include "tests/kiln_test.h"
 
-/* An OS that grants any reservation of at most `limit` bytes. */
+#define PLACE(i) ((uint64_t)(i) << 40 | UINT64_C(0xc000000000))
+
+/* An OS that grants any reservation of at most `limit` bytes: where it is asked for, but where
+ * somebody is, at the first places. */
 static struct {
-    uint64_t limit_bytes, held_bytes, asked;
+    uint64_t limit_bytes, held_bytes, asked, places_taken;
     bool reserves;
 } machine;
 
 static kiln_addr_t reserve(void *ctx, kiln_addr_t hint, uint64_t bytes, bool *out_reserved)
 {
     (void)ctx;
-    (void)hint;
     machine.asked++;
     if (bytes > machine.limit_bytes) return 0;
     *out_reserved = machine.reserves;
     if (machine.reserves) machine.held_bytes += bytes;
-    return KILN_MIB(16);
+    return hint >= PLACE(machine.places_taken) ? hint : KILN_MIB(16);
 }
 
 static void release(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
     (void)ctx;
-    if (addr == KILN_MIB(16)) machine.held_bytes -= bytes;
+    if (addr == KILN_MIB(16) || addr >= PLACE(machine.places_taken)) machine.held_bytes -= bytes;
 }
 
 static kiln_heap_config_t config_of(unsigned addr_bits, uint64_t limit_bytes, uint64_t phys_bytes)
@@ -34,7 +36,7 @@ static kiln_heap_config_t config_of(unsigned addr_bits, uint64_t limit_bytes, ui
     machine.held_bytes = machine.asked = 0;
     kiln_heap_config_t config = kiln_start_config(&os);
     EXPECT_EQ(machine.held_bytes, 0);
-    EXPECT(machine.asked <= 21);
+    EXPECT(machine.asked <= 22 + (machine.places_taken < 128 ? machine.places_taken : 127));
     EXPECT_RULE(kiln_arena_config_broken_rule(&config.arena));
     EXPECT_EQ(config.arena.follow, KILN_FOLLOW_KILN);
     EXPECT_EQ(config.arena.tables, 1u << KILN_ARENA_SPANS);
@@ -73,8 +75,19 @@ static void test_limited_machines_take_a_small_part(void)
         if (limit > KILN_MIB(64)) EXPECT(2 * block + span_table_bytes(&config) <= limit / 4);
         EXPECT(config.arena.addr_max >= limit || config.arena.addr_max == (UINT64_C(1) << 39) - 1);
         EXPECT(config.idle_bytes_max >= KILN_MIB(1) && config.idle_bytes_max <= KILN_MIB(256));
-        EXPECT_EQ(hint_of(&config), UINT64_C(0xc000000000));
+        EXPECT_EQ(hint_of(&config), PLACE(0));
     }
+}
+
+static void test_another_place_where_somebody_is(void)
+{
+    for (machine.places_taken = 0; machine.places_taken < 128; machine.places_taken++) {
+        kiln_heap_config_t config = config_of(64, KILN_GIB(1), 4096);
+        EXPECT_EQ(hint_of(&config), PLACE(machine.places_taken));
+    }
+    kiln_heap_config_t config = config_of(64, KILN_GIB(1), 4096);
+    EXPECT_EQ(hint_of(&config), PLACE(0));
+    machine.places_taken = 0;
 }
 
 static void test_half_a_gigabyte(void) /* ulimit -v 512M, less what the program itself takes */
@@ -117,6 +130,7 @@ int main(int argc, char **argv)
     static const kiln_test_t tests[] = {
         KILN_TEST(test_wide_machines_reserve_once),
         KILN_TEST(test_limited_machines_take_a_small_part),
+        KILN_TEST(test_another_place_where_somebody_is),
         KILN_TEST(test_half_a_gigabyte),
         KILN_TEST(test_narrow_machines_can_use_all_addresses),
         KILN_TEST(test_no_address_space_and_larger_pages),
