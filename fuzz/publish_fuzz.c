@@ -178,7 +178,7 @@ static void see_alloc(void *ctx, kiln_addr_t at, uint64_t bytes, uint64_t slot_b
     (void)ctx;
     note(EVENT_ALLOC, at, 0, bytes);
     KILN_FUZZ_LAW("L3: a block has bytes, and a slot for them",
-                  bytes != 0 && bytes <= slot_bytes && at % 16 == 0);
+                  bytes != 0 && at % 16 == 0 && bytes + run.watcher.redzone_bytes <= slot_bytes);
     for (kiln_addr_t page = at; page < at + slot_bytes; page += KILN_PAGE_BYTES)
         KILN_FUZZ_LAW("L3: a block lies in what has grown", *page_of(page) == 1);
     KILN_FUZZ_LAW("L3: a block lies in what has grown", *page_of(at + slot_bytes - 1) == 1);
@@ -420,6 +420,7 @@ static void make_watcher(const uint8_t *config)
         .retire = wants & NO_RETIRE ? NULL : see_retire,
         .own = see_own,
         .quarantine_bytes = wants & WAITS ? (uint64_t)(1 + config[14]) * KILN_KIB(2) : 0,
+        .redzone_bytes = config[14] % 4 * 16u,
     };
 }
 

@@ -24,7 +24,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { RECORDS_MAX = 4096, QUARANTINE_BYTES = 32 << 20 };
+enum { RECORDS_MAX = 4096, QUARANTINE_BYTES = 32 << 20, REDZONE_BYTES = 16 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* covers all that is noted here */
 
@@ -148,6 +148,7 @@ static const kiln_watcher_t watcher = {
     .retire = told_retire,
     .own = told_own,
     .quarantine_bytes = QUARANTINE_BYTES,
+    .redzone_bytes = REDZONE_BYTES,
 };
 
 const kiln_watcher_t *kiln_watch(void)

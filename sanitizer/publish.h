@@ -72,6 +72,10 @@ typedef struct kiln_watcher {
     uint64_t quarantine_bytes; /* of freed blocks that wait before their place is used again, for a
                                   tool that sees uses of them; 0: none. Of `free` alone */
 
+    uint64_t redzone_bytes; /* that a slot has behind the bytes that were asked for, at the least,
+                               for a tool that sees uses of them; 0: none are promised. Of `free`
+                               alone, and below 4 KiB */
+
     /* What the tool behind can follow. An arena that cannot promise it refuses at start-up. */
     bool upward_only;        /* needs one range that grows upwards, without holes */
     kiln_addr_t range_start; /* heap must lie in [range_start, range_last]; both 0: anywhere */

@@ -8,7 +8,7 @@
 #include <valgrind/memcheck.h>
 
 #define RESERVE_BYTES_MAX (UINT64_C(1) << 30)
-enum { QUARANTINE_BYTES = 16 << 20 };
+enum { QUARANTINE_BYTES = 16 << 20, REDZONE_BYTES = 16 };
 
 static void told_grow(void *ctx, kiln_addr_t addr, uint64_t bytes)
 {
@@ -55,6 +55,7 @@ static const kiln_watcher_t watcher = {
     .zeroed = told_zeroed,
     .copy = told_copy,
     .quarantine_bytes = QUARANTINE_BYTES,
+    .redzone_bytes = REDZONE_BYTES,
 };
 
 const kiln_watcher_t *kiln_watch(void)

@@ -243,11 +243,20 @@ static void *take_small(kiln_heap_t *heap, kiln_thread_cache_t *cache, uint32_t 
     return kiln_given(heap, slot.block);
 }
 
+/* What a block of `bytes` (not 0) takes of its slot: more where a tool needs some behind it. */
+static size_t room_for(const kiln_heap_t *heap, size_t bytes)
+{
+    const kiln_watcher_t *watcher = heap->config.watcher;
+    if (__builtin_expect(watcher == NULL, 1) || bytes > PTRDIFF_MAX) return bytes;
+    return bytes + (watcher->free ? (size_t)watcher->redzone_bytes : 0);
+}
+
 static void *take_large(kiln_heap_t *heap, size_t bytes, size_t align, bool zero)
 {
-    if (bytes > PTRDIFF_MAX) return NULL;
-    kiln_span_t *span = kiln_large_new(&heap->pages, bytes, align);
-    if (!span && let_all_go(heap)) span = kiln_large_new(&heap->pages, bytes, align);
+    size_t room = room_for(heap, bytes);
+    if (room > PTRDIFF_MAX) return NULL;
+    kiln_span_t *span = kiln_large_new(&heap->pages, room, align);
+    if (!span && let_all_go(heap)) span = kiln_large_new(&heap->pages, room, align);
     if (!span) return NULL;
     void *block = (void *)kiln_span_base(span);
     tell_alloc(heap, block, bytes, kiln_span_slot_bytes(span));
@@ -259,8 +268,9 @@ static void *take_large(kiln_heap_t *heap, size_t bytes, size_t align, bool zero
 void *kiln_heap_malloc_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t bytes)
 {
     if (bytes == 0) bytes = 1;
-    if (bytes > KILN_SMALL_MAX) return take_large(heap, bytes, 1, false);
-    return take_small(heap, cache, kiln_size_class_of(bytes), bytes, false);
+    size_t room = room_for(heap, bytes);
+    if (room > KILN_SMALL_MAX) return take_large(heap, bytes, 1, false);
+    return take_small(heap, cache, kiln_size_class_of(room), bytes, false);
 }
 
 /* Not compiled into callers: gcc would forget what the prototype says of the block. */
@@ -275,8 +285,9 @@ void *kiln_heap_calloc(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t cou
     size_t all;
     if (__builtin_mul_overflow(count, bytes, &all)) return NULL;
     if (all == 0) all = 1; /* a watcher is told of no block without bytes */
-    if (all > KILN_SMALL_MAX) return take_large(heap, all, 1, true);
-    return take_small(heap, cache, kiln_size_class_of(all), all, true);
+    size_t room = room_for(heap, all);
+    if (room > KILN_SMALL_MAX) return take_large(heap, all, 1, true);
+    return take_small(heap, cache, kiln_size_class_of(room), all, true);
 }
 
 /* The class that serves a request, or KILN_CLASS_LARGE. `align` is a power of two. */
@@ -292,7 +303,7 @@ void *kiln_heap_aligned(kiln_heap_t *heap, kiln_thread_cache_t *cache, size_t al
 {
     if (!kiln_is_power_of_two(align)) return NULL;
     if (bytes == 0) bytes = 1;
-    uint32_t class_idx = class_for(align, bytes);
+    uint32_t class_idx = class_for(align, room_for(heap, bytes));
     if (class_idx != KILN_CLASS_LARGE) return take_small(heap, cache, class_idx, bytes, false);
     return take_large(heap, bytes, align, false);
 }
@@ -355,8 +366,8 @@ kiln_misuse_t kiln_heap_free_slow(kiln_heap_t *heap, kiln_thread_cache_t *cache,
 
 /* Could a request of that alignment and size have been answered with this live block? A KEPT one
  * is larger than a malloc of its size would be, nobody remembers by how much. */
-static kiln_misuse_t misuse_of_size(const found_t *found, uintptr_t addr, size_t align,
-                                    size_t bytes)
+static kiln_misuse_t misuse_of_size(const kiln_heap_t *heap, const found_t *found, uintptr_t addr,
+                                    size_t align, size_t bytes)
 {
     size_t slot_bytes = kiln_span_slot_bytes(found->span);
     if (align != 0 && (!kiln_is_power_of_two(align) || !kiln_is_aligned(addr, align)))
@@ -364,9 +375,10 @@ static kiln_misuse_t misuse_of_size(const found_t *found, uintptr_t addr, size_t
     if (bytes == 0) bytes = 1;
     if (bytes > slot_bytes) return KILN_MISUSE_SIZE;
     if (found->was == KILN_SLOT_KEPT) return KILN_MISUSE_NONE;
-    uint32_t class_idx = class_for(align, bytes);
+    size_t room = room_for(heap, bytes);
+    uint32_t class_idx = class_for(align, room);
     if (class_idx != found->span->class_idx) return KILN_MISUSE_SIZE;
-    if (class_idx == KILN_CLASS_LARGE && kiln_large_pages(bytes) != slot_bytes >> KILN_PAGE_SHIFT)
+    if (class_idx == KILN_CLASS_LARGE && kiln_large_pages(room) != slot_bytes >> KILN_PAGE_SHIFT)
         return KILN_MISUSE_SIZE;
     return KILN_MISUSE_NONE;
 }
@@ -382,7 +394,7 @@ kiln_misuse_t kiln_heap_free_sized(kiln_heap_t *heap, kiln_thread_cache_t *cache
     }
     found_t found = find_live(heap, block);
     if (found.misuse == KILN_MISUSE_NONE)
-        found.misuse = misuse_of_size(&found, (uintptr_t)block, align, bytes);
+        found.misuse = misuse_of_size(heap, &found, (uintptr_t)block, align, bytes);
     if (found.misuse != KILN_MISUSE_NONE) return found.misuse;
     return kiln_heap_free(heap, cache, block);
 }

@@ -91,16 +91,16 @@ static void prove_free_sized(void)
     span.class_idx = (uint8_t)class_for(align, bytes);
     span.slots_bytes = (size_t)kiln_large_pages(least) << KILN_PAGE_SHIFT;
     found_t found = {.span = &span, .was = KILN_SLOT_LIVE};
-    PROOF_ASSERT(misuse_of_size(&found, addr, align, bytes) == KILN_MISUSE_NONE,
+    PROOF_ASSERT(misuse_of_size(&heap, &found, addr, align, bytes) == KILN_MISUSE_NONE,
                  "the size that a block was asked for with is accepted");
 
     size_t other = (size_t)nondet_uint64();
     found.was = KILN_SLOT_KEPT;
-    PROOF_ASSERT((misuse_of_size(&found, addr, align, other) == KILN_MISUSE_NONE) ==
+    PROOF_ASSERT((misuse_of_size(&heap, &found, addr, align, other) == KILN_MISUSE_NONE) ==
                      (other <= kiln_span_slot_bytes(&span)),
                  "a block that a realloc kept may have any size that it holds");
     found.was = KILN_SLOT_LIVE;
-    if (misuse_of_size(&found, addr, align, other) == KILN_MISUSE_NONE) {
+    if (misuse_of_size(&heap, &found, addr, align, other) == KILN_MISUSE_NONE) {
         PROOF_ASSERT(class_for(align, other) == span.class_idx,
                      "a size of another class is refused");
         PROOF_ASSERT(other <= kiln_span_slot_bytes(&span),
@@ -108,7 +108,7 @@ static void prove_free_sized(void)
     }
     size_t wrong = (size_t)nondet_uint64();
     if (wrong != 0 && (!kiln_is_power_of_two(wrong) || !kiln_is_aligned(addr, wrong)))
-        PROOF_ASSERT(misuse_of_size(&found, addr, wrong, bytes) == KILN_MISUSE_ALIGNMENT,
+        PROOF_ASSERT(misuse_of_size(&heap, &found, addr, wrong, bytes) == KILN_MISUSE_ALIGNMENT,
                      "an alignment that the block does not have is refused");
 }
 

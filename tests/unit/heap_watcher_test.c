@@ -313,6 +313,50 @@ static void test_freed_blocks_wait(void)
     }
 }
 
+static void expect_redzone(kiln_heap_t *heap, char *block, size_t align, size_t bytes, size_t most)
+{
+    kiln_misuse_t misuse;
+    EXPECT(block);
+    size_t has = kiln_heap_usable(heap, block, &misuse);
+    EXPECT(has >= bytes + most);
+    EXPECT_EQ(kiln_heap_free_sized(heap, NULL, block, align, bytes), KILN_MISUSE_NONE);
+}
+
+/* Behind each block lies what the watcher asks for, and a free may name the size it was asked for.
+ */
+static void test_a_redzone_is_behind_each_block(void)
+{
+    static const size_t edges[] = {
+        1,     15,    16,       17,       64,       1024,          4096,
+        32752, 32753, 32 << 10, 33 << 10, 64 << 10, (1 << 20) - 1, 1 << 20};
+    for (size_t most = 0; most <= 48; most += 16) {
+        kiln_watcher_t wants = watcher;
+        kiln_misuse_t misuse;
+        wants.redzone_bytes = most;
+        memset(&seen, 0, sizeof seen);
+        kiln_heap_t *heap = world_open(
+            (world_config_t){.kind = WORLD_LINUX, .follow = KILN_FOLLOW_KILN, .watcher = &wants});
+        for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) {
+            size_t bytes = edges[i];
+            expect_redzone(heap, kiln_heap_malloc(heap, NULL, bytes), 0, bytes, most);
+            expect_redzone(heap, kiln_heap_calloc(heap, NULL, 1, bytes), 0, bytes, most);
+            for (size_t align = 32; align <= 16384; align *= 8)
+                expect_redzone(heap, kiln_heap_aligned(heap, NULL, align, bytes), align, bytes,
+                               most);
+            char *block = kiln_heap_malloc(heap, NULL, 3);
+            block = kiln_heap_realloc(heap, NULL, block, bytes, &misuse);
+            expect_redzone(heap, block, 0, bytes, most);
+        }
+        EXPECT(!kiln_heap_malloc(heap, NULL, PTRDIFF_MAX));
+        EXPECT(!kiln_heap_malloc(heap, NULL, SIZE_MAX));
+        EXPECT(!kiln_heap_calloc(heap, NULL, 1, SIZE_MAX));
+        EXPECT(!kiln_heap_aligned(heap, NULL, 64, SIZE_MAX));
+        EXPECT_RULE(kiln_heap_broken_rule(heap));
+        EXPECT_RULE(seen.broken);
+        world_close();
+    }
+}
+
 /* Where memory ends, what waits goes, and the program does not see that it is watched. */
 static void test_what_waits_is_given_before_memory_ends(void)
 {
@@ -481,6 +525,7 @@ int main(int argc, char **argv)
         KILN_TEST(test_what_is_refused_is_not_told),
         KILN_TEST(test_a_watched_heap_has_no_caches),
         KILN_TEST(test_freed_blocks_wait),
+        KILN_TEST(test_a_redzone_is_behind_each_block),
         KILN_TEST(test_a_reset_frees_what_is_live),
         KILN_TEST(test_a_reset_leaves_caches_alone),
         KILN_TEST(test_a_full_quarantine_lets_the_oldest_go),

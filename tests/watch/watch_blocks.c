@@ -12,6 +12,24 @@ static void write_past_20(void)
     block[20 + past] = 1;
 }
 
+/* Of a size that slots have, beside others of it. */
+static void write_past_full(size_t bytes)
+{
+    char *blocks[9];
+    for (unsigned i = 0; i < 9; i++) blocks[i] = take(bytes);
+    blocks[4][bytes + past] = 1;
+}
+
+static void write_past_64(void)
+{
+    write_past_full(64);
+}
+
+static void write_past_4096(void)
+{
+    write_past_full(4096);
+}
+
 static void read_past_100000(void)
 {
     char *block = take(100000);
@@ -212,6 +230,8 @@ static void use_what_calloc_cleared(void)
 
 const deed_t block_deeds[] = {
     DEED(write_past_20),
+    DEED(write_past_64),
+    DEED(write_past_4096),
     DEED(read_past_100000),
     DEED(write_before),
     DEED(write_past_aligned),

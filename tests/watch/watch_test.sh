@@ -9,7 +9,7 @@ set -uo pipefail
 
 tool=$1
 extent=${2-all}
-some=" write_past_20 a_place_used_again read_after_free read_after_a_reset use_what_calloc_cleared \
+some=" write_past_20 write_past_64 a_place_used_again read_after_free read_after_a_reset use_what_calloc_cleared \
 use_what_a_realloc_kept a_block_is_lost a_block_is_not_lost "
 folder=$(dirname "${BASH_SOURCE[0]}")
 out=${TEST_TMPDIR:-$(mktemp -d)}
@@ -18,6 +18,8 @@ passed=0 failed=0 ended=0
 # CASE asan msan tsan valgrind hwasan; a word, - for silence, or . where it cannot be. What a tool says for a word is below.
 cases='
 write_past_20                               poison -      -    write  tag
+write_past_64                               poison -      -    write  tag
+write_past_4096                             poison -      -    write  tag
 read_past_100000                            poison uninit -    read   tag
 write_before                                poison -      -    write  tag
 write_past_aligned                          poison -      -    write  tag
