@@ -50,7 +50,7 @@ options_sources=(allocator/api/{message,options,out,report_options}.c allocator/
 report_sources=(allocator/arena/{arena,arena_block,arena_kept,arena_kept_list,arena_kiln,arena_pages,arena_seed,arena_start,arena_tables}.c
     allocator/os/{fake,fake_policy,fake_window_linux,model,ranges}.c allocator/base/{check,lock}.c
     allocator/heap/*.c allocator/harden/*.c
-    allocator/api/{frame,out,readable,report_block,report_json,report_options,report_text,report_words,stack,stack_depot,unwind}.c
+    allocator/api/{frame,lone,out,readable,report_block,report_json,report_options,report_text,report_words,stack,stack_depot,unwind}.c
     fuzz/{ops,report_code,report_fuzz,report_heap,report_judge,target}.c)
 
 oracles='-fsanitize-coverage-ignorelist=tools/toolchain/oracles.txt'
@@ -266,7 +266,7 @@ report about_takes_lock a report takes no lock
 report bytes_lost_at_flush a report is written whole
 report guard_count_believed a report faults only where an address was ruined
 report json_control_bytes a string has no control bytes, and ends
-report kept_number_believed a stack ends
+report kept_number_believed (a stack ends|a report faults only where an address was ruined)
 report step_half_done where no step can be made the frame stays as it was
 report text_of_two_lines (frames are counted|a text .*)
 END
