@@ -181,12 +181,15 @@ static inline void prefetch(const kiln_stack_record_t *record)
  * again what it did, as a loop does, or a walk over a tree by recursion, stacks come to a place in
  * the same order: so the one that came after that the last time is looked at first, and the next is
  * fetched. Else it would be looked for among all others, in memory that is in no cache. */
-static kiln_stack_id_t find_or_keep(kiln_stack_record_t *_Atomic *place, uintptr_t frame,
-                                    uintptr_t last, unsigned frames_max)
+static __attribute__((noinline)) kiln_stack_id_t capture_other(uintptr_t frame, uintptr_t caller,
+                                                               unsigned frames_max)
 {
     kiln_stack_depot_t *depot = &kiln_stack_depot;
+    uintptr_t last = here.end - 2 * sizeof(uintptr_t);
+    kiln_stack_record_t *_Atomic *place = seen_at(frame, caller);
     kiln_stack_record_t *before = atomic_load_explicit(place, memory_order_acquire);
     kiln_stack_record_t *found = before ? kiln_stack_depot_follower(depot, before) : NULL;
+    if (frames_max > KILN_STACK_FRAMES_MAX) frames_max = KILN_STACK_FRAMES_MAX;
     if (!found || !is_stack(found, frame, last, frames_max)) {
         kiln_stack_id_t id = keep(frame, last, frames_max);
         found = kiln_stack_depot_record(depot, id);
@@ -196,15 +199,6 @@ static kiln_stack_id_t find_or_keep(kiln_stack_record_t *_Atomic *place, uintptr
     prefetch(kiln_stack_depot_follower(depot, found));
     atomic_store_explicit(place, found, memory_order_release);
     return found->id;
-}
-
-/* The stack from `frame` on is not the last one at its place. */
-static __attribute__((noinline)) kiln_stack_id_t capture_other(uintptr_t frame, uintptr_t caller,
-                                                               unsigned frames_max)
-{
-    uintptr_t last = here.end - 2 * sizeof(uintptr_t);
-    if (frames_max > KILN_STACK_FRAMES_MAX) frames_max = KILN_STACK_FRAMES_MAX;
-    return find_or_keep(seen_at(frame, caller), frame, last, frames_max);
 }
 
 /* The common path calls nothing but in the end; `frame` returns to `caller`. */
